@@ -1,0 +1,233 @@
+"""Estimators of the missing transverse momentum: candidates in, one pTmiss vector an event out.
+
+``pf``              minus the sum over all PF candidates
+``puppi``           minus the sum weighted with the PUPPI weights of the file
+``track``           minus the sum over charged candidates of the primary vertex (fromPV of 2 or 3)
+``stored.<Branch>`` a MET stored in the file, ``stored.PuppiMET`` for one
+``deepmet``, ``deepmet_response``, or any name given a weights file: a DeepMET network
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss import candidates as pf_candidates
+from ptmiss.candidates import Candidates
+from ptmiss.errors import ColumnError, OptionError, UnknownName
+from ptmiss.inference import CATEGORIES, FEATURES, DeepMET, load_model
+from ptmiss.leptons import EXACT, TREATMENTS, leave_out
+from ptmiss.recoil import Vector, cartesian
+from ptmiss.segments import sum_by_event
+
+STORED = "stored."
+
+
+class Estimator(Protocol):
+    """Anything that makes one pTmiss vector an event."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line, in tables and in legends."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Candidate columns that it needs; none if it needs no candidates."""
+
+    def require(self, branches: Collection[str], path: str) -> None:
+        """Raise ColumnError unless a file with these branches has what it needs."""
+
+    def met(self, events: Any, candidates: Candidates, leptons: ak.Array, notes: Counter[str]) -> Vector:
+        """(events, 2) pTmiss in GeV; what was unusual is counted in the notes."""
+
+
+def everything(candidates: Candidates) -> NDArray[np.float32]:
+    """Weight 1 for each candidate."""
+    return np.ones(candidates.offsets[-1], np.float32)
+
+
+def puppi_weight(candidates: Candidates) -> NDArray[np.float32]:
+    """The PUPPI weight of each candidate."""
+    return candidates["puppiWeight"]
+
+
+def vertex_track(candidates: Candidates) -> NDArray[np.float32]:
+    """Weight 1 for charged candidates of the primary vertex (fromPV of 2 or 3), 0 for all others."""
+    return ((candidates["charge"] != 0) & (candidates["fromPV"] >= 2)).astype(np.float32)
+
+
+SUMS = {
+    "pf": (everything, ("pt", "phi")),
+    "puppi": (puppi_weight, ("pt", "phi", "puppiWeight")),
+    "track": (vertex_track, ("pt", "phi", "charge", "fromPV")),
+}
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """Minus the sum of the candidates' momenta, each with a weight of its own (see SUMS)."""
+
+    name: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Candidate columns that it needs."""
+        return SUMS[self.name][1]
+
+    def require(self, branches: Collection[str], path: str) -> None:
+        """Raise ColumnError unless a file with these branches has what it needs."""
+        pf_candidates.require(self.columns, branches, self.name, path)
+
+    def met(self, events: Any, candidates: Candidates, leptons: ak.Array, notes: Counter[str]) -> Vector:
+        """(events, 2) pTmiss in GeV."""
+        weight = SUMS[self.name][0](candidates)
+        return -sum_by_event(weight[:, np.newaxis] * candidates.momentum, candidates.offsets)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A MET that the file stores under a branch name."""
+
+    name: str
+    columns: tuple[str, ...] = ()
+
+    @property
+    def branch(self) -> str:
+        """Name of the collection, without ``_pt`` and ``_phi``."""
+        return self.name.removeprefix(STORED)
+
+    def require(self, branches: Collection[str], path: str) -> None:
+        """Raise ColumnError unless the file has the MET's pt and phi."""
+        for branch in (f"{self.branch}_pt", f"{self.branch}_phi"):
+            if branch not in branches:
+                mets = sorted(b.removesuffix("_pt") for b in branches if b.endswith("MET_pt"))
+                raise ColumnError(
+                    f"estimator {self.name!r} needs branch {branch}, which {path} does not have; "
+                    f"METs there: {', '.join(mets) or 'none'}"
+                )
+
+    def met(self, events: Any, candidates: Candidates, leptons: ak.Array, notes: Counter[str]) -> Vector:
+        """(events, 2) pTmiss in GeV."""
+        met = events[self.branch]
+        return cartesian(ak.to_numpy(met.pt), ak.to_numpy(met.phi))
+
+
+@dataclass(frozen=True)
+class Network:
+    """A DeepMET network, shipped by the name and hash of its weights file and loaded once in each process."""
+
+    name: str
+    weights: str
+    treatment: str = EXACT
+    columns: tuple[str, ...] = ("phi", *FEATURES[:6], *CATEGORIES)
+
+    @property
+    def model(self) -> DeepMET:
+        """The network."""
+        return load_model(self.weights)
+
+    def require(self, branches: Collection[str], path: str) -> None:
+        """Raise ColumnError unless a file with these branches has all inputs of the network."""
+        pf_candidates.require(self.columns, branches, self.name, path)
+
+    def met(self, events: Any, candidates: Candidates, leptons: ak.Array, notes: Counter[str]) -> Vector:
+        """(events, 2) pTmiss in GeV, with the selected leptons exact or weighted like any candidate."""
+        if self.treatment != EXACT:
+            return self._met(candidates, notes)
+        without = leave_out(candidates, leptons)
+        notes["selected lepton without a candidate"] = without.unmatched
+        return self._met(without.candidates, notes) - without.momentum
+
+    def _met(self, candidates: Candidates, notes: Counter[str]) -> Vector:
+        model = self.model
+        if model.padding:
+            over = int(np.count_nonzero(np.diff(candidates.offsets) > model.padding))
+            notes[f"{self.name}: event with more than {model.padding} candidates, cut"] += over
+        features, categories = network_inputs(candidates)
+        return model.met(features, categories, candidates.offsets).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Mets:
+    """What the estimators say of some events.
+
+    met: (events, 2) pTmiss in GeV by estimator.
+    notes: what was unusual, counted: candidates repaired, leptons without a candidate, events cut.
+    """
+
+    met: Mapping[str, Vector]
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+def network_inputs(candidates: Candidates) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Features (n, 8) and categories (n, 3) of candidates, in the order that networks take them."""
+    features = np.empty((candidates.offsets[-1], len(FEATURES)), np.float32)
+    for i, name in enumerate(FEATURES[:6]):
+        features[:, i] = candidates[name]
+    features[:, 6:] = candidates.momentum
+    return features, np.stack([candidates[name] for name in CATEGORIES], axis=-1)
+
+
+NETWORKS = ("deepmet", "deepmet_response")
+
+
+def build(
+    names: Iterable[str], weights: Mapping[str, str | Path] | None = None, leptons: str = EXACT
+) -> list[Estimator]:
+    """Estimators by name; the weights file of each network is read and checked here.
+
+    weights: weights file by network name; leptons: how networks treat the selected leptons (see ptmiss.leptons).
+    """
+    if leptons not in TREATMENTS:
+        raise UnknownName("treatment of the leptons", leptons, TREATMENTS)
+    weights = dict(weights or {})
+    estimators = [_build(name, weights, leptons) for name in dict.fromkeys(names)]
+    unused = weights.keys() - {e.name for e in estimators}
+    if unused:
+        raise OptionError(f"weights are given for {', '.join(sorted(unused))}, which no estimator is called")
+    if not estimators:
+        raise OptionError(f"no estimator is named; known: {', '.join(known(weights))}")
+    return estimators
+
+
+def _build(name: str, weights: Mapping[str, str | Path], leptons: str) -> Estimator:
+    if name in weights:
+        load_model(str(weights[name]))
+        return Network(name, str(weights[name]), leptons)
+    if name in SUMS:
+        return WeightedSum(name)
+    if name.startswith(STORED) and name != STORED:
+        return Stored(name)
+    if name in NETWORKS:
+        raise OptionError(
+            f"estimator {name!r} needs a weights file: --weights {name}=FILE "
+            f"(ptmiss models import-deepmet makes one from a released CMSSW graph)"
+        )
+    raise UnknownName("estimator", name, known(weights))
+
+
+def known(weights: Iterable[str] = ()) -> list[str]:
+    """All names that an estimator can have."""
+    return [*SUMS, *dict.fromkeys((*NETWORKS, *weights)), f"{STORED}<Branch>"]
+
+
+def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array) -> Mets:
+    """Run all estimators on these events; the candidates are read once, and only the columns that are needed.
+
+    leptons: jagged records with eta, phi and pdgId: the leptons that make the boson of each event.
+    """
+    columns = {column for estimator in estimators for column in estimator.columns}
+    notes: Counter[str] = Counter()
+    candidates = Candidates({}, np.zeros(len(events) + 1, np.int64))
+    if columns:
+        candidates = pf_candidates.read(events, columns)
+        notes.update({f"candidate repaired: {what}": n for what, n in candidates.repaired.items()})
+    met = {e.name: e.met(events, candidates, leptons, notes) for e in estimators}
+    return Mets(met, {what: n for what, n in notes.items() if n})

@@ -1,0 +1,120 @@
+"""Event files: what is in them, checked before any event is read, and the schema under which coffea reads them."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import uuid
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import uproot
+from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
+
+from ptmiss.errors import FileError
+
+TREE = "Events"
+
+
+class EventSchema(PFNanoAODSchema):
+    """Coffea's PFNano schema, quiet about what a file does not have, with the PF candidates as plain records.
+
+    The plain record asks for no column that an analysis may not need (v15 files store no charge).
+    """
+
+    warn_missing_crossrefs = False
+    mixins = {k: v for k, v in PFNanoAODSchema.mixins.items() if k not in ("PFCands", "PFCand")}  # noqa: RUF012
+
+    def __init__(self, base_form: Mapping[str, Any], *args: Any, **kwargs: Any):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Branch Photon_\w+ already exists", RuntimeWarning)
+            super().__init__(base_form, *args, **kwargs)
+
+
+@dataclass(frozen=True)
+class EventFile:
+    """One input file, looked into but not yet read."""
+
+    path: str
+    tree: str
+    format: str
+    entries: int
+    identity: bytes
+    branches: frozenset[str]
+
+    def events(self, start: int = 0, stop: int | None = None) -> Any:
+        """The events in a range of entries as coffea NanoEvents with virtual columns: read when first touched."""
+        options = {"schemaclass": EventSchema, "entry_start": start, "entry_stop": stop, "mode": "virtual"}
+        if self.format == "parquet":
+            return NanoEventsFactory.from_parquet(self.path, **options).events()
+        return NanoEventsFactory.from_root({self.path: self.tree}, **options).events()
+
+
+def expand(patterns: Iterable[str]) -> list[str]:
+    """Paths of local files, globs and URLs, in the order given; a glob's files sorted."""
+    return [path for pattern in patterns for path in _matches(pattern)]
+
+
+def _matches(pattern: str) -> list[str]:
+    if "://" in pattern:
+        return [pattern]
+    if glob.has_magic(pattern) and not Path(pattern).exists():
+        found = sorted(glob.glob(pattern, recursive=True))
+        if not found:
+            raise FileError(f"no file matches {pattern}")
+        return found
+    if not Path(pattern).is_file():
+        raise FileError(f"no such file: {pattern}")
+    return [pattern]
+
+
+def inspect(path: str, tree: str = TREE) -> EventFile:
+    """Entries and branches of a ROOT (TTree, RNTuple) or parquet file; FileError says what is wrong with it."""
+    try:
+        return _inspect_parquet(path) if path.endswith(".parquet") else _inspect_root(path, tree)
+    except FileNotFoundError as error:
+        raise FileError(f"no such file: {path}") from error
+    except ImportError as error:
+        raise FileError(f"cannot open {path}: {_first_line(error)}") from error
+    except uproot.KeyInFileError as error:
+        raise FileError(f"{path} has no tree {tree!r}; there: {', '.join(_names(path)) or 'nothing'}") from error
+    except (OSError, ValueError, EOFError, uproot.DeserializationError) as error:
+        raise FileError(f"{path} is not a readable {_kind(path)} file: {_first_line(error)}") from error
+
+
+def _inspect_root(path: str, tree: str) -> EventFile:
+    with uproot.open(path) as file:
+        events = file[tree]
+        branches = frozenset(events.keys(recursive=False))
+        return EventFile(path, tree, "root", events.num_entries, file.file.uuid.bytes, branches)
+
+
+def _inspect_parquet(path: str) -> EventFile:
+    file = pyarrow.parquet.ParquetFile(path)
+    identity = hashlib.md5(path.encode(), usedforsecurity=False).digest()
+    return EventFile(path, TREE, "parquet", file.metadata.num_rows, identity, frozenset(file.schema_arrow.names))
+
+
+def _names(path: str) -> list[str]:
+    with uproot.open(path) as file:
+        return sorted(file.keys(recursive=False, cycle=False))
+
+
+def _kind(path: str) -> str:
+    return "parquet" if path.endswith(".parquet") else "ROOT"
+
+
+def _first_line(error: BaseException) -> str:
+    if "expected Chunk of length" in str(error):  # uproot read past the end
+        return "it ends before its contents do (truncated?)"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(":") if lines else type(error).__name__
+
+
+def identifier(identity: bytes) -> str:
+    """A file's identity as text."""
+    return str(uuid.UUID(bytes=identity))

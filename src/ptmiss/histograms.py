@@ -1,0 +1,150 @@
+"""Histograms of the recoil: exact moments for means and RMS, spectra beside them for quantiles and pictures.
+
+The bin edges are those of CMS-JME-24-001 and its public analysis code. Moments are sums of weights times powers of
+the quantity, so nothing is lost to the range or the bin width of a histogram; every axis has an overflow bin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import hist
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss.recoil import Recoil, Vector, azimuth, magnitude
+
+QT_EDGES = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 140, 170, 200, 230, 260, 290, 350)
+PLATEAU = (150, 1000)
+QT_STORED = tuple(sorted({*QT_EDGES, *PLATEAU}))
+"""Edges of the stored qT axis: those that are shown, and the plateau's."""
+NPV_EDGES = (4.5, 7.5, 9.5, 11.5, 13.5, 15.5, 17.5, 19.5, 21.5, 23.5, 27.5, 31.5, 35.5, 40.6, 50.5, 60.5, 80.5, 100.5)
+"""Published up to 40.6; continued to the range of today's pile-up."""
+NJETS = 3  # 0, 1, 2 or more
+RESIDUAL = (200, -200.0, 200.0)  # bins, low, high in GeV
+
+MOMENTS = {
+    "w": lambda w, r: w,
+    "w par": lambda w, r: w * r.u_par,
+    "w perp": lambda w, r: w * r.u_perp,
+    "w qt": lambda w, r: w * r.qt,
+    "w par2": lambda w, r: w * r.u_par**2,
+    "w perp2": lambda w, r: w * r.u_perp**2,
+    "w qt2": lambda w, r: w * r.qt**2,
+    "w par qt": lambda w, r: w * r.u_par * r.qt,
+    "w2": lambda w, r: w**2,
+    "w2 par2": lambda w, r: w**2 * r.u_par**2,
+    "w2 qt2": lambda w, r: w**2 * r.qt**2,
+    "w2 par qt": lambda w, r: w**2 * r.u_par * r.qt,
+}
+"""What is summed in each bin; the terms in w2 are for errors and add up when a background is subtracted."""
+
+COMPONENTS = ("par", "perp")
+
+
+def axes(estimators: Iterable[str]) -> list[Any]:
+    """The axes that moments and spectra share."""
+    return [
+        hist.axis.StrCategory(list(estimators), name="estimator", label="estimator", overflow=False),
+        hist.axis.Variable(QT_STORED, name="qt", label=r"$q_\mathrm{T}$ (GeV)"),
+        hist.axis.Variable(NPV_EDGES, name="npv", label="number of primary vertices"),
+        hist.axis.Integer(0, NJETS, name="njets", label="number of jets", flow=False),
+    ]
+
+
+def book_recoil(estimators: Iterable[str]) -> dict[str, hist.Hist]:
+    """Empty histograms of the recoil.
+
+    moments: (systematic, estimator, qt, npv, njets, moment), see MOMENTS.
+    spectra: (estimator, qt, npv, njets, component, residual), nominal weights: u_par - qT and u_perp.
+    u_par, u_perp: (systematic, estimator, value).
+    """
+    shared = axes(estimators)
+    systematic = hist.axis.StrCategory([], name="systematic", label="systematic", growth=True)
+    residual = hist.axis.Regular(*RESIDUAL, name="residual", label=r"$u_\parallel - q_\mathrm{T}$, $u_\perp$ (GeV)")
+    component = hist.axis.StrCategory(COMPONENTS, name="component", label="component", overflow=False)
+    moment = hist.axis.StrCategory(list(MOMENTS), name="moment", label="moment", overflow=False)
+    return {
+        "moments": hist.Hist(systematic, *shared, moment, storage=hist.storage.Double()),
+        "spectra": hist.Hist(*shared, component, residual, storage=hist.storage.Weight()),
+        "u_par": _spectrum(estimators, 150, -100, 200, "u_par", r"$u_\parallel$ (GeV)"),
+        "u_perp": _spectrum(estimators, 100, -100, 100, "u_perp", r"$u_\perp$ (GeV)"),
+    }
+
+
+def book_met(estimators: Iterable[str]) -> dict[str, hist.Hist]:
+    """Empty histograms of pTmiss: met (GeV) and met_phi (rad), each (systematic, estimator, value)."""
+    return {
+        "met": _spectrum(estimators, 100, 0, 200, "met", r"$p_\mathrm{T}^\mathrm{miss}$ (GeV)"),
+        "met_phi": _spectrum(estimators, 32, -np.pi, np.pi, "met_phi", r"$\phi(p_\mathrm{T}^\mathrm{miss})$"),
+    }
+
+
+def book_mt(estimators: Iterable[str]) -> dict[str, hist.Hist]:
+    """Empty histogram of the transverse mass: (systematic, estimator, mt)."""
+    return {"mt": _spectrum(estimators, 80, 0, 160, "mt", r"$m_\mathrm{T}$ (GeV)")}
+
+
+def _spectrum(estimators: Iterable[str], bins: int, low: float, high: float, name: str, label: str) -> hist.Hist:
+    return hist.Hist(
+        hist.axis.StrCategory([], name="systematic", label="systematic", growth=True),
+        hist.axis.StrCategory(list(estimators), name="estimator", label="estimator", overflow=False),
+        hist.axis.Regular(bins, low, high, name=name, label=label),
+        storage=hist.storage.Weight(),
+    )
+
+
+def fill_recoil(
+    histograms: Mapping[str, hist.Hist],
+    estimator: str,
+    recoil: Recoil,
+    npv: NDArray,
+    njets: NDArray,
+    weight: NDArray[np.float64],
+    systematic: str = "nominal",
+) -> None:
+    """Fill one estimator's recoil; arrays of shape (events,)."""
+    where = {"estimator": estimator, "qt": recoil.qt, "npv": npv, "njets": np.clip(njets, 0, NJETS - 1)}
+    for name, term in MOMENTS.items():
+        histograms["moments"].fill(systematic=systematic, **where, moment=name, weight=term(weight, recoil))
+    for name, value in (("u_par", recoil.u_par), ("u_perp", recoil.u_perp)):
+        histograms[name].fill(systematic=systematic, estimator=estimator, **{name: value}, weight=weight)
+    if systematic == "nominal":
+        for component, residual in zip(COMPONENTS, (recoil.u_par - recoil.qt, recoil.u_perp), strict=True):
+            histograms["spectra"].fill(**where, component=component, residual=residual, weight=weight)
+
+
+def fill_met(
+    histograms: Mapping[str, hist.Hist],
+    estimator: str,
+    met: Vector,
+    weight: NDArray[np.float64],
+    systematic: str = "nominal",
+) -> None:
+    """Fill size and direction of one estimator's pTmiss, shape (events, 2)."""
+    for name, value in (("met", magnitude(met)), ("met_phi", azimuth(met))):
+        histograms[name].fill(systematic=systematic, estimator=estimator, **{name: value}, weight=weight)
+
+
+def scaled(histogram: hist.Hist, factor: float) -> hist.Hist:
+    """A histogram with every weight multiplied by a factor: moments in w2 by its square."""
+    if "moment" not in histogram.axes.name:
+        return histogram * factor
+    return _by_moment(histogram, factor, factor**2)
+
+
+def subtracted(histogram: hist.Hist, background: hist.Hist) -> hist.Hist:
+    """Data less background: sums of weights subtract, sums of squared weights add."""
+    if "moment" not in histogram.axes.name:
+        return histogram + background * -1.0
+    return histogram + _by_moment(background, -1.0, 1.0)
+
+
+def _by_moment(histogram: hist.Hist, of_weights: float, of_squares: float) -> hist.Hist:
+    """The moments in w and those in w2, each multiplied by a factor of its own."""
+    factors = [of_squares if name.startswith("w2") else of_weights for name in histogram.axes["moment"]]
+    axis = histogram.axes.name.index("moment")
+    out = histogram.copy()
+    out.view(flow=True)[...] *= np.expand_dims(factors, [i for i in range(histogram.ndim) if i != axis])
+    return out

@@ -1,0 +1,109 @@
+"""What a run leaves: a directory with a manifest and histograms, in formats that cannot run code.
+
+``manifest.json``    how it was made: command, versions, processor, inputs, and of each dataset its cut flow and notes
+``histograms.zip``   all histograms as uhi JSON and arrays, named ``dataset/histogram``
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hist
+import uhi.io.zip
+
+from ptmiss.errors import FileError, OptionError
+
+MANIFEST, HISTOGRAMS = "manifest.json", "histograms.zip"
+
+Outputs = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Results of a run.
+
+    manifest: how it was made, with ``datasets`` by name: ``metadata``, ``files`` and what is not a histogram.
+    histograms: histograms by dataset and name.
+    """
+
+    manifest: Mapping[str, Any]
+    histograms: Mapping[str, Mapping[str, hist.Hist]]
+
+
+def storable(outputs: Any) -> None:
+    """Raise OptionError unless a processor's output is a map of histograms and things that JSON can hold."""
+    if not isinstance(outputs, Mapping):
+        raise OptionError(f"a processor must return a dictionary, not {type(outputs).__name__}")
+    for name, value in outputs.items():
+        if not isinstance(value, hist.Hist):
+            try:
+                json.dumps(value)
+            except TypeError as error:
+                raise OptionError(f"output {name!r} of the processor cannot be stored: {error}") from error
+
+
+def writable(directory: Path, force: bool = False) -> None:
+    """Raise OptionError if results are there already, unless they may be replaced."""
+    if directory.exists() and not directory.is_dir():
+        raise OptionError(f"--output {directory} is a file, expected a directory")
+    if directory.exists() and any(directory.iterdir()) and not force:
+        raise OptionError(f"--output {directory} is not empty (--force replaces it)")
+
+
+def save(directory: Path, manifest: Mapping[str, Any], outputs: Mapping[str, Outputs]) -> None:
+    """Write the outputs of each dataset and the manifest, whole or not at all."""
+    datasets = {
+        dataset: {**manifest["datasets"][dataset], **{k: v for k, v in out.items() if not isinstance(v, hist.Hist)}}
+        for dataset, out in outputs.items()
+    }
+    with replacing_directory(directory) as temporary:
+        with zipfile.ZipFile(temporary / HISTOGRAMS, "w", zipfile.ZIP_DEFLATED) as archive:
+            for dataset, out in outputs.items():
+                for name, value in out.items():
+                    if isinstance(value, hist.Hist):
+                        uhi.io.zip.write(archive, f"{dataset}/{name}", value)
+        (temporary / MANIFEST).write_text(json.dumps({**manifest, "datasets": datasets}, indent=2) + "\n")
+
+
+def load(directory: Path) -> RunResult:
+    """Read the results of a run."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text())
+        with zipfile.ZipFile(directory / HISTOGRAMS) as archive:
+            names = [n.removesuffix(".json").rsplit("/", 1) for n in archive.namelist() if n.endswith(".json")]
+            found: dict[str, dict[str, hist.Hist]] = {dataset: {} for dataset in manifest["datasets"]}
+            for dataset, name in names:
+                found[dataset][name] = hist.Hist(uhi.io.zip.read(archive, f"{dataset}/{name}"))
+    except FileNotFoundError as error:
+        raise FileError(f"{directory} is not the output of a run: it has no {Path(error.filename).name}") from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise FileError(f"{directory} is not a readable output of a run: {error}") from error
+    return RunResult(manifest, found)
+
+
+@contextmanager
+def replacing_directory(directory: Path) -> Iterator[Path]:
+    """A temporary directory beside ``directory`` that takes its place on success and is removed on failure."""
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    except OSError as error:
+        raise FileError(f"cannot write {directory}: {error.strerror}") from error
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if directory.exists():
+            shutil.rmtree(directory)
+        temporary.replace(directory)
+    except OSError as error:
+        raise FileError(f"cannot write {directory}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
