@@ -43,7 +43,7 @@ def read_deepmet(path: Path, padding: int = PADDING) -> DeepMET:
         raise FileError(f"no such graph file: {path}")
     try:
         found = dict(constants(path.read_bytes()))
-    except (ValueError, IndexError, KeyError) as error:
+    except (ValueError, TypeError, IndexError, KeyError) as error:
         raise WeightsError(f"{path}: not a TensorFlow GraphDef ({error})") from error
     missing = NAMES.keys() - found.keys()
     if missing:
@@ -117,11 +117,11 @@ def varint(message: bytes, position: int) -> tuple[int, int]:
 
 def _bytes(value: int | bytes) -> bytes:
     if not isinstance(value, bytes):
-        raise ValueError("a number where a message should be")
+        raise TypeError("a number where a message should be")
     return value
 
 
 def _int(value: int | bytes) -> int:
     if not isinstance(value, int):
-        raise ValueError("a message where a number should be")
+        raise TypeError("a message where a number should be")
     return value

@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from coffea.processor import ProcessorABC
-from ptmiss.processors.selections import Selection, branches, preset, require_trigger
 
 from ptmiss.errors import ColumnError
 from ptmiss.estimators import Estimator
+
+from .selections import Selection, branches, preset, require_trigger
 
 
 class RecoilProcessor(ProcessorABC):

@@ -6,13 +6,14 @@ from typing import Any
 
 import awkward as ak
 from coffea.analysis_tools import PackedSelection
-from ptmiss.processors import selections as select
-from ptmiss.processors.base import RecoilProcessor
-from ptmiss.processors.truth import generated_met
 
 from ptmiss.estimators import evaluate
 from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil
 from ptmiss.recoil import Recoil, magnitude, project
+
+from . import selections as select
+from .base import RecoilProcessor
+from .truth import generated_met
 
 
 class Validation(RecoilProcessor):

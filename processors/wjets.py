@@ -6,14 +6,14 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-from coffea.analysis_tools import PackedSelection
-from ptmiss.processors import selections as select
-from ptmiss.processors.base import RecoilProcessor
-from ptmiss.processors.truth import generated_boson
 
 from ptmiss.estimators import evaluate
 from ptmiss.histograms import book_met, book_mt, book_recoil, fill_met, fill_recoil
 from ptmiss.recoil import recoil, transverse_mass
+
+from . import selections as select
+from .base import RecoilProcessor
+from .truth import generated_boson
 
 
 class Wjets(RecoilProcessor):
@@ -23,7 +23,7 @@ class Wjets(RecoilProcessor):
         """Select the events of a chunk, run the estimators, fill the histograms."""
         muons = select.good_muons(events.Muon, self.selection)
         jets = select.good_jets(events.Jet, muons, self.selection)
-        cuts = self.cuts(events, muons)
+        cuts = select.single_muon_cuts(events, muons)
         keep = cuts.all()
         weight = select.event_weight(events)
         mets = evaluate(self.estimators, events[keep], muons[keep])
@@ -38,11 +38,3 @@ class Wjets(RecoilProcessor):
             u = recoil(boson[known], met[known])
             fill_recoil(histograms, name, u, npv[known], njets[known], weight[keep][known])
         return {**histograms, "cutflow": select.cutflow(cuts, weight), "notes": dict(mets.notes)}
-
-    def cuts(self, events: Any, muons: ak.Array) -> PackedSelection:
-        """The selection, cut by cut."""
-        cuts = PackedSelection()
-        cuts.add("certified", select.certified(events, events.metadata.get("golden_json")))
-        cuts.add("triggered", select.triggered(events, events.metadata.get("triggers", ())))
-        cuts.add("one muon", ak.to_numpy(ak.num(muons) == 1))
-        return cuts

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ptmiss import candidates as pf_candidates
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
-from ptmiss.inference import CATEGORIES, FEATURES, DeepMET, load_model
+from ptmiss.inference import CATEGORIES, FEATURES, DeepMET, fingerprint, load_model
 from ptmiss.leptons import EXACT, TREATMENTS, leave_out
 from ptmiss.recoil import Vector, cartesian
 from ptmiss.segments import sum_by_event
@@ -216,6 +216,15 @@ def _build(name: str, weights: Mapping[str, str | Path], leptons: str) -> Estima
 def known(weights: Iterable[str] = ()) -> list[str]:
     """All names that an estimator can have."""
     return [*SUMS, *dict.fromkeys((*NETWORKS, *weights)), f"{STORED}<Branch>"]
+
+
+def describe(estimator: Estimator) -> dict[str, str]:
+    """What a manifest keeps of an estimator: its name and, of a network, weights file, hash and treatment of leptons."""
+    if not isinstance(estimator, Network):
+        return {"name": estimator.name}
+    digest = fingerprint(estimator.model.tensors)
+    weights = {"weights": estimator.weights, "sha256": digest, "leptons": estimator.treatment}
+    return {"name": estimator.name, **weights}
 
 
 def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array) -> Mets:

@@ -63,7 +63,7 @@ def _matches(pattern: str) -> list[str]:
     if "://" in pattern:
         return [pattern]
     if glob.has_magic(pattern) and not Path(pattern).exists():
-        found = sorted(glob.glob(pattern, recursive=True))
+        found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  (patterns may be absolute)
         if not found:
             raise FileError(f"no file matches {pattern}")
         return found

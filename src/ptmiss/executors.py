@@ -77,7 +77,7 @@ class Attempt:
         """The function's result, or what went wrong."""
         try:
             return self.function(item)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (a worker's failure is told by the driver)
             cause = root_cause(error)
             kind = "" if isinstance(cause, PtmissError) else f"{type(cause).__name__}: "
             lines = str(cause).splitlines() or ["no message"]
@@ -166,6 +166,11 @@ def progress_bar() -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
     return Progress(
-        *columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
-        disable=not sys.stderr.isatty(), transient=True,
+        *columns,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not sys.stderr.isatty(),
+        transient=True,
     )

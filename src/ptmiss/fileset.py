@@ -49,7 +49,7 @@ class Dataset(BaseModel):
 
     files: tuple[str, ...] | dict[str, str] = Field(min_length=1)
     treename: str = TREE
-    metadata: Metadata = Metadata()
+    metadata: Metadata = Field(default_factory=lambda: Metadata.model_validate({}))
 
     @model_validator(mode="before")
     @classmethod

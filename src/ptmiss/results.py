@@ -38,6 +38,11 @@ class RunResult:
     histograms: Mapping[str, Mapping[str, hist.Hist]]
 
 
+def as_json(manifest: Mapping[str, Any]) -> str:
+    """A manifest as people read it."""
+    return json.dumps(manifest, indent=2) + "\n"
+
+
 def storable(outputs: Any) -> None:
     """Raise OptionError unless a processor's output is a map of histograms and things that JSON can hold."""
     if not isinstance(outputs, Mapping):
@@ -70,7 +75,7 @@ def save(directory: Path, manifest: Mapping[str, Any], outputs: Mapping[str, Out
                 for name, value in out.items():
                     if isinstance(value, hist.Hist):
                         uhi.io.zip.write(archive, f"{dataset}/{name}", value)
-        (temporary / MANIFEST).write_text(json.dumps({**manifest, "datasets": datasets}, indent=2) + "\n")
+        (temporary / MANIFEST).write_text(as_json({**manifest, "datasets": datasets}))
 
 
 def load(directory: Path) -> RunResult:

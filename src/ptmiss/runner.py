@@ -183,7 +183,9 @@ def make_processor(cls: type[ProcessorABC], options: Mapping[str, Any]) -> Proce
     taken = python_inspect.signature(cls).parameters
     unknown = [name for name, value in options.items() if value is not None and name not in taken]
     if unknown:
-        raise OptionError(f"processor {cls.__name__} takes no {', '.join(unknown)}; it takes {', '.join(taken) or 'none'}")
+        raise OptionError(
+            f"processor {cls.__name__} takes no {', '.join(unknown)}; it takes {', '.join(taken) or 'none'}"
+        )
     missing = [n for n, p in taken.items() if p.default is p.empty and options.get(n) is None]
     if missing:
         raise OptionError(f"processor {cls.__name__} needs --{' --'.join(missing)}")

@@ -1,0 +1,354 @@
+"""The command line: every verb reads its options here and calls one function of the library.
+
+Nothing heavy is imported before a verb runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ptmiss import __version__
+from ptmiss.errors import OptionError, PtmissError
+
+if TYPE_CHECKING:
+    from ptmiss.fileset import Fileset
+
+EXECUTORS = ("iterative", "futures", "dask")
+CORRECTIONS = ("none", "plateau", "bin")
+FORMATS = ("png", "pdf", "svg")
+
+PATH = click.Path(path_type=Path)
+
+
+class Verb(click.Command):
+    """A command whose errors are one line and exit status 1, and whose example keeps its lines."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except PtmissError as error:
+            raise click.ClickException(str(error)) from error
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the example as it was written."""
+        if self.epilog:
+            formatter.write(f"\nExample:\n{self.epilog}\n")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ptmiss")
+def cli() -> None:
+    """Missing transverse momentum and hadronic recoil, from PF candidates to resolutions."""
+
+
+def names(_context: click.Context, _parameter: click.Parameter, value: str) -> list[str]:
+    """A list of names separated by commas."""
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def pairs(_context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Options of the form NAME=VALUE."""
+    for value in values:
+        if "=" not in value:
+            raise click.BadParameter(f"expected NAME=VALUE, not {value!r}", param=parameter)
+    return dict(value.split("=", 1) for value in values)
+
+
+def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options as one decorator."""
+
+    def decorate(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+estimator_options = options(
+    click.option(
+        "--estimators",
+        callback=names,
+        default="pf,puppi",
+        show_default=True,
+        metavar="A,B,…",
+        help="pf, puppi, track, stored.<Branch>, deepmet, deepmet_response, or a name given to --weights.",
+    ),
+    click.option("--weights", callback=pairs, multiple=True, metavar="NAME=FILE", help="Weights file of a network."),
+    click.option(
+        "--leptons",
+        default="exact",
+        show_default=True,
+        metavar="exact|as-candidates",
+        help="Selected leptons: left out of a network's candidates and put back, or weighted like any candidate.",
+    ),
+    click.option(
+        "--selection",
+        default="default",
+        show_default=True,
+        metavar="NAME",
+        help="Cuts on muons and jets: default, or public-code (the measurement's public analysis code).",
+    ),
+)
+executor_options = options(
+    click.option(
+        "--executor", default="iterative", show_default=True, metavar="|".join(EXECUTORS), help="Where to run."
+    ),
+    click.option(
+        "--workers", type=int, default=2, show_default=True, help="Processes of futures or a local dask cluster."
+    ),
+    click.option("--scheduler", metavar="URL", help="A running dask scheduler, tcp://host:port."),
+    click.option(
+        "--chunksize", type=int, default=50_000, show_default=True, help="Events processed at a time, at most."
+    ),
+)
+
+
+@cli.command(
+    "run",
+    cls=Verb,
+    epilog="""
+  ptmiss run zmumu --fileset dy.json --estimators stored.MET,stored.PuppiMET \\
+      --executor futures --workers 2 --output out/dy
+""",
+)
+@click.argument("processor")
+@click.option("--fileset", "fileset_path", type=PATH, required=True, help="Coffea's fileset JSON.")
+@click.option("--output", type=PATH, required=True, help="Directory for the results.")
+@click.option("--force", is_flag=True, help="Replace results that are there.")
+@click.option(
+    "--option", "own", callback=pairs, multiple=True, metavar="NAME=JSON", help="Option of your own processor."
+)
+@estimator_options
+@executor_options
+def run(
+    processor: str,
+    fileset_path: Path,
+    output: Path,
+    force: bool,
+    own: Mapping[str, str],
+    estimators: list[str],
+    weights: dict[str, str],
+    leptons: str,
+    selection: str,
+    executor: str,
+    workers: int,
+    scheduler: str | None,
+    chunksize: int,
+) -> None:
+    """Run a coffea processor over a fileset: zmumu, wjets, validation, FILE.py or FILE.py:Class."""
+    from ptmiss import executors as where
+    from ptmiss import fileset as filesets
+    from ptmiss import results, runner
+    from ptmiss.estimators import build, describe
+    from ptmiss.provenance import provenance
+
+    results.writable(output, force)
+    fileset = filesets.read(fileset_path)
+    cls = runner.find_processor(processor)
+    built = build(estimators, weights, leptons)
+    given = {name: _json(name, value) for name, value in own.items()}
+    instance = runner.make_processor(cls, _processor_options(cls, built, selection) | given)
+    with where.pool(executor, workers, scheduler) as pool:
+        outputs, details = runner.run(fileset, instance, pool=pool, chunksize=chunksize)
+    made = provenance(
+        processor=processor,
+        estimators=[describe(estimator) for estimator in built],
+        selection=selection,
+        options=given,
+        **details,
+    )
+    results.save(output, made, outputs)
+    for dataset, out in outputs.items():
+        _tell_cutflow(dataset, out.get("cutflow"))
+        _tell_notes(out.get("notes", {}))
+    click.echo(f"{details['metrics']['entries']} events -> {output}")
+
+
+@cli.command(
+    "skim",
+    cls=Verb,
+    epilog="""
+  ptmiss skim nano_*.root --estimators pf,puppi,stored.PuppiMET --output recoil.parquet
+""",
+)
+@click.argument("files", nargs=-1)
+@click.option(
+    "--fileset", "fileset_path", type=PATH, help="A fileset in place of files: for triggers and certified data."
+)
+@click.option("--output", type=PATH, required=True, help="The table, a parquet file.")
+@estimator_options
+@executor_options
+def skim(
+    files: tuple[str, ...],
+    fileset_path: Path | None,
+    output: Path,
+    estimators: list[str],
+    weights: dict[str, str],
+    leptons: str,
+    selection: str,
+    executor: str,
+    workers: int,
+    scheduler: str | None,
+    chunksize: int,
+) -> None:
+    """Write the recoil table of event FILES (ROOT or parquet; paths, globs, URLs): one row an event."""
+    from ptmiss import executors as where
+    from ptmiss.estimators import build
+    from ptmiss.skim import skim as write
+
+    fileset = _fileset(files, fileset_path)
+    built = build(estimators, weights, leptons)
+    with where.pool(executor, workers, scheduler) as pool:
+        made = write(fileset, built, output, selection=selection, pool=pool, chunksize=chunksize)
+    _tell_notes(made["notes"])
+    click.echo(f"{made['metrics']['entries']} events -> {output}")
+
+
+def _fileset(files: tuple[str, ...], path: Path | None) -> Fileset:
+    from ptmiss import fileset as filesets
+
+    if bool(files) == bool(path):
+        raise OptionError("expected event files, or --fileset, and not both")
+    return filesets.read(path) if path else filesets.parse({"events": list(files)})
+
+
+@cli.command(
+    "resolution",
+    cls=Verb,
+    epilog="""
+  ptmiss resolution recoil.parquet --correction bin --output out/resolution
+""",
+)
+@click.argument("source", type=PATH)
+@click.option("--output", type=PATH, required=True, help="Directory for table and figures.")
+@click.option(
+    "--correction",
+    type=click.Choice(CORRECTIONS),
+    default="plateau",
+    show_default=True,
+    help="Response that u is divided by: 1, that of qT > 150 GeV, or that of each qT bin.",
+)
+@click.option(
+    "--boson",
+    type=click.Choice(("boson", "genboson", "genmet")),
+    default="boson",
+    show_default=True,
+    help="Of a table: the muon pair, the generated boson, or generated pTmiss as the truth.",
+)
+@click.option("--dataset", help="Of a run with several datasets: the one to measure.")
+@click.option(
+    "--subtract", callback=pairs, multiple=True, metavar="NAME=FACTOR", help="Of a run: a background to subtract."
+)
+@click.option("--window", type=float, help="Also the RMS inside ±WINDOW GeV, for comparison with code that truncates.")
+@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True)
+@click.option("--label", default="", help="Text above the figures.")
+@click.option("--force", is_flag=True, help="Replace results that are there.")
+def resolution(
+    source: Path,
+    output: Path,
+    correction: str,
+    boson: str,
+    dataset: str | None,
+    subtract: dict[str, str],
+    window: float | None,
+    formats: tuple[str, ...],
+    label: str,
+    force: bool,
+) -> None:
+    """Response and resolution of a recoil table or of a run: a table with errors, and figures."""
+    from ptmiss import report, results
+
+    results.writable(output, force)
+    factors = {name: float(_json(name, value)) for name, value in subtract.items()}
+    histograms = report.histograms_of(source, boson=boson, dataset=dataset, subtract=factors)
+    figures = report.resolution(histograms, output, source, correction, window=window, formats=formats, label=label)
+    for figure in figures:
+        click.echo(figure)
+
+
+@cli.group()
+def models() -> None:
+    """Weights files of networks."""
+
+
+@models.command(
+    "import-deepmet",
+    cls=Verb,
+    epilog="""
+  ptmiss models import-deepmet deepmet_resolution.pb --output deepmet.safetensors
+""",
+)
+@click.argument("graph", type=PATH)
+@click.option("--output", type=PATH, required=True, help="The weights file.")
+@click.option("--padding", type=int, default=4500, show_default=True, help="Slots that CMSSW pads an event to.")
+def import_deepmet(graph: Path, output: Path, padding: int) -> None:
+    """Weights from a released CMSSW graph (TensorFlow GraphDef), without TensorFlow."""
+    from importlib import import_module
+
+    from ptmiss.inference import save_model
+
+    model = import_module("ptmiss.models.graphdef").read_deepmet(graph, padding)
+    digest = save_model(model, output, provenance=f"imported from {graph.name}")
+    click.echo(f"{model.parameters} parameters, SHA-256 {digest[:12]} -> {output}")
+
+
+@models.command(
+    "show",
+    cls=Verb,
+    epilog="""
+  ptmiss models show deepmet.safetensors
+""",
+)
+@click.argument("path", type=PATH)
+def show(path: Path) -> None:
+    """What a weights file holds."""
+    from ptmiss.inference import load_model, read_tensors
+
+    _, metadata = read_tensors(path)
+    model = load_model(str(path))
+    click.echo(f"parameters: {model.parameters}")
+    for key, value in sorted(metadata.items()):
+        click.echo(f"{key}: {value}")
+
+
+def _processor_options(cls: type, estimators: Any, selection: str) -> dict[str, Any]:
+    """The options of the command line that a processor takes; one of its own may need none of them."""
+    import inspect
+
+    taken = inspect.signature(cls).parameters
+    return {k: v for k, v in {"estimators": estimators, "selection": selection}.items() if k in taken}
+
+
+def _json(name: str, value: str) -> Any:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _tell_cutflow(dataset: str, cutflow: Mapping[str, Any] | None) -> None:
+    if cutflow:
+        steps = ", ".join(f"{name} {count}" for name, count in cutflow["events"].items())
+        click.echo(f"{dataset}: {steps}")
+
+
+def _tell_notes(notes: Mapping[str, int]) -> None:
+    for what, count in notes.items():
+        click.echo(f"note: {what}: {count}", err=True)
+
+
+def main() -> None:
+    """Entry point of ``ptmiss``."""
+    cli(prog_name="ptmiss")
+
+
+def runner() -> None:
+    """Entry point of ``runner``: the same as ``ptmiss run``."""
+    run(prog_name="runner")

@@ -1,0 +1,339 @@
+"""Response and resolution of the recoil, from a run's histograms or from a recoil table, with the same numbers.
+
+Response in a bin of qT is ``<u_par> / <qT>``, a ratio of weighted means. Resolution is the weighted RMS about the mean
+of ``u_par / R - qT`` and of ``u_perp / R``, taken from moments and so over all events, with error
+``RMS / sqrt(2 N_eff)``; beside it half the distance between the 16 % and 84 % quantiles, from spectra, with a bootstrap
+error. The response correction ``R`` is 1 (``none``), the response for 150 < qT < 1000 GeV (``plateau``), or the
+response of each stored qT bin above 10 GeV (``bin``; events below are left out, since a ratio of sums says nothing there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import hist
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ptmiss.errors import OptionError, UnknownName
+from ptmiss.histograms import (
+    COMPONENTS,
+    MOMENTS,
+    PLATEAU,
+    QT_EDGES,
+    QT_STORED,
+    book_recoil,
+    fill_recoil,
+    scaled,
+    subtracted,
+)
+from ptmiss.recoil import Recoil, magnitude, project, recoil
+from ptmiss.results import RunResult
+from ptmiss.table import RecoilTable
+
+CORRECTIONS = ("none", "plateau", "bin")
+BIN_MINIMUM = 10.0  # GeV
+QUANTILES = (0.16, 0.84)
+REPLICAS = 100
+GRID = np.linspace(-400.0, 400.0, 801)  # GeV: edges of a corrected spectrum
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Moments of one estimator, by name (see histograms.MOMENTS), each of shape (qt, npv, njets) with flow bins."""
+
+    moments: Mapping[str, Array]
+
+    def __getitem__(self, name: str) -> Array:
+        return self.moments[name]
+
+    def part(self, where: Any) -> Sums:
+        """Sums over part of the grid: an index or mask over (qt, npv, njets)."""
+        return Sums({name: np.asarray(m[where]).sum() for name, m in self.moments.items()})
+
+    def corrected(self, response: Array) -> Sums:
+        """Moments of ``u / R``, for one response R or one for each qT bin; where R is NaN the events are left out."""
+        r = np.reshape(response, (-1, 1, 1))
+        keep = np.broadcast_to(np.isfinite(r), self["w"].shape)
+        out = {}
+        for name, m in self.moments.items():
+            power = 2 if name.endswith(("par2", "perp2")) else 1 if "par" in name or "perp" in name else 0
+            out[name] = np.divide(m, r**power, out=np.zeros_like(m), where=keep)
+        return Sums(out)
+
+
+def sums(moments: hist.Hist, estimator: str, systematic: str = "nominal") -> Sums:
+    """Moments of one estimator out of the histogram that a processor fills."""
+    if estimator not in list(moments.axes["estimator"]):
+        raise UnknownName("estimator in the histograms", estimator, moments.axes["estimator"])
+    if systematic not in list(moments.axes["systematic"]):
+        raise OptionError(f"the histograms of estimator {estimator!r} are empty: no event was selected")
+    view = moments[{"systematic": systematic, "estimator": estimator}].view(flow=True)
+    return Sums(dict(zip(MOMENTS, np.moveaxis(view, -1, 0), strict=True)))
+
+
+def ratio(numerator: Any, denominator: Any) -> Array:
+    """Numerator over denominator; NaN where the denominator is 0."""
+    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
+    return np.divide(numerator, denominator, out=np.full_like(denominator, np.nan), where=denominator != 0)
+
+
+def response(s: Sums) -> tuple[Array, Array]:
+    """``<u_par> / <qT>`` and its error, from the weighted spread of ``u_par - R qT``."""
+    r = ratio(s["w par"], s["w qt"])
+    spread = s["w2 par2"] - 2 * r * s["w2 par qt"] + r**2 * s["w2 qt2"]
+    return r, np.abs(ratio(np.sqrt(np.maximum(spread, 0)), s["w qt"]))
+
+
+def slope(s: Sums) -> Array:
+    """``<u_par qT> / <qT²>``: against a true pTmiss in place of qT, what a network gains by shrinking shows here."""
+    return ratio(s["w par qt"], s["w qt2"])
+
+
+def n_effective(s: Sums) -> Array:
+    """(Σ w)² / Σ w²."""
+    return ratio(np.asarray(s["w"]) ** 2, s["w2"])
+
+
+def rms(s: Sums) -> dict[str, tuple[Array, Array]]:
+    """RMS about the mean of ``u_par - qT`` and of ``u_perp``, GeV, each with its error."""
+    mean_par, mean_perp = ratio(s["w par"] - s["w qt"], s["w"]), ratio(s["w perp"], s["w"])
+    square_par = ratio(s["w par2"] - 2 * s["w par qt"] + s["w qt2"], s["w"])
+    square_perp = ratio(s["w perp2"], s["w"])
+    n = n_effective(s)
+    out = {}
+    for component, square, mean in zip(COMPONENTS, (square_par, square_perp), (mean_par, mean_perp), strict=True):
+        variance = square - mean**2
+        value = np.sqrt(np.where(variance >= 0, variance, np.nan))
+        out[component] = (value, value / np.sqrt(2 * n))
+    return out
+
+
+def correction(s: Sums, kind: str) -> Array:
+    """The response to divide by: one number for all, or one for each stored qT bin with flow bins."""
+    if kind == "none":
+        return np.ones(1)
+    if kind == "plateau":
+        value = response(s.part(_qt_range(*PLATEAU)))[0]
+        if not value > 0:
+            raise OptionError(
+                f"no plateau response: no events with {PLATEAU[0]} < qT < {PLATEAU[1]} GeV; "
+                "use --correction none or bin"
+            )
+        return value.reshape(1)
+    if kind == "bin":
+        by_qt = Sums({name: m.sum(axis=(1, 2)) for name, m in s.moments.items()})
+        value = response(by_qt)[0]
+        low_edge = np.asarray([-np.inf, *QT_STORED])
+        return np.where((value > 0) & (low_edge >= BIN_MINIMUM), value, np.nan)
+    raise UnknownName("response correction", kind, CORRECTIONS)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Weights and their variances in the bins of GRID, with under- and overflow, of one residual in GeV."""
+
+    values: Array
+    variances: Array
+
+    def half_width(self) -> tuple[float, float]:
+        """Half the distance between the 16 % and 84 % quantiles and its bootstrap error, GeV."""
+        spread = np.sqrt(np.maximum(self.variances, 0))
+        replicas = np.repeat(self.values[np.newaxis], REPLICAS, axis=0)
+        filled = np.flatnonzero(spread)
+        replicas[:, filled] += np.random.default_rng(0).standard_normal((REPLICAS, len(filled))) * spread[filled]
+        low, high = (quantile(np.vstack([self.values, replicas]), q) for q in QUANTILES)
+        widths = (high - low) / 2
+        good = widths[1:][np.isfinite(widths[1:])]
+        return float(widths[0]), float(good.std()) if len(good) > REPLICAS / 2 else float("nan")
+
+    def windowed_rms(self, window: float) -> tuple[float, float]:
+        """RMS of the bins' centres inside ±window, GeV, and its error: for comparison with code that truncates."""
+        centres = (GRID[1:] + GRID[:-1]) / 2
+        inside = np.abs(centres) < window
+        w, x, v = self.values[1:-1][inside], centres[inside], self.variances[1:-1][inside]
+        total = w.sum()
+        if total <= 0:
+            return float("nan"), float("nan")
+        mean = (w * x).sum() / total
+        value = np.sqrt(max((w * (x - mean) ** 2).sum() / total, 0))
+        return float(value), float(value / np.sqrt(2 * total**2 / v.sum()))
+
+
+def quantile(values: Array, q: float) -> Array:
+    """Quantile of each row of bin contents (rows, bins of GRID with flow), GeV; NaN where it is in the flow."""
+    cumulative = np.cumsum(values, axis=1)
+    total = cumulative[:, -1:]
+    rising = np.maximum.accumulate(ratio(cumulative, np.broadcast_to(total, cumulative.shape)), axis=1)
+    above = np.argmax(rising >= q, axis=1)  # the quantile is in this bin
+    inside = (above >= 1) & (above <= len(GRID) - 1) & (total[:, 0] > 0)
+    above = np.where(inside, above, 1)
+    rows = np.arange(len(values))
+    before, after = rising[rows, above - 1], rising[rows, above]
+    fraction = ratio(q - before, after - before)
+    return np.where(inside, GRID[above - 1] + fraction * (GRID[above] - GRID[above - 1]), np.nan)
+
+
+def stretched(histogram: hist.Hist, estimator: str, s: Sums, response: Array) -> dict[str, Spectrum]:
+    """Response-corrected spectra of both components, each of shape (qt, npv, njets, bins of GRID with flow).
+
+    A residual ``u_par - qT`` becomes ``u_par / R - qT`` with the mean qT of its bin; the spread of qT inside a bin is
+    neglected. Bins without a response stay empty.
+    """
+    view = histogram[{"estimator": estimator}].view(flow=True)
+    edges = histogram.axes["residual"].edges
+    mean_qt = ratio(s["w qt"].sum(axis=(1, 2)), s["w"].sum(axis=(1, 2)))
+    r = np.broadcast_to(response, mean_qt.shape)
+    out = {}
+    for number, component in enumerate(COMPONENTS):
+        shift = mean_qt * (1 / r - 1) if component == "par" else np.zeros_like(mean_qt)
+        parts = {"value": np.zeros((*view.shape[:3], len(GRID) + 1))}
+        parts["variance"] = parts["value"].copy()
+        for i in np.flatnonzero(np.isfinite(r) & np.isfinite(mean_qt)):
+            share = overlaps(edges, 1 / r[i], shift[i])
+            for name, part in parts.items():
+                part[i] = view[i, :, :, number][name] @ share
+        out[component] = Spectrum(parts["value"], parts["variance"])
+    return out
+
+
+def overlaps(edges: Array, factor: float, shift: float) -> Array:
+    """Share of each bin, flow included, that ``factor * residual + shift`` brings into each bin of GRID, flow included."""
+    back = np.concatenate([[-np.inf], (GRID - shift) / factor, [np.inf]])[:, np.newaxis]
+    below = np.clip((back - edges[:-1]) / np.diff(edges), 0, 1)
+    return np.diff(np.hstack([back >= edges[0], below, back == np.inf]).astype(float), axis=0).T
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the histograms say of one estimator, before and after the response correction."""
+
+    raw: Sums
+    corrected: Sums
+    spectra: Mapping[str, Spectrum]
+
+    def row(self, where: Any, window: float | None = None) -> dict[str, float]:
+        """Response and resolutions over part of the grid: an index over (qt, npv, njets) with flow bins."""
+        raw, corrected = self.raw.part(where), self.corrected.part(where)
+        value, error = response(raw)
+        row = {
+            "n_eff": float(np.nan_to_num(n_effective(corrected))),
+            "qt_mean": float(ratio(raw["w qt"], raw["w"])),
+            "response": float(value),
+            "response_error": float(error),
+            "slope": float(slope(raw)),
+        }
+        for component, (width, width_error) in rms(corrected).items():
+            row |= {f"rms_{component}": float(width), f"rms_{component}_error": float(width_error)}
+            cells = self.spectra[component]
+            values, variances = (part[where].reshape(-1, len(GRID) + 1) for part in (cells.values, cells.variances))
+            spectrum = Spectrum(values.sum(axis=0), variances.sum(axis=0))
+            half, half_error = spectrum.half_width()
+            row |= {f"quantile_{component}": half, f"quantile_{component}_error": half_error}
+            if window:
+                inside, inside_error = spectrum.windowed_rms(window)
+                row |= {f"rms_{component}_window": inside, f"rms_{component}_window_error": inside_error}
+        return row
+
+
+def measure(histograms: Mapping[str, hist.Hist], estimator: str, kind: str = "plateau") -> Measurement:
+    """Apply a response correction (see CORRECTIONS) to one estimator's histograms."""
+    s = sums(histograms["moments"], estimator)
+    r = correction(s, kind)
+    return Measurement(s, s.corrected(r), stretched(histograms["spectra"], estimator, s, r))
+
+
+def tabulate(histograms: Mapping[str, hist.Hist], kind: str = "plateau", window: float | None = None) -> pd.DataFrame:
+    """One row for each estimator, region and bin.
+
+    Columns: estimator, correction, region, axis (qt, npv or inclusive), low, high, and those of Measurement.row.
+    """
+    rows = []
+    for estimator in histograms["moments"].axes["estimator"]:
+        measurement = measure(histograms, estimator, kind)
+        for region, axis, low, high, where in bins(histograms):
+            bin_ = {"region": region, "axis": axis, "low": low, "high": high}
+            rows.append({"estimator": estimator, "correction": kind, **bin_, **measurement.row(where, window)})
+    return pd.DataFrame(rows)
+
+
+def bins(histograms: Mapping[str, hist.Hist]) -> Iterator[tuple[str, str, float, float, Any]]:
+    """Region, axis, edges and index of each bin that is shown."""
+    npv = histograms["moments"].axes["npv"].edges
+    everywhere = slice(None)
+    below, above = _qt_range(0, 50)[0], _qt_range(50, np.inf)[0]
+    jets = {"0 jets": 0, "1 jet": 1, "2 or more jets": 2}
+    regions: dict[str, tuple[slice, Any]] = {
+        "inclusive": (everywhere, everywhere),
+        "qT < 50 GeV": (below, everywhere),
+        "qT ≥ 50 GeV": (above, everywhere),
+    }
+    regions |= {name: (everywhere, number) for name, number in jets.items()}
+    for region, (qt, njets) in regions.items():
+        yield region, "inclusive", 0.0, np.inf, (qt, everywhere, njets)
+        for i, (low, high) in enumerate(pairwise(npv), start=1):
+            yield region, "npv", low, high, (qt, i, njets)
+        if qt == everywhere:
+            for low, high in pairwise(QT_EDGES):
+                yield region, "qt", float(low), float(high), (_qt_range(low, high)[0], everywhere, njets)
+
+
+def _qt_range(low: float, high: float) -> tuple[slice, slice, slice]:
+    """Index of the stored qT bins between two edges; an infinite edge takes the overflow along."""
+    edges = list(map(float, QT_STORED))
+    stop = None if high == np.inf else edges.index(high) + 1
+    return slice(edges.index(low) + 1, stop), slice(None), slice(None)
+
+
+def from_table(
+    table: RecoilTable, boson: str = "boson", mass: tuple[float, float] | None = (80, 100)
+) -> dict[str, hist.Hist]:
+    """Histograms of every estimator of a recoil table, as a run fills them.
+
+    boson: ``boson`` (the selected muon pair, in a window of its mass), ``genboson``, or ``genmet`` (pTmiss against the
+    generated one, as the validation processor has it).
+    """
+    axis = table.vector(boson)
+    keep = np.isfinite(axis[:, 0])
+    if boson == "boson" and mass is not None:
+        keep &= (table["boson_mass"] > mass[0]) & (table["boson_mass"] < mass[1])
+    if not keep.any():
+        raise OptionError(f"no event of the table has a {boson}: --boson takes boson, genboson or genmet")
+    table, axis = table.select(keep), axis[keep]
+    histograms = book_recoil(table.estimators)
+    for name in table.estimators:
+        met = table.met(name)
+        u = Recoil(*project(met, axis), magnitude(axis)) if boson == "genmet" else recoil(axis, met)
+        fill_recoil(histograms, name, u, table["npv"], table["njets"], table["weight"])
+    return histograms
+
+
+def normalisation(dataset: Mapping[str, Any], luminosity: float) -> float:
+    """Factor that brings a simulated dataset of a run's manifest to a luminosity in fb^-1."""
+    cross_section = dataset["metadata"].get("cross_section")
+    if cross_section is None:
+        raise OptionError("a background to subtract needs a cross_section (pb) in its metadata")
+    return 1e3 * cross_section * luminosity / dataset["cutflow"]["sum of weights"]["all"]
+
+
+def without_backgrounds(result: RunResult, data: str, backgrounds: Mapping[str, float]) -> dict[str, hist.Hist]:
+    """Histograms of a dataset less those of the backgrounds, each at the data's luminosity times a factor of its own."""
+    for name in (data, *backgrounds):
+        if name not in result.histograms:
+            raise UnknownName("dataset in the run", name, result.histograms)
+    described = result.manifest["datasets"]
+    luminosity = described[data]["metadata"].get("luminosity")
+    if backgrounds and luminosity is None:
+        raise OptionError(f"to subtract backgrounds, dataset {data!r} needs a luminosity (fb^-1) in its metadata")
+    histograms = dict(result.histograms[data])
+    for background, factor in backgrounds.items():
+        scale = factor * normalisation(described[background], luminosity)
+        for name in ("moments", "spectra"):
+            histograms[name] = subtracted(histograms[name], scaled(result.histograms[background][name], scale))
+    return histograms
