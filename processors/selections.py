@@ -10,7 +10,6 @@ from typing import Any
 import awkward as ak
 import numpy as np
 from coffea.analysis_tools import PackedSelection
-from coffea.lumi_tools import LumiMask
 from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError, UnknownName
@@ -131,7 +130,9 @@ def require_trigger(triggers: Collection[str], there: Collection[str], path: str
 
 
 @lru_cache
-def _lumi_mask(path: str) -> LumiMask:
+def _lumi_mask(path: str) -> Any:
+    from coffea.lumi_tools import LumiMask  # compiles for ten seconds when it is imported
+
     return LumiMask(path)
 
 

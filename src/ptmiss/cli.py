@@ -318,6 +318,24 @@ def show(path: Path) -> None:
         click.echo(f"{key}: {value}")
 
 
+@cli.command(
+    "demo",
+    cls=Verb,
+    epilog="""
+  ptmiss demo --output out/demo
+""",
+)
+@click.option("--output", type=PATH, default=Path("out/demo"), show_default=True, help="Directory for everything.")
+def demo(output: Path) -> None:
+    """From PF candidates to resolution figures on a small invented sample."""
+    from ptmiss.demo import demo as show_all
+
+    figures = show_all(output)
+    click.echo(f"Recoil table: {output / 'recoil.parquet'}")
+    click.echo(f"Resolutions:  {figures[0].parent / 'resolution.csv'}")
+    click.echo(f"Open:         {figures[0]}")
+
+
 def _processor_options(cls: type, estimators: Any, selection: str) -> dict[str, Any]:
     """The options of the command line that a processor takes; one of its own may need none of them."""
     import inspect

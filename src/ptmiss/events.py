@@ -20,14 +20,18 @@ from ptmiss.errors import FileError
 TREE = "Events"
 
 
-class EventSchema(PFNanoAODSchema):
-    """Coffea's PFNano schema, quiet about what a file does not have, with the PF candidates as plain records.
+PLAIN = ("PFCands", "PFCand", "PV")
 
-    The plain record asks for no column that an analysis may not need (v15 files store no charge).
+
+class EventSchema(PFNanoAODSchema):
+    """Coffea's PFNano schema, quiet about what a file does not have, with some collections as plain records.
+
+    A plain record has no behaviour and so asks for no column that an analysis may not need: v15 files store no charge
+    of the candidates, skims no position of the vertex.
     """
 
     warn_missing_crossrefs = False
-    mixins = {k: v for k, v in PFNanoAODSchema.mixins.items() if k not in ("PFCands", "PFCand")}  # noqa: RUF012
+    mixins = {name: kind for name, kind in PFNanoAODSchema.mixins.items() if name not in PLAIN}  # noqa: RUF012
 
     def __init__(self, base_form: Mapping[str, Any], *args: Any, **kwargs: Any):
         with warnings.catch_warnings():

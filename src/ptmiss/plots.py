@@ -41,11 +41,13 @@ QUANTITIES = {
     "quantile_par": r"Half 68 % width of $u_\parallel - q_\mathrm{T}$ (GeV)",
     "quantile_perp": r"Half 68 % width of $u_\perp$ (GeV)",
 }
+OVERVIEW = (("response", "qt"), ("rms_par", "qt"), ("rms_perp", "npv"))
 CORRECTED = {
     "none": "no response correction",
     "plateau": "plateau response corrected",
     "bin": "response corrected in bins",
 }
+STYLE = {**mplhep.style.CMS, "mathtext.cal": "sans", "svg.hashsalt": "ptmiss"}
 MINIMUM_EVENTS = 10  # effective events; a point with fewer is in the table but not in the figure
 
 
@@ -63,37 +65,47 @@ def colour_of(estimator: str, among: Sequence[str]) -> str:
 def resolution_figures(
     table: pd.DataFrame, directory: Path, formats: Iterable[str] = ("png",), label: str = ""
 ) -> list[Path]:
-    """Draw response vs qT and every resolution vs qT and nPV for the inclusive region; return the files."""
-    inclusive = table[table["region"] == "inclusive"]
-    wanted = [("response", "qt")] + [(q, axis) for axis in AXES for q in QUANTITIES if q != "response"]
-    return [
-        path
-        for quantity, axis in wanted
-        for path in save(curve(inclusive, quantity, axis, label), directory / f"{quantity}_vs_{axis}", formats)
-    ]
+    """Draw the overview, response vs qT, and every resolution vs qT and nPV; return the files, the overview first."""
+    table = table[table["region"] == "inclusive"]
+    single = [("response", "qt"), *((q, axis) for axis in AXES for q in QUANTITIES if q != "response")]
+    paths = save(panels(table, OVERVIEW, label), directory / "overview", formats)
+    for quantity, axis in single:
+        paths += save(panels(table, [(quantity, axis)], label), directory / f"{quantity}_vs_{axis}", formats)
+    return paths
 
 
-def curve(table: pd.DataFrame, quantity: str, axis: str, label: str = "") -> Figure:
-    """One quantity of every estimator against qT or nPV, with errors."""
-    with mpl.rc_context(mplhep.style.CMS):
-        figure = Figure(figsize=(9, 8), layout="constrained")
-        ax = figure.add_subplot()
-        estimators = list(table["estimator"].unique())
-        for number, estimator in enumerate(estimators):
-            chosen = (table["estimator"] == estimator) & (table["axis"] == axis) & (table["n_eff"] >= MINIMUM_EVENTS)
-            _points(ax, table[chosen], quantity, number, estimator, estimators)
-        if quantity == "response":
-            ax.axhline(1, color="0.6", lw=1, zorder=0)
-        else:
-            ax.set_ylim(bottom=0)
-        ax.set_xlabel(AXES[axis])
-        ax.set_ylabel(QUANTITIES[quantity])
-        ax.margins(y=0.25)
-        _caption(ax, table, quantity, label)
+def panels(table: pd.DataFrame, wanted: Sequence[tuple[str, str]], label: str = "") -> Figure:
+    """Quantities of every estimator against qT or nPV, side by side."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9 * len(wanted), 8), layout="constrained")
+        for ax, (quantity, axis) in zip(figure.subplots(1, len(wanted), squeeze=False)[0], wanted, strict=True):
+            draw(ax, table[table["axis"] == axis], quantity, axis)
+        if label:
+            figure.axes[0].text(0, 1.01, label, transform=figure.axes[0].transAxes, va="bottom", fontsize="small")
     return figure
 
 
-def _points(ax: Axes, rows: pd.DataFrame, quantity: str, number: int, estimator: str, among: Sequence[str]) -> None:
+def draw(ax: Axes, table: pd.DataFrame, quantity: str, axis: str) -> None:
+    """One quantity of every estimator with errors and a legend."""
+    estimators = list(table["estimator"].unique())
+    for number, estimator in enumerate(estimators):
+        rows = table[(table["estimator"] == estimator) & (table["n_eff"] >= MINIMUM_EVENTS)]
+        points(ax, rows, quantity, MARKERS[number % len(MARKERS)], colour_of(estimator, estimators))
+    ax.set_xlabel(AXES[axis])
+    ax.set_ylabel(QUANTITIES[quantity])
+    low, high = ax.get_ylim()
+    if quantity == "response":
+        ax.axhline(1, color="0.6", lw=1, zorder=0)
+        ax.set_ylim(low, high + 0.3 * (high - low))
+        title = None
+    else:
+        ax.set_ylim(0, 1.4 * high)
+        title = CORRECTED[table["correction"].iloc[0]]
+    ax.legend(title=title, fontsize="x-small", title_fontsize="x-small", loc="upper left", ncols=2)
+
+
+def points(ax: Axes, rows: pd.DataFrame, quantity: str, marker: str, colour: str) -> None:
+    """One estimator's points, with the bins as horizontal bars."""
     low, high = rows["low"].to_numpy(), rows["high"].to_numpy()
     centre = (low + high) / 2
     ax.errorbar(
@@ -101,25 +113,17 @@ def _points(ax: Axes, rows: pd.DataFrame, quantity: str, number: int, estimator:
         rows[quantity].to_numpy(),
         xerr=np.stack([centre - low, high - centre]),
         yerr=rows[f"{quantity}_error"].to_numpy(),
-        fmt=MARKERS[number % len(MARKERS)],
+        fmt=marker,
         markersize=7,
-        color=colour_of(estimator, among),
-        label=label_of(estimator),
+        color=colour,
+        label=label_of(rows["estimator"].iloc[0]) if len(rows) else None,
     )
-
-
-def _caption(ax: Axes, table: pd.DataFrame, quantity: str, label: str) -> None:
-    if label:
-        ax.text(0, 1.01, label, transform=ax.transAxes, va="bottom", fontsize="small")
-    kind = table["correction"].iloc[0]
-    title = None if quantity == "response" else CORRECTED[kind]
-    ax.legend(title=title, fontsize="x-small", title_fontsize="x-small", loc="best")
 
 
 def save(figure: Figure, stem: Path, formats: Iterable[str]) -> list[Path]:
     """Save a figure in each format; return the files."""
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
-    with mpl.rc_context({"svg.hashsalt": "ptmiss"}):
+    with mpl.rc_context(STYLE):
         for path in paths:
             figure.savefig(path, dpi=120)
     return paths

@@ -1,0 +1,28 @@
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.ready  ## from PF candidates to resolution figures
+	$(BIN)/ptmiss demo
+
+test: $(VENV)/.ready  ## all tests; make test ARGS="-m 'not slow'" for the quick ones
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.ready  ## speed, in ratios against named alternatives
+	$(BIN)/python -m pytest tests/benchmarks --override-ini python_files='bench_*.py' -s $(ARGS)
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ptmiss needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:  ## remove the environment and what was built
+	rm -rf $(VENV) build dist out
