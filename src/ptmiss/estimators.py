@@ -1,7 +1,8 @@
 """Estimators of the missing transverse momentum: candidates in, one pTmiss vector an event out.
 
 ``pf``              minus the sum over all PF candidates
-``puppi``           minus the sum weighted with the PUPPI weights of the file
+``puppi``           minus the sum weighted with the PUPPI weights of the file; what CMS stores as PuppiMET is another
+                    tune (in ten real PFNano events the two are 20 GeV apart in the median)
 ``track``           minus the sum over charged candidates of the primary vertex (fromPV of 2 or 3)
 ``stored.<Branch>`` a MET stored in the file, ``stored.PuppiMET`` for one
 ``deepmet``, ``deepmet_response``, or any name given a weights file: a DeepMET network
@@ -239,4 +240,5 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array) ->
         candidates = pf_candidates.read(events, columns)
         notes.update({f"candidate repaired: {what}": n for what, n in candidates.repaired.items()})
     met = {e.name: e.met(events, candidates, leptons, notes) for e in estimators}
-    return Mets(met, {what: n for what, n in notes.items() if n})
+    notes.update({f"{name}: pTmiss not finite": np.count_nonzero(~np.isfinite(m).all(axis=1)) for name, m in met.items()})
+    return Mets(met, {what: int(n) for what, n in notes.items() if n})

@@ -93,6 +93,8 @@ def inspect(path: str, tree: str = TREE) -> EventFile:
 def _inspect_root(path: str, tree: str) -> EventFile:
     with uproot.open(path) as file:
         events = file[tree]
+        if "://" not in path and (size := Path(path).stat().st_size) < file.file.fEND:
+            raise EOFError(f"it ends at byte {size} of {file.file.fEND} (truncated?)")
         branches = frozenset(events.keys(recursive=False))
         return EventFile(path, tree, "root", events.num_entries, file.file.uuid.bytes, branches)
 

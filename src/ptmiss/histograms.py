@@ -104,7 +104,10 @@ def fill_recoil(
     weight: NDArray[np.float64],
     systematic: str = "nominal",
 ) -> None:
-    """Fill one estimator's recoil; arrays of shape (events,)."""
+    """Fill one estimator's recoil; arrays of shape (events,). Events whose recoil is not finite are left out."""
+    finite = np.isfinite(recoil.u_par + recoil.u_perp + recoil.qt)
+    recoil = Recoil(*(part[finite] for part in recoil))
+    npv, njets, weight = npv[finite], njets[finite], weight[finite]
     where = {"estimator": estimator, "qt": recoil.qt, "npv": npv, "njets": np.clip(njets, 0, NJETS - 1)}
     for name, term in MOMENTS.items():
         histograms["moments"].fill(systematic=systematic, **where, moment=name, weight=term(weight, recoil))

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -184,16 +184,27 @@ def scaled(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return features
 
 
+@cache
+def _positions(name: str) -> tuple[int, NDArray[np.intp]]:
+    """Lowest value of a vocabulary, and the position of every integer from there to the highest; -1 if it is none."""
+    values = np.asarray(VOCABULARY[name])
+    positions = np.full(values[-1] - values[0] + 1, -1, np.intp)
+    positions[values - values[0]] = np.arange(len(values))
+    return int(values[0]), positions
+
+
 def combinations(categories: NDArray[np.integer]) -> NDArray[np.intp]:
     """Row of the category table for (n, 3) physical values of charge, pdgId and fromPV."""
     row = np.zeros(len(categories), np.intp)
-    for column, (name, values) in enumerate(VOCABULARY.items()):
-        index = np.searchsorted(values, categories[:, column]).clip(max=len(values) - 1)
-        unknown = np.asarray(values)[index] != categories[:, column]
+    for column, name in enumerate(CATEGORIES):
+        lowest, positions = _positions(name)
+        found = positions.take(categories[:, column] - lowest, mode="clip")
+        unknown = (found < 0) | (categories[:, column] < lowest) | (categories[:, column] >= lowest + len(positions))
         if unknown.any():
             at = int(np.argmax(unknown))
-            raise ValueError(f"{name} {categories[at, column]} of candidate {at} is not among {values}")
-        row = row * len(values) + index
+            raise ValueError(f"{name} {categories[at, column]} of candidate {at} is not among {VOCABULARY[name]}")
+        row *= len(VOCABULARY[name])
+        row += found
     return row
 
 

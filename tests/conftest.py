@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from ptmiss import inference
+from ptmiss.demo import write_events
+from ptmiss.inference import DeepMET, deepmet_shapes
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+settings.register_profile("ptmiss", deadline=None, derandomize=True)
+settings.load_profile("ptmiss")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with real CMS files and TensorFlow references, beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def pfnano(shared) -> Path:
+    return shared / "pfnano_qcd_10events.root"
+
+
+@pytest.fixture(scope="session")
+def drell_yan(shared) -> Path:
+    return shared / "nano_dy_40events.root"
+
+
+@pytest.fixture(scope="session")
+def nano_v15(shared) -> Path:
+    return shared / "nano_tt_v15_200events.root"
+
+
+@pytest.fixture(scope="session")
+def invented(tmp_path_factory) -> Path:
+    """A file of 300 invented events."""
+    path = tmp_path_factory.mktemp("events") / "invented.root"
+    write_events(path, 300, seed=3)
+    return path
+
+
+def random_model(seed: int = 0, padding: int = 0, embedding: tuple[int, int, int] = (8, 8, 8)) -> DeepMET:
+    """A DeepMET with random weights."""
+    rng = np.random.default_rng(seed)
+    tensors = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in deepmet_shapes(embedding).items()}
+    for name, values in tensors.items():
+        if name.endswith(".variance"):
+            values[...] = np.abs(values) + 0.5
+    return DeepMET(tensors, padding, "random")
+
+
+@pytest.fixture
+def model() -> DeepMET:
+    return random_model()
+
+
+@pytest.fixture
+def weights(tmp_path, model) -> Path:
+    """Weights file of a random model."""
+    path = tmp_path / "random.safetensors"
+    inference.save_model(model, path, "random numbers")
+    return path

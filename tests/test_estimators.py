@@ -1,0 +1,176 @@
+import pickle
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from ptmiss import estimators, events
+from ptmiss.errors import ColumnError, FileError, OptionError, UnknownName
+from ptmiss.estimators import build, evaluate
+from ptmiss.leptons import AS_CANDIDATES
+from ptmiss.models import graphdef
+from ptmiss.recoil import cartesian
+
+NO_LEPTONS = ak.Array([[{"eta": 0.0, "phi": 0.0, "pdgId": 13}]])[:, :0]
+
+
+def none_of(n):
+    return ak.concatenate([NO_LEPTONS] * n)
+
+
+@pytest.fixture(scope="module")
+def real(pfnano):
+    return events.inspect(str(pfnano)).events()
+
+
+def stored(source, name):
+    return cartesian(ak.to_numpy(source[name].pt), ak.to_numpy(source[name].phi))
+
+
+@pytest.fixture(scope="module")
+def released(shared, tmp_path_factory):
+    """Weights files of the two released tunes."""
+    from ptmiss.inference import save_model
+
+    folder = tmp_path_factory.mktemp("weights")
+    paths = {}
+    for name, graph in (("deepmet", 1), ("deepmet_response", 2)):
+        paths[name] = folder / f"{name}.safetensors"
+        save_model(graphdef.read_deepmet(shared / "deepmet" / f"deepmet_{graph}.graphdef"), paths[name], "released")
+    return paths
+
+
+def test_pf_is_raw_met(real):
+    met = evaluate(build(["pf"]), real, none_of(10)).met["pf"]
+    np.testing.assert_allclose(np.hypot(*met.T), np.hypot(*stored(real, "RawMET").T), rtol=0.01)
+
+
+def test_puppi_and_track_follow_their_definitions(real):
+    mets = evaluate(build(["puppi", "track"]), real, none_of(10)).met
+    cands = real.PFCands
+    weight = cands.puppiWeight
+    np.testing.assert_allclose(mets["puppi"][:, 0], -ak.sum(weight * cands.pt * np.cos(cands.phi), axis=1), atol=0.01)
+    charged = cands[(cands.charge != 0) & ((cands.puppiWeight > 0.999) | (abs(cands.pdgId) == 13) | (abs(cands.pdgId) == 11))]
+    np.testing.assert_allclose(mets["track"][:, 1], -ak.sum(charged.pt * np.sin(charged.phi), axis=1), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "branch", "median"),
+    [("deepmet", "DeepMETResolutionTune", 2.5), ("deepmet_response", "DeepMETResponseTune", 3.2)],
+)
+def test_released_deepmet_is_near_what_cmssw_stored(real, released, name, branch, median):
+    network = build([name], {name: released[name]}, AS_CANDIDATES)
+    met = evaluate(network, real, none_of(10)).met[name]
+    assert np.median(np.hypot(*(met - stored(real, branch)).T)) < median
+
+
+def test_stored_is_what_the_file_says(real):
+    met = evaluate(build(["stored.PuppiMET"]), real, none_of(10)).met["stored.PuppiMET"]
+    np.testing.assert_array_equal(met, stored(real, "PuppiMET"))
+
+
+def test_stored_estimators_touch_no_candidates(pfnano):
+    source = events.inspect(str(pfnano)).events()
+    evaluate(build(["stored.RawMET"]), source, none_of(10))
+    assert not source.PFCands.pt.layout.is_all_materialized
+
+
+def test_selected_leptons_are_left_out_of_a_network_and_put_back(invented, weights):
+    source = events.inspect(str(invented)).events()
+    muons = ak.zip({"eta": source.Muon.eta, "phi": source.Muon.phi, "pdgId": -13 * source.Muon.charge})
+    exact = evaluate(build(["net"], {"net": weights}), source, muons)
+    as_candidates = evaluate(build(["net"], {"net": weights}, AS_CANDIDATES), source, muons)
+    boson = cartesian(0, 0) + sum(cartesian(source.Muon.pt[:, i], source.Muon.phi[:, i]) for i in (0, 1))
+    without = source.PFCands[abs(source.PFCands.pdgId) != 13]
+    bare = evaluate(build(["net"], {"net": weights}), ak.zip({"PFCands": without}, depth_limit=1), none_of(300))
+    np.testing.assert_allclose(exact.met["net"], bare.met["net"] - boson, atol=0.01)
+    assert np.abs(exact.met["net"] - as_candidates.met["net"]).max() > 1
+    assert not exact.notes
+
+
+def test_a_lepton_that_is_no_candidate_is_noted(invented, weights):
+    source = events.inspect(str(invented)).events(0, 5)
+    muons = ak.zip({"eta": source.Muon.eta, "phi": source.Muon.phi + 1, "pdgId": -13 * source.Muon.charge})
+    notes = evaluate(build(["net"], {"net": weights}), source, muons).notes
+    assert notes == {"selected lepton without a candidate": 10}
+
+
+def test_the_treatment_of_leptons_changes_nothing_for_sums(invented):
+    source = events.inspect(str(invented)).events()
+    muons = ak.zip({"eta": source.Muon.eta, "phi": source.Muon.phi, "pdgId": -13 * source.Muon.charge})
+    a = evaluate(build(["pf", "puppi"]), source, muons).met
+    b = evaluate(build(["pf", "puppi"], leptons=AS_CANDIDATES), source, muons).met
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_repairs_and_cuts_are_noted(tmp_path):
+    from ptmiss.inference import save_model
+
+    from .conftest import random_model
+
+    save_model(random_model(padding=2), tmp_path / "w.safetensors", "")
+    columns = {name: [0.1, 0.2, 0.3] for name in ("pt", "eta", "phi", "mass", "dxy", "dz", "puppiWeight")}
+    columns |= {"charge": [0, 0, 0], "pdgId": [22, 77, 130], "fromPV": [3, 3, 3]}
+    source = ak.zip({"PFCands": ak.zip({k: ak.Array([v, []]) for k, v in columns.items()})}, depth_limit=1)
+    notes = evaluate(build(["net"], {"net": tmp_path / "w.safetensors"}), source, none_of(2)).notes
+    assert notes == {"candidate repaired: pdgId unknown": 1, "net: event with more than 2 candidates, cut": 1}
+
+
+def test_a_stored_met_that_is_not_finite_is_noted():
+    source = ak.Array([{"MET": {"pt": np.nan, "phi": 0.0}}, {"MET": {"pt": 1.0, "phi": 0.0}}])
+    assert evaluate(build(["stored.MET"]), source, none_of(2)).notes == {"stored.MET: pTmiss not finite": 1}
+
+
+def test_estimators_travel_small(weights):
+    network = build(["deepmet"], {"deepmet": weights})
+    assert network[0].model.parameters == 5149  # loaded in this process, and still not shipped
+    assert len(pickle.dumps(network)) < 1000
+    assert pickle.loads(pickle.dumps(network)) == network
+
+
+@pytest.mark.parametrize("names", [["pfx"], ["deepmett"], ["stored."], ["pf", "nonsense"]])
+def test_unknown_names_are_refused_with_the_nearest(names):
+    with pytest.raises(UnknownName, match="unknown estimator"):
+        build(names)
+    with pytest.raises(UnknownName, match="did you mean 'puppi'"):
+        build(["pupi"])
+
+
+def test_wrong_options():
+    with pytest.raises(OptionError, match="'deepmet' needs a weights file: --weights deepmet=FILE"):
+        build(["deepmet"])
+    with pytest.raises(FileError, match="no such weights file: none"):
+        build(["deepmet"], {"deepmet": "none"})
+    with pytest.raises(OptionError, match="weights are given for other"):
+        build(["pf"], {"other": "x"})
+    with pytest.raises(OptionError, match="no estimator"):
+        build([])
+    with pytest.raises(UnknownName, match="treatment of the leptons 'exakt', did you mean 'exact'"):
+        build(["pf"], leptons="exakt")
+
+
+def test_each_estimator_is_made_once():
+    assert [e.name for e in build(["pf", "puppi", "pf"])] == ["pf", "puppi"]
+
+
+def test_what_a_file_must_have(weights):
+    there = {"PFCands_pt", "PFCands_phi", "PFCands_eta", "MET_pt"}
+    build(["pf"])[0].require(there, "a.root")
+    for names, message in (
+        (["puppi"], "'puppi' needs PFCands column 'puppiWeight'"),
+        (["track"], "'track' needs PFCands column 'pdgId'"),
+        (["stored.MET"], "needs branch MET_phi, which a.root does not have; METs there: MET"),
+        (["stored.PuppiMET"], "needs branch PuppiMET_pt"),
+    ):
+        with pytest.raises(ColumnError, match=message):
+            build(names)[0].require(there, "a.root")
+    with pytest.raises(ColumnError, match="'net' needs PFCands column"):
+        build(["net"], {"net": weights})[0].require(there, "a.root")
+
+
+def test_manifest_entry_names_the_weights_by_their_hash(weights):
+    described = estimators.describe(build(["net"], {"net": weights})[0])
+    assert described["leptons"] == "exact"
+    assert len(described["sha256"]) == 64
+    assert estimators.describe(build(["pf"])[0]) == {"name": "pf"}

@@ -1,0 +1,132 @@
+import awkward as ak
+import pytest
+import uproot
+
+from ptmiss import events
+from ptmiss.errors import FileError
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A ROOT file with one event and no more than it needs."""
+    path = tmp_path / "small.root"
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {"run": "uint32", "luminosityBlock": "uint32", "event": "uint64", "PV_npvs": "int32"})
+        file["Events"].extend({"run": [1], "luminosityBlock": [1], "event": [1], "PV_npvs": [3]})
+    return path
+
+
+def test_what_is_in_a_real_file(pfnano):
+    found = events.inspect(str(pfnano))
+    assert (found.entries, found.format, found.tree) == (10, "root", "Events")
+    assert {"PFCands_pt", "nPFCands", "RawMET_pt"} <= found.branches
+    assert len(events.identifier(found.identity)) == 36
+
+
+@pytest.mark.parametrize("name", ["pfnano", "drell_yan", "nano_v15"])
+def test_real_files_are_read_without_a_warning(name, request):
+    found = events.inspect(str(request.getfixturevalue(name)))
+    source = found.events(1, 4)
+    assert len(source) == 3
+    assert len(ak.to_numpy(source.PV.npvs)) == 3
+
+
+def test_a_vertex_needs_no_position(small):
+    assert events.inspect(str(small)).events().PV.npvs.tolist() == [3]
+
+
+def test_globs_are_sorted_and_urls_pass(tmp_path):
+    for name in ("b.root", "a.root", "c.txt"):
+        (tmp_path / name).touch()
+    found = events.expand([str(tmp_path / "*.root"), "root://host//x.root", "https://host/*.root"])
+    assert found == [str(tmp_path / "a.root"), str(tmp_path / "b.root"), "root://host//x.root", "https://host/*.root"]
+
+
+def test_a_name_with_brackets_is_a_name_if_it_is_there(tmp_path):
+    path = tmp_path / "run[1].root"
+    path.touch()
+    assert events.expand([str(path)]) == [str(path)]
+
+
+def test_no_such_file(tmp_path):
+    for pattern in (tmp_path / "none.root", tmp_path):
+        with pytest.raises(FileError, match="no such file"):
+            events.expand([str(pattern)])
+    with pytest.raises(FileError, match="no file matches"):
+        events.expand([str(tmp_path / "*.root")])
+    with pytest.raises(FileError, match="no such file"):
+        events.inspect(str(tmp_path / "none.root"))
+
+
+@pytest.mark.parametrize("length", [0, 50, 300, 0.5, 0.99])
+def test_truncated_files(small, tmp_path, length):
+    content = small.read_bytes()
+    cut = tmp_path / "cut.root"
+    cut.write_bytes(content[: length if isinstance(length, int) else int(length * len(content))])
+    with pytest.raises(FileError, match=r"cut\.root is not a readable ROOT file"):
+        events.inspect(str(cut))
+
+
+@pytest.mark.parametrize("name", ["text.root", "text.parquet"])
+def test_files_of_another_kind(tmp_path, name):
+    (tmp_path / name).write_text("hello, I am text, and longer than a header would be" * 20)
+    with pytest.raises(FileError, match=f"{name} is not a readable"):
+        events.inspect(str(tmp_path / name))
+
+
+def test_another_tree(small):
+    with pytest.raises(FileError, match="has no tree 'Nope'; there: Events"):
+        events.inspect(str(small), "Nope")
+
+
+def test_xrootd_says_what_to_install():
+    pytest.importorskip("fsspec")
+    try:
+        import fsspec_xrootd  # noqa: F401
+    except ImportError:
+        with pytest.raises(FileError, match="Install fsspec-xrootd"):
+            events.inspect("root://host.invalid//store/x.root")
+
+
+def test_http(small):
+    import functools
+    import http.server
+    import threading
+
+    handler = functools.partial(RangeHandler, directory=str(small.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = events.inspect(f"http://127.0.0.1:{server.server_port}/small.root")
+        server.shutdown()
+    assert found.entries == 1
+
+
+def range_handler():
+    import http.server
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        """Answers requests for a range of bytes, as file servers of the field do."""
+
+        def do_GET(self):  # noqa: N802
+            from pathlib import Path
+
+            content = Path(self.translate_path(self.path)).read_bytes()
+            first, last = 0, len(content) - 1
+            asked = self.headers.get("Range")
+            if asked:
+                start, stop = asked.removeprefix("bytes=").split("-")
+                first, last = int(start), min(int(stop or last), last)
+            self.send_response(206 if asked else 200)
+            self.send_header("Content-Length", str(last - first + 1))
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+            self.send_header("Accept-Ranges", "bytes")
+            self.end_headers()
+            self.wfile.write(content[first : last + 1])
+
+        def log_message(self, *_):
+            pass
+
+    return Handler
+
+
+RangeHandler = range_handler()

@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from ptmiss import inference
+from ptmiss.errors import FileError, WeightsError
+from ptmiss.inference import CATEGORIES, FEATURES, VOCABULARY, DeepMET
+from ptmiss.segments import from_counts
+
+from .conftest import random_model
+
+
+def sample(counts, seed=1):
+    """Random features, categories and offsets."""
+    rng = np.random.default_rng(seed)
+    offsets = from_counts(np.asarray(counts))
+    features = rng.normal(0, 2, (offsets[-1], len(FEATURES))).astype(np.float32)
+    categories = np.stack([rng.choice(VOCABULARY[name], offsets[-1]) for name in CATEGORIES], axis=1)
+    return features, categories, offsets
+
+
+def straight(model: DeepMET, features, categories, padding):
+    """PTmiss of one event, layer by layer in double precision, zero slots and all."""
+    t = {name: values.astype(float) for name, values in model.tensors.items()}
+    x = features.astype(float)
+    x[:, [4, 6, 7]] /= 50
+    index = np.stack([np.searchsorted(VOCABULARY[name], categories[:, i]) for i, name in enumerate(CATEGORIES)], axis=1)
+    empty = max(padding - len(x), 0)
+    x, index = np.vstack([x, np.zeros((empty, 8))]), np.vstack([index, np.zeros((empty, 3), int)])
+    h = np.hstack([x, *(t[f"embedding.{name}"][index[:, i]] for i, name in enumerate(CATEGORIES))])
+    for layer in (1, 2, 3):
+        h = np.tanh(h @ t[f"dense{layer}.kernel"] + t[f"dense{layer}.bias"])
+        norm = {part: t[f"norm{layer}.{part}"] for part in ("gamma", "beta", "mean", "variance")}
+        h = norm["gamma"] * (h - norm["mean"]) / np.sqrt(norm["variance"] + 1e-3) + norm["beta"]
+    w, bx, by = (h @ t["dense4.kernel"] + t["dense4.bias"]).T
+    sums = ((w - 1) * np.array([bx, by, x[:, 6], x[:, 7]])).sum(axis=1)
+    return 50 * (sums @ t["output.kernel"] + t["output.bias"])
+
+
+@pytest.mark.parametrize("padding", [0, 60])
+@pytest.mark.parametrize("embedding", [(8, 8, 8), (4, 8, 3)])
+def test_equals_the_network_written_out_in_double_precision(padding, embedding):
+    model = random_model(2, padding, embedding)
+    features, categories, offsets = sample([3, 0, 60, 17])
+    met = model.met(features, categories, offsets)
+    for event, (start, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+        expected = straight(model, features[start:stop], categories[start:stop], padding)
+        np.testing.assert_allclose(met[event], expected, atol=2e-3)
+
+
+def test_published_parameter_counts():
+    assert random_model(embedding=(8, 8, 8)).parameters == 5149
+    assert random_model(embedding=(4, 8, 3)).parameters == 4541
+
+
+def test_events_do_not_see_each_other(model):
+    features, categories, offsets = sample([1500, 1, 700])
+    together = model.met(features, categories, offsets)
+    alone = [
+        model.met(features[a:b], categories[a:b], np.array([0, b - a]))[0]
+        for a, b in zip(offsets[:-1], offsets[1:], strict=True)
+    ]
+    np.testing.assert_allclose(together, alone, atol=1e-3)
+
+
+def test_order_of_candidates_does_not_matter(model):
+    features, categories, offsets = sample([400])
+    shuffled = np.random.default_rng(0).permutation(400)
+    np.testing.assert_allclose(
+        model.met(features[shuffled], categories[shuffled], offsets), model.met(features, categories, offsets), atol=1e-3
+    )
+
+
+def test_candidates_beyond_the_padding_do_not_count():
+    model = random_model(padding=10)
+    features, categories, offsets = sample([25, 4])
+    first = np.r_[0:10, 25:29]
+    np.testing.assert_array_equal(
+        model.met(features, categories, offsets), model.met(features[first], categories[first], np.array([0, 10, 14]))
+    )
+
+
+def test_an_event_without_candidates_gives_the_answer_to_nothing(model):
+    features, categories, _ = sample([0])
+    met = model.met(features, categories, np.array([0, 0]))
+    np.testing.assert_allclose(met[0], 50 * model.tensors["output.bias"], rtol=1e-6)
+    assert model.met(features, categories, np.array([0])).shape == (0, 2)
+
+
+def test_overflowing_momenta_count_as_zero(model):
+    features, categories, offsets = sample([5])
+    features[2, [4, 6, 7]] = 1e9
+    zeroed = features.copy()
+    zeroed[2, [4, 6, 7]] = 0
+    weights = model.weights(features, categories)
+    np.testing.assert_array_equal(weights, model.weights(zeroed, categories))
+
+
+def test_inputs_are_left_as_they_are(model):
+    features, categories, offsets = sample([50])
+    before = features.copy()
+    model.met(features, categories, offsets)
+    np.testing.assert_array_equal(features, before)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [(0, 2, "charge 2 of candidate 3"), (1, 9999, "pdgId 9999 of candidate 3"), (1, 12, "pdgId 12"), (2, -1, "fromPV -1")],
+)
+def test_unknown_categories_are_refused(model, column, value, message):
+    features, categories, offsets = sample([5])
+    categories[3, column] = value
+    with pytest.raises(ValueError, match=message):
+        model.met(features, categories, offsets)
+
+
+def test_arrays_that_do_not_belong_together_are_refused(model):
+    features, categories, offsets = sample([5])
+    with pytest.raises(ValueError, match=r"shapes \(n, 8\) and \(n, 3\)"):
+        model.met(features[:, :7], categories, offsets)
+    with pytest.raises(ValueError, match="offsets must rise from 0"):
+        model.met(features, categories, np.array([0, 4]))
+
+
+def test_weights_file_round_trip(tmp_path):
+    model = random_model(4, padding=4500)
+    digest = inference.save_model(model, tmp_path / "w.safetensors", "test")
+    loaded = inference.load_model(str(tmp_path / "w.safetensors"))
+    assert (loaded.padding, loaded.name) == (4500, "random")
+    assert inference.fingerprint(loaded.tensors) == digest
+    for name, values in model.tensors.items():
+        np.testing.assert_array_equal(loaded.tensors[name], values)
+
+
+def changed(path, out, metadata=None, **tensors):
+    """A copy of a weights file with other tensors or metadata."""
+    contents, stated = inference.read_tensors(path)
+    save_file(contents | tensors, out, stated | (metadata or {}))
+    return out
+
+
+def test_a_changed_weight_is_noticed(weights, tmp_path):
+    bias = load_file(weights)["output.bias"] + np.float32(1e-6)
+    path = changed(weights, tmp_path / "x.safetensors", **{"output.bias": bias})
+    with pytest.raises(WeightsError, match="SHA-256"):
+        inference.load_model(str(path))
+
+
+def test_a_wrong_shape_is_noticed(weights, tmp_path):
+    tensors = dict(load_file(weights)) | {"dense4.bias": np.zeros(4, np.float32)}
+    digest = {"sha256": inference.fingerprint(tensors)}
+    path = changed(weights, tmp_path / "y.safetensors", digest, **{"dense4.bias": tensors["dense4.bias"]})
+    with pytest.raises(WeightsError, match=r"dense4.bias has shape \(4,\), expected \(3,\)"):
+        inference.load_model(str(path))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"features": '["dz", "dxy"]'}, "features .* expected"),
+        ({"vocabulary": "{}"}, "vocabulary .* expected"),
+        ({"architecture": "resnet"}, "architecture 'resnet'"),
+    ],
+)
+def test_another_layout_is_refused(weights, tmp_path, metadata, message):
+    path = changed(weights, tmp_path / "z.safetensors", metadata)
+    with pytest.raises(WeightsError, match=message):
+        inference.load_model(str(path))
+
+
+def test_files_that_are_no_weights(tmp_path):
+    with pytest.raises(FileError, match="no such weights file"):
+        inference.load_model(str(tmp_path / "none.safetensors"))
+    (tmp_path / "text.safetensors").write_text("hello, I am text")
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        inference.load_model(str(tmp_path / "text.safetensors"))
