@@ -150,7 +150,9 @@ def test_ttree_rntuple_and_parquet_hold_the_same_candidates(pfnano, tmp_path):
 def test_a_missing_column_names_estimator_column_file_and_what_is_there():
     branches = {"PFCand_pt", "PFCand_eta", "PFCand_phi", "PFCand_pdgId"}
     candidates.require(["pt", "charge"], branches, "pf", "a.root")
-    with pytest.raises(ColumnError, match=r"'puppi' needs PFCand column 'puppiWeight'.*a\.root.*there: eta, pdgId, phi, pt"):
+    with pytest.raises(
+        ColumnError, match=r"'puppi' needs PFCand column 'puppiWeight'.*a\.root.*there: eta, pdgId, phi, pt"
+    ):
         candidates.require(["puppiWeight"], branches, "puppi", "a.root")
     with pytest.raises(ColumnError, match=r"'deepmet' needs PFCand column 'pvAssocQuality'"):
         candidates.require(["fromPV"], branches, "deepmet", "a.root")

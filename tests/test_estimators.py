@@ -50,7 +50,9 @@ def test_puppi_and_track_follow_their_definitions(real):
     cands = real.PFCands
     weight = cands.puppiWeight
     np.testing.assert_allclose(mets["puppi"][:, 0], -ak.sum(weight * cands.pt * np.cos(cands.phi), axis=1), atol=0.01)
-    charged = cands[(cands.charge != 0) & ((cands.puppiWeight > 0.999) | (abs(cands.pdgId) == 13) | (abs(cands.pdgId) == 11))]
+    charged = cands[
+        (cands.charge != 0) & ((cands.puppiWeight > 0.999) | (abs(cands.pdgId) == 13) | (abs(cands.pdgId) == 11))
+    ]
     np.testing.assert_allclose(mets["track"][:, 1], -ak.sum(charged.pt * np.sin(charged.phi), axis=1), atol=0.01)
 
 

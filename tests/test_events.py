@@ -107,7 +107,7 @@ def range_handler():
     class Handler(http.server.SimpleHTTPRequestHandler):
         """Answers requests for a range of bytes, as file servers of the field do."""
 
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             from pathlib import Path
 
             content = Path(self.translate_path(self.path)).read_bytes()

@@ -62,3 +62,10 @@ def test_files_that_are_no_filesets(tmp_path):
             fileset.read(tmp_path / "bad.json")
     with pytest.raises(FileError, match="cannot read fileset"):
         fileset.read(tmp_path)
+
+
+def test_a_file_listed_twice_is_refused(tmp_path):
+    path = tmp_path / "a.root"
+    path.touch()
+    with pytest.raises(FilesetError, match="is listed twice"):
+        list(fileset.parse({"dy": [str(path), str(tmp_path / "*.root")]})["dy"].trees())

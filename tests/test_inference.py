@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -43,7 +45,7 @@ def test_equals_the_network_written_out_in_double_precision(padding, embedding):
     model = random_model(2, padding, embedding)
     features, categories, offsets = sample([3, 0, 60, 17])
     met = model.met(features, categories, offsets)
-    for event, (start, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for event, (start, stop) in enumerate(itertools.pairwise(offsets)):
         expected = straight(model, features[start:stop], categories[start:stop], padding)
         np.testing.assert_allclose(met[event], expected, atol=2e-3)
 
@@ -56,10 +58,7 @@ def test_published_parameter_counts():
 def test_events_do_not_see_each_other(model):
     features, categories, offsets = sample([1500, 1, 700])
     together = model.met(features, categories, offsets)
-    alone = [
-        model.met(features[a:b], categories[a:b], np.array([0, b - a]))[0]
-        for a, b in zip(offsets[:-1], offsets[1:], strict=True)
-    ]
+    alone = [model.met(features[a:b], categories[a:b], np.array([0, b - a]))[0] for a, b in itertools.pairwise(offsets)]
     np.testing.assert_allclose(together, alone, atol=1e-3)
 
 
@@ -67,7 +66,9 @@ def test_order_of_candidates_does_not_matter(model):
     features, categories, offsets = sample([400])
     shuffled = np.random.default_rng(0).permutation(400)
     np.testing.assert_allclose(
-        model.met(features[shuffled], categories[shuffled], offsets), model.met(features, categories, offsets), atol=1e-3
+        model.met(features[shuffled], categories[shuffled], offsets),
+        model.met(features, categories, offsets),
+        atol=1e-3,
     )
 
 
@@ -88,7 +89,7 @@ def test_an_event_without_candidates_gives_the_answer_to_nothing(model):
 
 
 def test_overflowing_momenta_count_as_zero(model):
-    features, categories, offsets = sample([5])
+    features, categories, _offsets = sample([5])
     features[2, [4, 6, 7]] = 1e9
     zeroed = features.copy()
     zeroed[2, [4, 6, 7]] = 0
@@ -105,7 +106,12 @@ def test_inputs_are_left_as_they_are(model):
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
-    [(0, 2, "charge 2 of candidate 3"), (1, 9999, "pdgId 9999 of candidate 3"), (1, 12, "pdgId 12"), (2, -1, "fromPV -1")],
+    [
+        (0, 2, "charge 2 of candidate 3"),
+        (1, 9999, "pdgId 9999 of candidate 3"),
+        (1, 12, "pdgId 12"),
+        (2, -1, "fromPV -1"),
+    ],
 )
 def test_unknown_categories_are_refused(model, column, value, message):
     features, categories, offsets = sample([5])

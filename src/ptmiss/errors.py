@@ -55,7 +55,7 @@ class UnknownName(PtmissError):  # noqa: N818  (reads as the sentence it prints)
         return UnknownName, (self.kind, self.name, self.allowed)
 
 
-def hint(name: str, allowed: Iterable[str]) -> str:
-    """``", did you mean 'x'?"`` for the nearest allowed name, or nothing."""
-    nearest = get_close_matches(name, list(allowed), n=1, cutoff=0.5)
+def hint(name: str, allowed: Iterable[str], likeness: float = 0.5) -> str:
+    """``", did you mean 'x'?"`` for the nearest allowed name, or nothing where none is alike."""
+    nearest = get_close_matches(name, list(allowed), n=1, cutoff=likeness)
     return f", did you mean {nearest[0]!r}?" if nearest else ""

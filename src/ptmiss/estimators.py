@@ -240,5 +240,7 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array) ->
         candidates = pf_candidates.read(events, columns)
         notes.update({f"candidate repaired: {what}": n for what, n in candidates.repaired.items()})
     met = {e.name: e.met(events, candidates, leptons, notes) for e in estimators}
-    notes.update({f"{name}: pTmiss not finite": np.count_nonzero(~np.isfinite(m).all(axis=1)) for name, m in met.items()})
+    notes.update(
+        {f"{name}: pTmiss not finite": np.count_nonzero(~np.isfinite(m).all(axis=1)) for name, m in met.items()}
+    )
     return Mets(met, {what: int(n) for what, n in notes.items() if n})

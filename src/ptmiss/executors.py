@@ -154,7 +154,7 @@ def _dask(stack: ExitStack, workers: int, scheduler: str | None) -> Any:
         raise OptionError("--executor dask needs the package distributed: pip install 'ptmiss[dask]'") from error
     if scheduler is not None:
         try:
-            return stack.enter_context(Client(scheduler, timeout=30))
+            return stack.enter_context(Client(scheduler, timeout=10))
         except OSError as error:
             raise OptionError(f"no dask scheduler answers at {scheduler}") from error
     cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None))

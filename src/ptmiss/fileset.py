@@ -37,7 +37,7 @@ class Metadata(BaseModel):
         for key in self.model_extra or {}:
             if key in RESERVED:
                 raise ValueError(f"{key!r} is filled by the runner")
-            if near := hint(key, self.__class__.model_fields):
+            if near := hint(key, self.__class__.model_fields, likeness=0.8):  # a slip of the pen
                 raise ValueError(f"unknown key {key!r}{near}")
         return self
 
@@ -63,9 +63,13 @@ class Dataset(BaseModel):
 
     def trees(self) -> Iterator[tuple[str, str]]:
         """Path and tree name of every file, globs expanded."""
-        named = self.files if isinstance(self.files, Mapping) else dict.fromkeys(self.files, self.treename)
-        for pattern, tree in named.items():
+        named = self.files.items() if isinstance(self.files, Mapping) else ((f, self.treename) for f in self.files)
+        seen = set()
+        for pattern, tree in named:
             for path in expand([pattern]):
+                if path in seen:
+                    raise FilesetError(f"{path} is listed twice in one dataset; its events would count twice")
+                seen.add(path)
                 yield path, tree
 
 

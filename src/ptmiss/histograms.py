@@ -7,7 +7,7 @@ the quantity, so nothing is lost to the range or the bin width of a histogram; e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import hist
 import numpy as np
@@ -24,21 +24,32 @@ NPV_EDGES = (4.5, 7.5, 9.5, 11.5, 13.5, 15.5, 17.5, 19.5, 21.5, 23.5, 27.5, 31.5
 NJETS = 3  # 0, 1, 2 or more
 RESIDUAL = (200, -200.0, 200.0)  # bins, low, high in GeV
 
-MOMENTS = {
-    "w": lambda w, r: w,
-    "w par": lambda w, r: w * r.u_par,
-    "w perp": lambda w, r: w * r.u_perp,
-    "w qt": lambda w, r: w * r.qt,
-    "w par2": lambda w, r: w * r.u_par**2,
-    "w perp2": lambda w, r: w * r.u_perp**2,
-    "w qt2": lambda w, r: w * r.qt**2,
-    "w par qt": lambda w, r: w * r.u_par * r.qt,
-    "w2": lambda w, r: w**2,
-    "w2 par2": lambda w, r: w**2 * r.u_par**2,
-    "w2 qt2": lambda w, r: w**2 * r.qt**2,
-    "w2 par qt": lambda w, r: w**2 * r.u_par * r.qt,
-}
-"""What is summed in each bin; the terms in w2 are for errors and add up when a background is subtracted."""
+
+class Moment(NamedTuple):
+    """A sum of ``w^weight u_par^par u_perp^perp qT^qt``."""
+
+    weight: int
+    par: int
+    perp: int
+    qt: int
+
+    @property
+    def name(self) -> str:
+        """Its name on the histograms' axis."""
+        return f"w{self.weight} par{self.par} perp{self.perp} qt{self.qt}"
+
+    def term(self, recoil: Recoil, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each event adds to the sum."""
+        return weight**self.weight * recoil.u_par**self.par * recoil.u_perp**self.perp * recoil.qt**self.qt
+
+
+def _moments(weight: int, order: int) -> list[Moment]:
+    along = [Moment(weight, par, 0, total - par) for total in range(order + 1) for par in range(total + 1)]
+    return along + [Moment(weight, 0, perp, 0) for perp in range(1, order + 1)]
+
+
+MOMENTS = (*_moments(1, 2), *_moments(2, 4))
+"""What is summed in each bin: in w up to second order for means and RMS, in w² up to fourth order for their errors."""
 
 COMPONENTS = ("par", "perp")
 
@@ -64,7 +75,7 @@ def book_recoil(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     systematic = hist.axis.StrCategory([], name="systematic", label="systematic", growth=True)
     residual = hist.axis.Regular(*RESIDUAL, name="residual", label=r"$u_\parallel - q_\mathrm{T}$, $u_\perp$ (GeV)")
     component = hist.axis.StrCategory(COMPONENTS, name="component", label="component", overflow=False)
-    moment = hist.axis.StrCategory(list(MOMENTS), name="moment", label="moment", overflow=False)
+    moment = hist.axis.StrCategory([m.name for m in MOMENTS], name="moment", label="moment", overflow=False)
     return {
         "moments": hist.Hist(systematic, *shared, moment, storage=hist.storage.Double()),
         "spectra": hist.Hist(*shared, component, residual, storage=hist.storage.Weight()),
@@ -109,8 +120,9 @@ def fill_recoil(
     recoil = Recoil(*(part[finite] for part in recoil))
     npv, njets, weight = npv[finite], njets[finite], weight[finite]
     where = {"estimator": estimator, "qt": recoil.qt, "npv": npv, "njets": np.clip(njets, 0, NJETS - 1)}
-    for name, term in MOMENTS.items():
-        histograms["moments"].fill(systematic=systematic, **where, moment=name, weight=term(weight, recoil))
+    for moment in MOMENTS:
+        terms = moment.term(recoil, weight)
+        histograms["moments"].fill(systematic=systematic, **where, moment=moment.name, weight=terms)
     for name, value in (("u_par", recoil.u_par), ("u_perp", recoil.u_perp)):
         histograms[name].fill(systematic=systematic, estimator=estimator, **{name: value}, weight=weight)
     if systematic == "nominal":
@@ -131,7 +143,7 @@ def fill_met(
 
 
 def scaled(histogram: hist.Hist, factor: float) -> hist.Hist:
-    """A histogram with every weight multiplied by a factor: moments in w2 by its square."""
+    """A histogram with every weight multiplied by a factor: moments in w² by its square."""
     if "moment" not in histogram.axes.name:
         return histogram * factor
     return _by_moment(histogram, factor, factor**2)
@@ -146,7 +158,7 @@ def subtracted(histogram: hist.Hist, background: hist.Hist) -> hist.Hist:
 
 def _by_moment(histogram: hist.Hist, of_weights: float, of_squares: float) -> hist.Hist:
     """The moments in w and those in w2, each multiplied by a factor of its own."""
-    factors = [of_squares if name.startswith("w2") else of_weights for name in histogram.axes["moment"]]
+    factors = [of_squares if moment.weight == 2 else of_weights for moment in MOMENTS]
     axis = histogram.axes.name.index("moment")
     out = histogram.copy()
     out.view(flow=True)[...] *= np.expand_dims(factors, [i for i in range(histogram.ndim) if i != axis])

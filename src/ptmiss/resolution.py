@@ -1,8 +1,7 @@
 """Response and resolution of the recoil, from a run's histograms or from a recoil table, with the same numbers.
 
 Response in a bin of qT is ``<u_par> / <qT>``, a ratio of weighted means. Resolution is the weighted RMS about the mean
-of ``u_par / R - qT`` and of ``u_perp / R``, taken from moments and so over all events, with error
-``RMS / sqrt(2 N_eff)``; beside it half the distance between the 16 % and 84 % quantiles, from spectra, with a bootstrap
+of ``u_par / R - qT`` and of ``u_perp / R``, taken from moments and so over all events; beside it half the distance between the 16 % and 84 % quantiles, from spectra, with a bootstrap
 error. The response correction ``R`` is 1 (``none``), the response for 150 < qT < 1000 GeV (``plateau``), or the
 response of each stored qT bin above 10 GeV (``bin``; events below are left out, since a ratio of sums says nothing there).
 """
@@ -12,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from math import comb
 from typing import Any
 
 import hist
@@ -26,6 +26,7 @@ from ptmiss.histograms import (
     PLATEAU,
     QT_EDGES,
     QT_STORED,
+    Moment,
     book_recoil,
     fill_recoil,
     scaled,
@@ -46,26 +47,44 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sums:
-    """Moments of one estimator, by name (see histograms.MOMENTS), each of shape (qt, npv, njets) with flow bins."""
+    """Moments of one estimator (see histograms.Moment), each of shape (qt, npv, njets) with flow bins."""
 
-    moments: Mapping[str, Array]
+    moments: Mapping[Moment, Array]
 
-    def __getitem__(self, name: str) -> Array:
-        return self.moments[name]
+    def __call__(self, weight: int = 1, par: int = 0, perp: int = 0, qt: int = 0) -> Array:
+        """The sum of ``w^weight u_par^par u_perp^perp qT^qt``."""
+        return self.moments[Moment(weight, par, perp, qt)]
 
     def part(self, where: Any) -> Sums:
         """Sums over part of the grid: an index or mask over (qt, npv, njets)."""
-        return Sums({name: np.asarray(m[where]).sum() for name, m in self.moments.items()})
+        return Sums({moment: np.asarray(m[where]).sum() for moment, m in self.moments.items()})
+
+    def by_qt(self) -> Sums:
+        """Sums over nPV and nJets: one value for each qT bin."""
+        return Sums({moment: m.sum(axis=(1, 2)) for moment, m in self.moments.items()})
 
     def corrected(self, response: Array) -> Sums:
         """Moments of ``u / R``, for one response R or one for each qT bin; where R is NaN the events are left out."""
         r = np.reshape(response, (-1, 1, 1))
-        keep = np.broadcast_to(np.isfinite(r), self["w"].shape)
-        out = {}
-        for name, m in self.moments.items():
-            power = 2 if name.endswith(("par2", "perp2")) else 1 if "par" in name or "perp" in name else 0
-            out[name] = np.divide(m, r**power, out=np.zeros_like(m), where=keep)
-        return Sums(out)
+        keep = np.broadcast_to(np.isfinite(r), self().shape)
+        return Sums(
+            {
+                moment: np.divide(m, r ** (moment.par + moment.perp), out=np.zeros_like(m), where=keep)
+                for moment, m in self.moments.items()
+            }
+        )
+
+    def central(self, component: str, order: int, about: Array, weight: int = 1) -> Array:
+        """Sum of ``w^weight (x - about)^order`` of a residual x: ``u_par - qT`` or ``u_perp``."""
+        total = np.zeros_like(np.asarray(self()))
+        for power in range(order + 1):
+            shift = comb(order, power) * (-about) ** (order - power)
+            if component == "perp":
+                total = total + shift * self(weight, perp=power)
+                continue
+            for qt in range(power + 1):
+                total = total + shift * comb(power, qt) * (-1) ** qt * self(weight, par=power - qt, qt=qt)
+        return total
 
 
 def sums(moments: hist.Hist, estimator: str, systematic: str = "nominal") -> Sums:
@@ -86,33 +105,36 @@ def ratio(numerator: Any, denominator: Any) -> Array:
 
 def response(s: Sums) -> tuple[Array, Array]:
     """``<u_par> / <qT>`` and its error, from the weighted spread of ``u_par - R qT``."""
-    r = ratio(s["w par"], s["w qt"])
-    spread = s["w2 par2"] - 2 * r * s["w2 par qt"] + r**2 * s["w2 qt2"]
-    return r, np.abs(ratio(np.sqrt(np.maximum(spread, 0)), s["w qt"]))
+    r = ratio(s(par=1), s(qt=1))
+    spread = s(2, par=2) - 2 * r * s(2, par=1, qt=1) + r**2 * s(2, qt=2)
+    return r, np.abs(ratio(np.sqrt(np.maximum(spread, 0)), s(qt=1)))
 
 
 def slope(s: Sums) -> Array:
     """``<u_par qT> / <qT²>``: against a true pTmiss in place of qT, what a network gains by shrinking shows here."""
-    return ratio(s["w par qt"], s["w qt2"])
+    return ratio(s(par=1, qt=1), s(qt=2))
 
 
 def n_effective(s: Sums) -> Array:
     """(Σ w)² / Σ w²."""
-    return ratio(np.asarray(s["w"]) ** 2, s["w2"])
+    return ratio(np.asarray(s()) ** 2, s(2))
 
 
-def rms(s: Sums) -> dict[str, tuple[Array, Array]]:
-    """RMS about the mean of ``u_par - qT`` and of ``u_perp``, GeV, each with its error."""
-    mean_par, mean_perp = ratio(s["w par"] - s["w qt"], s["w"]), ratio(s["w perp"], s["w"])
-    square_par = ratio(s["w par2"] - 2 * s["w par qt"] + s["w qt2"], s["w"])
-    square_perp = ratio(s["w perp2"], s["w"])
-    n = n_effective(s)
-    out = {}
-    for component, square, mean in zip(COMPONENTS, (square_par, square_perp), (mean_par, mean_perp), strict=True):
-        variance = square - mean**2
-        value = np.sqrt(np.where(variance >= 0, variance, np.nan))
-        out[component] = (value, value / np.sqrt(2 * n))
-    return out
+def rms(s: Sums, component: str) -> tuple[Array, Array]:
+    """RMS about the mean of ``u_par - qT`` or of ``u_perp``, GeV, and its error.
+
+    The error is that of the weighted second moment, ``sqrt(Σ w² ((x - <x>)² - RMS²)²) / (2 RMS Σ w)``. For a Gaussian
+    it is ``RMS / sqrt(2 N_eff)``; with tails, or a background subtracted, that would be too small.
+    """
+    mean = ratio(s.central(component, 1, np.zeros(())), s())
+    variance = ratio(s.central(component, 2, mean), s())
+    value = np.sqrt(np.where((variance >= 0) & (n_effective(s) > 1.001), variance, np.nan))  # one event has no width
+    spread = (
+        s.central(component, 4, mean, weight=2)
+        - 2 * variance * s.central(component, 2, mean, weight=2)
+        + variance**2 * s(2)
+    )
+    return value, ratio(np.sqrt(np.maximum(spread, 0)), np.abs(2 * value * s()))
 
 
 def correction(s: Sums, kind: str) -> Array:
@@ -128,8 +150,7 @@ def correction(s: Sums, kind: str) -> Array:
             )
         return value.reshape(1)
     if kind == "bin":
-        by_qt = Sums({name: m.sum(axis=(1, 2)) for name, m in s.moments.items()})
-        value = response(by_qt)[0]
+        value = response(s.by_qt())[0]
         low_edge = np.asarray([-np.inf, *QT_STORED])
         return np.where((value > 0) & (low_edge >= BIN_MINIMUM), value, np.nan)
     raise UnknownName("response correction", kind, CORRECTIONS)
@@ -188,7 +209,7 @@ def stretched(histogram: hist.Hist, estimator: str, s: Sums, response: Array) ->
     """
     view = histogram[{"estimator": estimator}].view(flow=True)
     edges = histogram.axes["residual"].edges
-    mean_qt = ratio(s["w qt"].sum(axis=(1, 2)), s["w"].sum(axis=(1, 2)))
+    mean_qt = ratio(s.by_qt()(qt=1), s.by_qt()())
     r = np.broadcast_to(response, mean_qt.shape)
     out = {}
     for number, component in enumerate(COMPONENTS):
@@ -224,12 +245,13 @@ class Measurement:
         value, error = response(raw)
         row = {
             "n_eff": float(np.nan_to_num(n_effective(corrected))),
-            "qt_mean": float(ratio(raw["w qt"], raw["w"])),
+            "qt_mean": float(ratio(raw(qt=1), raw())),
             "response": float(value),
             "response_error": float(error),
             "slope": float(slope(raw)),
         }
-        for component, (width, width_error) in rms(corrected).items():
+        for component in COMPONENTS:
+            width, width_error = rms(corrected, component)
             row |= {f"rms_{component}": float(width), f"rms_{component}_error": float(width_error)}
             cells = self.spectra[component]
             values, variances = (part[where].reshape(-1, len(GRID) + 1) for part in (cells.values, cells.variances))

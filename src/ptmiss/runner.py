@@ -123,7 +123,7 @@ def describe(fileset: Fileset, sources: Sequence[Source]) -> dict[str, Any]:
     """Metadata and files of each dataset."""
     return {
         name: {
-            "metadata": dataset.metadata.model_dump(exclude_none=True),
+            "metadata": dataset.metadata.model_dump(mode="json", exclude_none=True),
             "files": [source.record for source in sources if source.dataset == name],
         }
         for name, dataset in fileset.items()

@@ -100,6 +100,7 @@ def read(path: Path) -> RecoilTable:
     """A recoil table from its file."""
     try:
         data = pa.parquet.read_table(path)
+        metadata = pa.parquet.read_metadata(path).metadata or {}
     except FileNotFoundError as error:
         raise FileError(f"no such recoil table: {path}") from error
     except (OSError, pa.ArrowInvalid) as error:
@@ -107,8 +108,7 @@ def read(path: Path) -> RecoilTable:
     missing = [name for name in EVENT_COLUMNS if name not in data.column_names]
     if missing:
         raise ColumnError(f"{path} is not a recoil table: it has no column {', '.join(missing)}")
-    provenance = (data.schema.metadata or {}).get(METADATA, b"{}")
-    return RecoilTable(data, json.loads(provenance))
+    return RecoilTable(data, json.loads(metadata.get(METADATA, b"{}")))
 
 
 class TableWriter:

@@ -1,0 +1,126 @@
+"""The three processors and the skim on invented and on real events."""
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from ptmiss import events, table
+from ptmiss.errors import ColumnError
+from ptmiss.estimators import build
+from ptmiss.processors.skim import Skim
+from ptmiss.processors.validation import Validation
+from ptmiss.processors.wjets import Wjets
+from ptmiss.processors.zmumu import Zmumu
+from ptmiss.recoil import cartesian, magnitude, project, recoil, transverse_mass
+from ptmiss.resolution import sums
+
+
+@pytest.fixture(scope="module")
+def source(invented):
+    return events.inspect(str(invented)).events()
+
+
+def everything(out, estimator):
+    return sums(out["moments"], estimator).part(slice(None))
+
+
+def z_events(source):
+    """Events that pass the selection, by formulas of their own: boson and PF pTmiss."""
+    mu = source.Muon
+    tight = ak.all((mu.pt > 25) & (abs(mu.eta) < 2.4), axis=1)
+    mass = (mu[:, 0] + mu[:, 1]).mass
+    keep = ak.to_numpy(tight & (mass > 80) & (mass < 100))
+    boson = sum(cartesian(mu.pt[keep][:, i], mu.phi[keep][:, i]) for i in (0, 1))
+    cands = source.PFCands[keep]
+    met = -np.stack([ak.sum(cands.pt * f(cands.phi), axis=1).to_numpy() for f in (np.cos, np.sin)], axis=1)
+    return boson, met
+
+
+def test_zmumu_measures_the_recoil_of_selected_events(source):
+    out = Zmumu(build(["pf", "puppi"])).process(source)
+    boson, met = z_events(source)
+    u = recoil(boson, met)
+    total = everything(out, "pf")
+    assert out["cutflow"]["events"]["mass"] == total() == len(boson)
+    assert total(par=1) == pytest.approx(u.u_par.sum(), rel=1e-4)
+    assert total(perp=2) == pytest.approx((u.u_perp**2).sum(), rel=1e-4)
+    assert everything(out, "puppi")(perp=2) < total(perp=2)
+    assert out["met"].sum(flow=True).value == 2 * len(boson)
+
+
+def test_wjets_fills_mt_and_the_recoil_against_the_generated_boson(source):
+    def one_muon(events_):
+        return ak.with_field(events_, events_.Muon[:, :1], "Muon")
+
+    wlike = one_muon(source)
+    neutrino = {"pdgId": 14, "status": 1, "statusFlags": 1, "eta": 0.0}
+    lepton = wlike.Muon[:, 0]
+    generated = [
+        [{**neutrino, "pt": 30.0, "phi": 1.0}, {**neutrino, "pdgId": 13, "pt": p, "phi": f, "eta": e}]
+        for p, f, e in zip(lepton.pt.to_list(), lepton.phi.to_list(), lepton.eta.to_list(), strict=True)
+    ]
+    wlike = ak.with_field(wlike, ak.Array(generated), "GenPart")
+    out = Wjets(build(["pf"])).process(wlike)
+    selected = out["cutflow"]["events"]["one muon"]
+    assert 50 < selected < 300
+    assert everything(out, "pf")() == selected
+    assert out["mt"].sum(flow=True).value == selected
+    keep = ak.to_numpy((lepton.pt > 25) & (abs(lepton.eta) < 2.4))
+    cands = source.PFCands[keep]
+    met = -np.stack([ak.sum(cands.pt * f(cands.phi), axis=1).to_numpy() for f in (np.cos, np.sin)], axis=1)
+    mu = cartesian(lepton.pt[keep], lepton.phi[keep])
+    mt = transverse_mass(mu, met)
+    counts, _ = np.histogram(mt, out["mt"].axes["mt"].edges)
+    assert np.abs(out["mt"][0, 0, :].values() - counts).sum() <= 4  # rounding may move an event by a bin
+    u = recoil(mu + cartesian(30.0, 1.0), met)
+    assert everything(out, "pf")(par=1) == pytest.approx(u.u_par.sum(), rel=1e-3)
+
+
+def test_wjets_on_data_has_pt_miss_and_mt_but_no_recoil(source):
+    out = Wjets(build(["pf"])).process(ak.with_field(source, source.Muon[:, :1], "Muon"))
+    assert out["mt"].sum(flow=True).value > 0
+    assert out["moments"].sum(flow=True) == 0
+
+
+def test_validation_takes_the_generated_pt_miss_as_truth(pfnano):
+    source = events.inspect(str(pfnano)).events()
+    out = Validation(build(["pf", "stored.RawMET"])).process(source)
+    genmet = cartesian(source.GenMET.pt, source.GenMET.phi)
+    raw = cartesian(source.RawMET.pt, source.RawMET.phi)
+    along, across = project(raw, genmet)
+    weight = source.genWeight.to_numpy().astype(float)
+    total = everything(out, "stored.RawMET")
+    assert total(par=1) == pytest.approx((weight * along).sum(), rel=1e-6)
+    assert total(2, perp=2) == pytest.approx((weight**2 * across**2).sum(), rel=1e-6)
+    assert total(qt=1) == pytest.approx((weight * magnitude(genmet)).sum(), rel=1e-6)
+
+
+def test_skim_keeps_every_event_and_marks_those_without_a_boson(source):
+    out = Skim(build(["pf"])).process(source)
+    rows = table.RecoilTable(out["rows"], {})
+    assert len(rows) == 300
+    boson, met = z_events(source)
+    window = (rows["boson_mass"] > 80) & (rows["boson_mass"] < 100)
+    np.testing.assert_allclose(rows.vector("boson")[window], boson, rtol=1e-3, atol=0.01)
+    np.testing.assert_allclose(rows.met("pf")[window], met, atol=0.01)
+    assert np.isnan(rows["lepton_pt"])[window].all()
+    assert (np.isfinite(rows["boson_pt"]) & np.isfinite(rows["lepton_pt"])).sum() == 0
+    single = np.isfinite(rows["lepton_pt"])
+    assert single.any()
+    assert rows["lepton_pt"][single].min() > 25
+
+
+@pytest.mark.parametrize("cls", [Zmumu, Wjets, Validation, Skim])
+def test_real_drell_yan_events_with_stored_mets(drell_yan, cls):
+    source = events.inspect(str(drell_yan)).events()
+    out = cls(build(["stored.MET", "stored.PuppiMET"])).process(source)
+    assert out["notes"] == {}
+
+
+def test_a_branch_that_is_missing_is_named_before_any_event_is_read():
+    processor = Zmumu(build(["stored.MET"]))
+    there = {"PV_npvs", "Muon_pt", "Muon_eta", "MET_pt", "MET_phi"}
+    with pytest.raises(
+        ColumnError, match=r"Zmumu needs branch Muon_phi, which .* does not have; Muon branches there: "
+    ):
+        processor.require(there, "a.root", {})

@@ -1,0 +1,232 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from ptmiss import __version__
+from ptmiss.cli import cli
+
+RESOLUTION_MEDIAN, RESPONSE_MEDIAN = 2.5, 3.2  # GeV, of the distance to what CMSSW stored
+
+
+def call(*arguments, code=0):
+    """Run the command line and return what it printed."""
+    result = CliRunner().invoke(cli, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def failure(*arguments):
+    """The one line that a failing command prints."""
+    lines = call(*arguments, code=1).splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("Error: ")
+    return lines[0].removeprefix("Error: ")
+
+
+@pytest.fixture
+def fileset_of(tmp_path):
+    """A fileset file for one event file."""
+
+    def write(path, **dataset):
+        target = tmp_path / "fileset.json"
+        target.write_text(json.dumps({"events": {"files": [str(path)], **dataset}}))
+        return target
+
+    return write
+
+
+def verbs(command=cli, path=()):
+    for name, sub in command.commands.items():
+        yield (*path, name)
+        if hasattr(sub, "commands"):
+            yield from verbs(sub, (*path, name))
+
+
+@pytest.mark.parametrize("verb", [v for v in verbs() if v != ("models",)], ids=" ".join)
+def test_every_verb_has_help_with_an_example(verb):
+    printed = call(*verb, "--help")
+    assert "Example:" in printed
+    assert f"ptmiss {' '.join(verb)}" in printed
+
+
+def test_version():
+    assert call("--version") == f"ptmiss, version {__version__}\n"
+
+
+def test_the_whole_way_of_real_candidates(shared, pfnano, tmp_path):
+    """Weights from the released graphs, then the table with every estimator, near to what CMS stored."""
+    weights = {}
+    for name, graph in (("deepmet", 1), ("deepmet_response", 2)):
+        weights[name] = tmp_path / f"{name}.safetensors"
+        call("models", "import-deepmet", shared / f"deepmet/deepmet_{graph}.graphdef", "--output", weights[name])
+    assert "padding: 4500" in call("models", "show", weights["deepmet"])
+    names = "pf,puppi,deepmet,deepmet_response,stored.RawMET,stored.PuppiMET"
+    stored = ",stored.DeepMETResolutionTune,stored.DeepMETResponseTune"
+    given = [arg for name, path in weights.items() for arg in ("--weights", f"{name}={path}")]
+    output = tmp_path / "t.parquet"
+    printed = call(
+        *("skim", pfnano, "--estimators", names + stored, "--leptons", "as-candidates", *given, "--output", output)
+    )
+    assert printed == f"10 events -> {output}\n"
+    frame = pd.read_parquet(output)
+    assert (abs(frame["met_pf_pt"] / frame["met_stored.RawMET_pt"] - 1) < 0.01).all()
+    for name, reference, limit in (
+        ("deepmet", "DeepMETResolutionTune", RESOLUTION_MEDIAN),
+        ("deepmet_response", "DeepMETResponseTune", RESPONSE_MEDIAN),
+    ):
+        assert distance(frame, f"met_{name}", f"met_stored.{reference}").median() < limit
+
+
+def distance(frame, one, other):
+    import numpy as np
+
+    phi = frame[f"{one}_phi"] - frame[f"{other}_phi"]
+    a, b = frame[f"{one}_pt"], frame[f"{other}_pt"]
+    return np.sqrt(np.maximum(a**2 + b**2 - 2 * a * b * np.cos(phi), 0))
+
+
+def test_from_a_run_to_figures(invented, fileset_of, tmp_path):
+    printed = call("run", "zmumu", "--fileset", fileset_of(invented), "--output", tmp_path / "run")
+    assert "events: all 300" in printed
+    assert f"300 events -> {tmp_path / 'run'}" in printed
+    printed = call(
+        "resolution", tmp_path / "run", "--correction", "bin", "--output", tmp_path / "out", "--format", "svg"
+    )
+    assert Path(printed.splitlines()[0]) == tmp_path / "out" / "overview.svg"
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["processor"] == "zmumu"
+    assert manifest["estimators"] == [{"name": "pf"}, {"name": "puppi"}]
+    assert manifest["versions"]["coffea"]
+
+
+def test_a_processor_of_ones_own_with_options(drell_yan, fileset_of, tmp_path):
+    own = tmp_path / "mine.py"
+    own.write_text(
+        "from coffea.processor import ProcessorABC\n"
+        "class Mine(ProcessorABC):\n"
+        "    def __init__(self, cut): self.cut = cut\n"
+        "    def process(self, events): return {'kept': int((events.MET.pt > self.cut).to_numpy().sum())}\n"
+        "    def postprocess(self, accumulator): return accumulator\n"
+    )
+    call("run", own, "--fileset", fileset_of(drell_yan), "--option", "cut=-1.5", "--output", tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["datasets"]["events"]["kept"] == 40
+    assert manifest["options"] == {"cut": -1.5}
+    assert "Mine takes no cutt" in failure(
+        *("run", own, "--fileset", fileset_of(drell_yan), "--option", "cutt=1", "--output", tmp_path / "o2")
+    )
+
+
+def test_notes_are_told(tmp_path):
+    import awkward as ak
+
+    from ptmiss.demo import write_events
+
+    write_events(tmp_path / "a.root", 5)
+    from ptmiss import events
+
+    source = events.inspect(str(tmp_path / "a.root")).events()
+    cands = source.PFCands
+    fields = {f: cands[f] for f in cands.fields} | {"pdgId": ak.full_like(cands.pdgId, 4444)}
+    columns = {f"PFCands_{f}": v for f, v in fields.items()} | {f"Muon_{f}": source.Muon[f] for f in source.Muon.fields}
+    columns |= {f"Jet_{f}": source.Jet[f] for f in source.Jet.fields} | {"PV_npvs": source.PV.npvs}
+    columns |= {name: source[name] for name in ("run", "luminosityBlock", "event")}
+    ak.to_parquet(ak.zip(columns, depth_limit=1), tmp_path / "b.parquet")
+    printed = call("skim", tmp_path / "b.parquet", "--estimators", "track", "--output", tmp_path / "t.parquet")
+    assert (
+        f"note: candidate repaired: pdgId unknown: {ak.sum(ak.num(cands))}" not in printed
+    )  # track needs no pdgId here
+    from ptmiss.inference import save_model
+
+    from .conftest import random_model
+
+    save_model(random_model(), tmp_path / "w.safetensors", "")
+    printed = call(
+        *("skim", tmp_path / "b.parquet", "--estimators", "net", "--weights", f"net={tmp_path / 'w.safetensors'}"),
+        *("--output", tmp_path / "t.parquet"),
+    )
+    assert f"note: candidate repaired: pdgId unknown: {ak.sum(ak.num(cands))}" in printed
+
+
+def test_bad_files_are_one_line_and_leave_nothing(drell_yan, tmp_path):
+    output = tmp_path / "out" / "t.parquet"
+    content = drell_yan.read_bytes()
+    (tmp_path / "truncated.root").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.root").write_text("this is not a ROOT file " * 50)
+    for source, message in (
+        (tmp_path / "none.root", "no such file: "),
+        (tmp_path / "*.nothing", "no file matches "),
+        (tmp_path / "truncated.root", "truncated.root is not a readable ROOT file: it ends"),
+        (tmp_path / "text.root", "text.root is not a readable ROOT file: not a ROOT file"),
+        (drell_yan, "estimator 'pf' needs PF candidates (PFCands_* or PFCand_*)"),
+    ):
+        assert message in failure("skim", source, "--estimators", "pf", "--output", output)
+    assert not output.parent.exists()
+
+
+def test_bad_names_and_weights_are_one_line(drell_yan, fileset_of, weights, tmp_path):
+    fileset, output = fileset_of(drell_yan), tmp_path / "out"
+    assert "unknown estimator 'pupi', did you mean 'puppi'" in failure(
+        "skim", drell_yan, "--estimators", "pupi", "--output", output
+    )
+    assert "unknown processor 'zmumuu', did you mean 'zmumu'" in failure(
+        "run", "zmumuu", "--fileset", fileset, "--output", output
+    )
+    assert "unknown executor 'futurs'" in failure(
+        "run", "zmumu", "--fileset", fileset, "--output", output, "--executor", "futurs"
+    )
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 1
+    weights.write_bytes(content)
+    message = failure(
+        "skim", drell_yan, "--estimators", "deepmet", "--weights", f"deepmet={weights}", "--output", output
+    )
+    assert "the weights' SHA-256 is" in message
+    assert "no such weights file" in failure("models", "show", tmp_path / "none.safetensors")
+    assert "expected event files, or --fileset" in failure("skim", "--output", output)
+    assert not output.exists()
+
+
+def test_bad_filesets_are_one_line(drell_yan, fileset_of, tmp_path):
+    output = tmp_path / "out"
+    fileset = fileset_of(drell_yan, tree="Events")
+    message = failure("run", "zmumu", "--fileset", fileset, "--output", output)
+    assert "dataset 'events', tree: unknown key, did you mean 'treename'?; known: files, treename, metadata" in message
+    assert "no such fileset" in failure("run", "zmumu", "--fileset", tmp_path / "none.json", "--output", output)
+    assert not output.exists()
+
+
+def test_results_are_kept_unless_told(drell_yan, fileset_of, tmp_path):
+    arguments = (
+        "run",
+        "zmumu",
+        "--fileset",
+        fileset_of(drell_yan),
+        "--estimators",
+        "stored.MET",
+        "--output",
+        tmp_path / "out",
+    )
+    call(*arguments)
+    assert "is not empty (--force replaces it)" in failure(*arguments)
+    call(*arguments, "--force")
+
+
+def test_wrong_usage_is_exit_status_2():
+    assert "Missing option '--output'" in call("skim", "x.root", code=2)
+    assert "expected NAME=VALUE" in call("skim", "x", "--weights", "w", "--output", "o", code=2)
+
+
+def test_an_output_that_cannot_be_written(invented, tmp_path):
+    (tmp_path / "file").touch()
+    assert "cannot write" in failure("skim", invented, "--output", tmp_path / "file" / "t.parquet")
+
+
+def test_runner_is_ptmiss_run():
+    from importlib.metadata import entry_points
+
+    scripts = {e.name: e.value for e in entry_points(group="console_scripts") if e.value.startswith("ptmiss.")}
+    assert scripts == {"ptmiss": "ptmiss.cli:main", "runner": "ptmiss.cli:runner"}
