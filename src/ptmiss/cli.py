@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +18,14 @@ from ptmiss import __version__
 from ptmiss.errors import OptionError, PtmissError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from ptmiss.estimators import Estimator
     from ptmiss.fileset import Fileset
 
-EXECUTORS = ("iterative", "futures", "dask")
+    Pool = Callable[[], AbstractContextManager[Executor | None]]
+
+EXECUTORS = "iterative|futures|dask"
 CORRECTIONS = ("none", "plateau", "bin")
 FORMATS = ("png", "pdf", "svg")
 
@@ -60,54 +67,57 @@ def pairs(_context: click.Context, parameter: click.Parameter, values: tuple[str
     return dict(value.split("=", 1) for value in values)
 
 
-def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Several options as one decorator."""
+def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
+    """Options that choose estimators and cuts; the verb gets the estimators ready made."""
 
-    def decorate(function: Any) -> Any:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-estimator_options = options(
-    click.option(
+    @click.option(
         "--estimators",
         callback=names,
         default="pf,puppi",
         show_default=True,
         metavar="A,B,…",
         help="pf, puppi, track, stored.<Branch>, deepmet, deepmet_response, or a name given to --weights.",
-    ),
-    click.option("--weights", callback=pairs, multiple=True, metavar="NAME=FILE", help="Weights file of a network."),
-    click.option(
+    )
+    @click.option("--weights", callback=pairs, multiple=True, metavar="NAME=FILE", help="Weights file of a network.")
+    @click.option(
         "--leptons",
         default="exact",
         show_default=True,
         metavar="exact|as-candidates",
         help="Selected leptons: left out of a network's candidates and put back, or weighted like any candidate.",
-    ),
-    click.option(
+    )
+    @click.option(
         "--selection",
         default="default",
         show_default=True,
         metavar="NAME",
         help="Cuts on muons and jets: default, or public-code (the measurement's public analysis code).",
-    ),
-)
-executor_options = options(
-    click.option(
-        "--executor", default="iterative", show_default=True, metavar="|".join(EXECUTORS), help="Where to run."
-    ),
-    click.option(
-        "--workers", type=int, default=2, show_default=True, help="Processes of futures or a local dask cluster."
-    ),
-    click.option("--scheduler", metavar="URL", help="A running dask scheduler, tcp://host:port."),
-    click.option(
-        "--chunksize", type=int, default=50_000, show_default=True, help="Events processed at a time, at most."
-    ),
-)
+    )
+    @wraps(verb)
+    def wrapped(estimators: list[str], weights: dict[str, str], leptons: str, **options: Any) -> None:
+        from ptmiss.estimators import build
+
+        verb(estimators=build(estimators, weights, leptons), **options)
+
+    return wrapped
+
+
+def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
+    """Options that choose where to run; the verb gets what opens the pool."""
+
+    @click.option("--executor", default="iterative", show_default=True, metavar=EXECUTORS, help="Where to run.")
+    @click.option(
+        "--workers", type=int, default=2, show_default=True, help="Processes of futures or of a local cluster."
+    )
+    @click.option("--scheduler", metavar="URL", help="A running dask scheduler, tcp://host:port.")
+    @click.option("--chunksize", type=int, default=50_000, show_default=True, help="Events at a time, at most.")
+    @wraps(verb)
+    def wrapped(executor: str, workers: int, scheduler: str | None, **options: Any) -> None:
+        from ptmiss.executors import pool
+
+        verb(pool=partial(pool, executor, workers, scheduler), **options)
+
+    return wrapped
 
 
 @cli.command(
@@ -125,41 +135,35 @@ executor_options = options(
 @click.option(
     "--option", "own", callback=pairs, multiple=True, metavar="NAME=JSON", help="Option of your own processor."
 )
-@estimator_options
-@executor_options
+@with_estimators
+@with_pool
 def run(
     processor: str,
     fileset_path: Path,
     output: Path,
     force: bool,
     own: Mapping[str, str],
-    estimators: list[str],
-    weights: dict[str, str],
-    leptons: str,
+    estimators: list[Estimator],
     selection: str,
-    executor: str,
-    workers: int,
-    scheduler: str | None,
+    pool: Pool,
     chunksize: int,
 ) -> None:
     """Run a coffea processor over a fileset: zmumu, wjets, validation, FILE.py or FILE.py:Class."""
-    from ptmiss import executors as where
     from ptmiss import fileset as filesets
     from ptmiss import results, runner
-    from ptmiss.estimators import build, describe
+    from ptmiss.estimators import describe
     from ptmiss.provenance import provenance
 
     results.writable(output, force)
     fileset = filesets.read(fileset_path)
     cls = runner.find_processor(processor)
-    built = build(estimators, weights, leptons)
     given = {name: _json(name, value) for name, value in own.items()}
-    instance = runner.make_processor(cls, _processor_options(cls, built, selection) | given)
-    with where.pool(executor, workers, scheduler) as pool:
-        outputs, details = runner.run(fileset, instance, pool=pool, chunksize=chunksize)
+    instance = runner.make_processor(cls, _processor_options(cls, estimators, selection) | given)
+    with pool() as workers:
+        outputs, details = runner.run(fileset, instance, pool=workers, chunksize=chunksize)
     made = provenance(
         processor=processor,
-        estimators=[describe(estimator) for estimator in built],
+        estimators=[describe(estimator) for estimator in estimators],
         selection=selection,
         options=given,
         **details,
@@ -183,30 +187,23 @@ def run(
     "--fileset", "fileset_path", type=PATH, help="A fileset in place of files: for triggers and certified data."
 )
 @click.option("--output", type=PATH, required=True, help="The table, a parquet file.")
-@estimator_options
-@executor_options
+@with_estimators
+@with_pool
 def skim(
     files: tuple[str, ...],
     fileset_path: Path | None,
     output: Path,
-    estimators: list[str],
-    weights: dict[str, str],
-    leptons: str,
+    estimators: list[Estimator],
     selection: str,
-    executor: str,
-    workers: int,
-    scheduler: str | None,
+    pool: Pool,
     chunksize: int,
 ) -> None:
     """Write the recoil table of event FILES (ROOT or parquet; paths, globs, URLs): one row an event."""
-    from ptmiss import executors as where
-    from ptmiss.estimators import build
     from ptmiss.skim import skim as write
 
     fileset = _fileset(files, fileset_path)
-    built = build(estimators, weights, leptons)
-    with where.pool(executor, workers, scheduler) as pool:
-        made = write(fileset, built, output, selection=selection, pool=pool, chunksize=chunksize)
+    with pool() as workers:
+        made = write(fileset, estimators, output, selection=selection, pool=workers, chunksize=chunksize)
     _tell_notes(made["notes"])
     click.echo(f"{made['metrics']['entries']} events -> {output}")
 
