@@ -68,7 +68,7 @@ def test_real_events_are_selected(reference):
 def test_chunks_cover_each_file_once(dy, drell_yan):
     [source] = runner.look(dy, Zmumu(build(STORED)))
     for size in (1, 3, 11, 39, 40, 41):
-        pieces = list(runner.chunks(source, size, {}))
+        pieces = list(runner.chunks(source, size))
         assert [p.entrystart for p in pieces] == [0, *(p.entrystop for p in pieces[:-1])]
         assert pieces[-1].entrystop == 40
         assert max(map(len, pieces)) <= size

@@ -20,7 +20,7 @@ from coffea.processor.executor import WorkItem
 from ptmiss.errors import FileError, OptionError, UnknownName
 from ptmiss.events import EventFile, EventSchema, identifier, inspect
 from ptmiss.executors import OrderedExecutor
-from ptmiss.fileset import Fileset
+from ptmiss.fileset import Fileset, Metadata
 from ptmiss.results import storable
 
 GROUP = "ptmiss.processors"
@@ -33,6 +33,7 @@ class Source:
     """One file of a dataset."""
 
     dataset: str
+    metadata: Metadata
     file: EventFile
 
     @property
@@ -43,30 +44,28 @@ class Source:
 
 def look(fileset: Fileset, processor: ProcessorABC) -> list[Source]:
     """Look into every file; raise before any event is read if one cannot be read or lacks a needed column."""
-    wanted = [(dataset, path, tree) for dataset, files in fileset.items() for path, tree in files.trees()]
+    wanted = [(name, dataset.metadata, *tree) for name, dataset in fileset.items() for tree in dataset.trees()]
     with ThreadPoolExecutor(LOOKING) as threads:
-        files = threads.map(lambda want: inspect(*want[1:]), wanted)
-        sources = [Source(want[0], file) for want, file in zip(wanted, files, strict=True)]
-    for source in sources:
-        if hasattr(processor, "require"):
-            metadata = fileset[source.dataset].metadata.model_dump()
-            processor.require(source.file.branches, source.file.path, metadata)
+        files = threads.map(lambda want: inspect(*want[2:]), wanted)
+        sources = [Source(name, metadata, file) for (name, metadata, *_), file in zip(wanted, files, strict=True)]
+    if hasattr(processor, "require"):
+        for source in sources:
+            processor.require(source.file.branches, source.file.path, source.metadata.model_dump())
     if not any(source.file.entries for source in sources):
         raise FileError(f"no events in {', '.join(source.file.path for source in sources)}")
     return sources
 
 
-def chunks(source: Source, chunksize: int, metadata: Mapping[str, Any]) -> Iterator[WorkItem]:
+def chunks(source: Source, chunksize: int) -> Iterator[WorkItem]:
     """Ranges of about equal length, at most ``chunksize`` entries each, that cover a file."""
     file = source.file
     pieces = -(-file.entries // chunksize)
     for piece in range(pieces):
         start, stop = piece * file.entries // pieces, (piece + 1) * file.entries // pieces
-        yield WorkItem(source.dataset, file.path, file.tree, start, stop, file.identity, dict(metadata))
+        yield WorkItem(source.dataset, file.path, file.tree, start, stop, file.identity, source.metadata.model_dump())
 
 
 def stream(
-    fileset: Fileset,
     sources: Sequence[Source],
     processor: ProcessorABC,
     sink: Callable[[str, Any], None],
@@ -85,12 +84,7 @@ def stream(
         sink(item.dataset, result["out"])
 
     for form in sorted({source.file.format for source in sources}):
-        items = [
-            item
-            for source in sources
-            if source.file.format == form
-            for item in chunks(source, chunksize, fileset[source.dataset].metadata.model_dump())
-        ]
+        items = [item for source in sources if source.file.format == form for item in chunks(source, chunksize)]
         executor = OrderedExecutor(pool=pool, sink=receive)
         if items:
             Runner(executor, schema=EventSchema, format=form, savemetrics=True).run(items, processor)
@@ -115,19 +109,17 @@ def run(
         storable(output)
         outputs[dataset] = accumulate([output], outputs.get(dataset))
 
-    metrics = stream(fileset, sources, processor, merge, pool=pool, chunksize=chunksize)
-    return outputs, {"datasets": describe(fileset, sources), "metrics": metrics, "chunksize": chunksize}
+    metrics = stream(sources, processor, merge, pool=pool, chunksize=chunksize)
+    return outputs, {"datasets": describe(sources), "metrics": metrics, "chunksize": chunksize}
 
 
-def describe(fileset: Fileset, sources: Sequence[Source]) -> dict[str, Any]:
+def describe(sources: Sequence[Source]) -> dict[str, Any]:
     """Metadata and files of each dataset."""
-    return {
-        name: {
-            "metadata": dataset.metadata.model_dump(mode="json", exclude_none=True),
-            "files": [source.record for source in sources if source.dataset == name],
-        }
-        for name, dataset in fileset.items()
-    }
+    datasets: dict[str, Any] = {}
+    for source in sources:
+        metadata = source.metadata.model_dump(mode="json", exclude_none=True)
+        datasets.setdefault(source.dataset, {"metadata": metadata, "files": []})["files"].append(source.record)
+    return datasets
 
 
 def processors() -> dict[str, Any]:

@@ -37,11 +37,11 @@ def skim(
             table.write(rows["rows"])
             notes.update(rows["notes"])
 
-        metrics = runner.stream(fileset, sources, processor, receive, pool=pool, chunksize=chunksize)
+        metrics = runner.stream(sources, processor, receive, pool=pool, chunksize=chunksize)
         made = provenance(
             estimators=[describe(estimator) for estimator in estimators],
             selection=selection,
-            datasets=runner.describe(fileset, sources),
+            datasets=runner.describe(sources),
             notes=dict(notes),
             metrics=metrics,
         )
