@@ -116,7 +116,16 @@ def test_repairs_and_cuts_are_noted(tmp_path):
     columns |= {"charge": [0, 0, 0], "pdgId": [22, 77, 130], "fromPV": [3, 3, 3]}
     source = ak.zip({"PFCands": ak.zip({k: ak.Array([v, []]) for k, v in columns.items()})}, depth_limit=1)
     notes = evaluate(build(["net"], {"net": tmp_path / "w.safetensors"}), source, none_of(2)).notes
+    assert notes.pop("event with fewer than 50 candidates: does the file keep all of them?") == 2
     assert notes == {"candidate repaired: pdgId unknown": 1, "net: event with more than 2 candidates, cut": 1}
+
+
+def test_files_that_keep_only_some_candidates_are_noted(nano_v15, pfnano):
+    for path, share in ((nano_v15, 0.85), (pfnano, 0)):
+        source = events.inspect(str(path)).events()
+        notes = evaluate(build(["pf"]), source, none_of(len(source))).notes
+        few = sum(n for what, n in notes.items() if what.startswith("event with fewer"))
+        assert share * len(source) <= few <= share * len(source) * 1.1
 
 
 def test_a_stored_met_that_is_not_finite_is_noted():

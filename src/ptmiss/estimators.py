@@ -29,6 +29,7 @@ from ptmiss.recoil import Vector, cartesian
 from ptmiss.segments import sum_by_event
 
 STORED = "stored."
+FEW = 50  # an event of a collider has hundreds of candidates; NanoAOD v15 keeps a dozen, and their sum is no pTmiss
 
 
 class Estimator(Protocol):
@@ -239,6 +240,8 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array) ->
     if columns:
         candidates = pf_candidates.read(events, columns)
         notes.update({f"candidate repaired: {what}": n for what, n in candidates.repaired.items()})
+        few = np.count_nonzero(np.diff(candidates.offsets) < FEW)
+        notes[f"event with fewer than {FEW} candidates: does the file keep all of them?"] = few
     met = {e.name: e.met(events, candidates, leptons, notes) for e in estimators}
     notes.update(
         {f"{name}: pTmiss not finite": np.count_nonzero(~np.isfinite(m).all(axis=1)) for name, m in met.items()}
