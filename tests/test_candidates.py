@@ -151,11 +151,12 @@ def test_a_missing_column_names_estimator_column_file_and_what_is_there():
     branches = {"PFCand_pt", "PFCand_eta", "PFCand_phi", "PFCand_pdgId"}
     candidates.require(["pt", "charge"], branches, "pf", "a.root")
     with pytest.raises(
-        ColumnError, match=r"'puppi' needs PFCand column 'puppiWeight'.*a\.root.*there: eta, pdgId, phi, pt"
+        ColumnError,
+        match=r"'puppi' needs PFCand column 'puppiWeight', which a\.root.*nor 'pvAssocQuality' to.*there: eta, pdgId, phi, pt",
     ):
         candidates.require(["puppiWeight"], branches, "puppi", "a.root")
-    with pytest.raises(ColumnError, match=r"'deepmet' needs PFCand column 'pvAssocQuality'"):
-        candidates.require(["fromPV"], branches, "deepmet", "a.root")
+    with pytest.raises(ColumnError, match=r"'deepmet' needs PFCand column 'mass', which a\.root does not have; there"):
+        candidates.require(["mass"], branches, "deepmet", "a.root")
 
 
 def test_no_candidates_at_all():
@@ -163,3 +164,25 @@ def test_no_candidates_at_all():
         candidates.require(["pt"], {"Muon_pt"}, "pf", "b.root")
     with pytest.raises(ColumnError, match="no PF candidates"):
         candidates.read(ak.Array([{"run": 1}]), ["pt"])
+
+
+def test_puppi_weights_are_made_where_a_file_has_none():
+    rng = np.random.default_rng(0)
+    n = 300
+    charge = rng.choice([-1, 0, 1], n)
+    columns = {
+        "pt": rng.exponential(1, n) + 0.3,
+        "eta": rng.uniform(-2.4, 2.4, n),
+        "phi": rng.uniform(-3.1, 3.1, n),
+        "charge": charge,
+        "fromPV": np.where(charge == 0, 3, rng.choice([0, 3], n)),
+        "dz": np.zeros(n),
+        "d0": np.zeros(n),
+    }
+    jagged = ak.zip({name: ak.Array([values.tolist()]) for name, values in columns.items()})
+    source = ak.zip({"PFCands": jagged, "PV": ak.Array([{"npvs": 30}])}, depth_limit=1)
+    weight = candidates.read(source, ["puppiWeight"])["puppiWeight"]
+    assert set(weight[charge != 0]) == {0.0, 1.0}
+    np.testing.assert_array_equal(weight[charge != 0], columns["fromPV"][charge != 0] == 3)
+    assert ((weight >= 0) & (weight <= 1)).all()
+    assert len(set(weight[charge == 0])) > 5

@@ -170,7 +170,7 @@ def test_what_a_file_must_have(weights):
     build(["pf"])[0].require(there, "a.root")
     for names, message in (
         (["puppi"], "'puppi' needs PFCands column 'puppiWeight'"),
-        (["track"], "'track' needs PFCands column 'pdgId'"),
+        (["track"], "'track' needs PFCands column 'charge'"),
         (["stored.MET"], "needs branch MET_phi, which a.root does not have; METs there: MET"),
         (["stored.PuppiMET"], "needs branch PuppiMET_pt"),
     ):

@@ -37,7 +37,11 @@ BRANCHES = {
 }
 """Columns of the record (GeV, cm, rad) and the branch suffixes that may hold each, the first found counting."""
 
-DERIVED_FROM = {"charge": ("pdgId",), "fromPV": ("charge", "pdgId", "pvAssocQuality", "puppiWeight")}
+DERIVED_FROM = {
+    "charge": ("pdgId",),
+    "fromPV": ("charge", "pdgId", "pvAssocQuality", "puppiWeight"),
+    "puppiWeight": ("pt", "eta", "phi", "charge", "fromPV", "dz"),
+}
 """What a column is derived from where no branch holds it."""
 
 TRACK_DETAILS = ("dxy", "dz")
@@ -91,13 +95,14 @@ def stored(column: str, suffixes: Collection[str]) -> str | None:
     return next((suffix for suffix in BRANCHES[column] if suffix in suffixes), None)
 
 
-def inputs(column: str, suffixes: Collection[str]) -> set[str]:
+def inputs(column: str, suffixes: Collection[str], wanted_by: tuple[str, ...] = ()) -> set[str]:
     """The columns to read so that one can be had; ColumnError names the first that is not there."""
     if stored(column, suffixes):
-        return {column}.union(*(inputs(c, suffixes) for c in (("charge",) if column in TRACK_DETAILS else ())))
-    if column not in DERIVED_FROM:
-        raise ColumnError(f"{column!r} (branch suffix {' or '.join(BRANCHES[column])})")
-    return set().union(*(inputs(c, suffixes) for c in DERIVED_FROM[column]))
+        beside = ("charge",) if column in TRACK_DETAILS else ()
+        return {column}.union(*(inputs(c, suffixes) for c in beside))
+    if column not in DERIVED_FROM or column in wanted_by:
+        raise ColumnError(f"{column!r}")
+    return set().union(*(inputs(c, suffixes, (*wanted_by, column)) for c in DERIVED_FROM[column]))
 
 
 def require(columns: Iterable[str], branches: Collection[str], estimator: str, path: str) -> None:
@@ -110,8 +115,9 @@ def require(columns: Iterable[str], branches: Collection[str], estimator: str, p
         try:
             inputs(column, there)
         except ColumnError as missing:
+            origin = f" nor {missing} to derive it from" if str(missing) != repr(column) else ""
             raise ColumnError(
-                f"estimator {estimator!r} needs {name} column {missing}, which {path} does not have; "
+                f"estimator {estimator!r} needs {name} column {column!r}, which {path} does not have{origin}; "
                 f"there: {', '.join(sorted(there))}"
             ) from None
 
@@ -130,7 +136,17 @@ def read(events: ak.Array, columns: Iterable[str]) -> Candidates:
     raw = {c: flat(record[stored(c, record.fields)], c) for c in touched}
     offsets = from_counts(ak.to_numpy(ak.num(record["pt"])))
     complete = derive(raw, wanted)
+    if "puppiWeight" in wanted and "puppiWeight" not in complete:
+        complete["puppiWeight"] = puppi_weights(complete, offsets, ak.to_numpy(events.PV.npvs))
     return clean(Candidates({c: complete[c] for c in BRANCHES if c in wanted}, offsets))
+
+
+def puppi_weights(columns: Mapping[str, NDArray], offsets: Offsets, npv: NDArray) -> NDArray[np.float32]:
+    """PUPPI weights where a file stores none (see ptmiss.puppi)."""
+    from ptmiss import puppi  # compiled when it first runs
+
+    origin = puppi.charged_origin(columns["charge"], columns["fromPV"], columns["dz"])
+    return puppi.weights(*(columns[c] for c in ("pt", "eta", "phi")), origin, offsets, npv)
 
 
 def flat(column: Any, name: str) -> NDArray:
