@@ -122,7 +122,10 @@ class TableWriter:
     def write(self, data: pa.Table) -> None:
         """Add rows."""
         if self._writer is None:
-            self._writer = pa.parquet.ParquetWriter(self._path, data.schema, compression="zstd")
+            floats = [f.name for f in data.schema if pa.types.is_float32(f.type)]
+            others = [f.name for f in data.schema if f.name not in floats]
+            options = {"compression": "zstd", "use_dictionary": others, "use_byte_stream_split": floats}
+            self._writer = pa.parquet.ParquetWriter(self._path, data.schema, **options)
         self._writer.write_table(data)
         self.rows += data.num_rows
 
