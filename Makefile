@@ -2,7 +2,7 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench sample clean
 
 demo: $(VENV)/.ready  ## from PF candidates to resolution figures
 	$(BIN)/ptmiss demo
@@ -23,6 +23,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+sample: $(VENV)/.ready  ## make the embedded sample again (half an hour)
+	$(BIN)/python -m ptmiss.sample
 
 clean:  ## remove the environment and what was built
 	rm -rf $(VENV) build dist out

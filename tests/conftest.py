@@ -7,8 +7,9 @@ import pytest
 from hypothesis import settings
 
 from ptmiss import inference
-from ptmiss.demo import write_events
 from ptmiss.inference import DeepMET, deepmet_shapes
+
+from .invented import write_events
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

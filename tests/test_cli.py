@@ -123,7 +123,7 @@ def test_a_processor_of_ones_own_with_options(drell_yan, fileset_of, tmp_path):
 def test_notes_are_told(tmp_path):
     import awkward as ak
 
-    from ptmiss.demo import write_events
+    from .invented import write_events
 
     write_events(tmp_path / "a.root", 5)
     from ptmiss import events

@@ -146,7 +146,7 @@ def puppi_weights(columns: Mapping[str, NDArray], offsets: Offsets, npv: NDArray
     from ptmiss import puppi  # compiled when it first runs
 
     origin = puppi.charged_origin(columns["charge"], columns["fromPV"], columns["dz"])
-    return puppi.weights(*(columns[c] for c in ("pt", "eta", "phi")), origin, offsets, npv)
+    return puppi.weights(columns["pt"], columns["eta"], columns["phi"], origin, offsets, npv)
 
 
 def flat(column: Any, name: str) -> NDArray:

@@ -263,7 +263,7 @@ def resolution(
     from ptmiss import report, results
 
     results.writable(output, force)
-    factors = {name: float(_json(name, value)) for name, value in subtract.items()}
+    factors = {name: _number(name, value) for name, value in subtract.items()}
     histograms = report.histograms_of(source, boson=boson, dataset=dataset, subtract=factors)
     figures = report.resolution(histograms, output, source, correction, window=window, formats=formats, label=label)
     for figure in figures:
@@ -316,6 +316,73 @@ def show(path: Path) -> None:
 
 
 @cli.command(
+    "simulate",
+    cls=Verb,
+    epilog="""
+  ptmiss simulate zmumu -n 1000 --seed 1 --workers 2 --output zmumu.root
+""",
+)
+@click.argument("process", required=False)
+@click.option("-n", "--events", "n", type=int, default=1000, show_default=True, help="How many.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same file.")
+@click.option("--profile", default="mc", show_default=True, metavar="mc|data", help="Detector and beam.")
+@click.option("--pileup", type=float, help="Mean number of pile-up collisions. [default: the profile's]")
+@click.option(
+    "--set", "overrides", callback=pairs, multiple=True, metavar="NAME=VALUE", help="A detector or beam parameter."
+)
+@click.option("--elements", type=int, default=0, show_default=True, help="First events with PF elements; -1 for all.")
+@click.option("--format", "file_format", type=click.Choice(("ttree", "rntuple")), default="ttree", show_default=True)
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes.")
+@click.option("--output", type=PATH, help="The event file.")
+@click.option("--list", "listed", is_flag=True, help="Print the processes, then the branches of a file.")
+def simulate(
+    process: str | None,
+    n: int,
+    seed: int,
+    profile: str,
+    pileup: float | None,
+    overrides: dict[str, str],
+    elements: int,
+    file_format: str,
+    workers: int,
+    output: Path | None,
+    listed: bool,
+) -> None:
+    """Simulate events of a PROCESS in a CMS-like detector, with pile-up and truth (needs the extra simulation).
+
+    An interrupted job goes on where it stopped when it is started again.
+    """
+    from ptmiss import simulation
+    from ptmiss.executors import progress_bar
+
+    if listed:
+        for name, what in simulation.PROCESSES.items():
+            click.echo(f"{name:20} {what.title}")
+        click.echo(f"\n{simulation.describe()}")
+        return
+    if process is None or output is None:
+        raise OptionError("expected a process and --output (--list prints the processes)")
+    values = {name: _number(name, value) for name, value in overrides.items()}
+    with progress_bar() as bar:
+        task = bar.add_task(process, total=n)
+        made = simulation.simulate(
+            process,
+            n,
+            seed,
+            output,
+            profile=profile,
+            pileup_mean=pileup,
+            overrides=values,
+            elements=True if elements < 0 else elements,
+            workers=workers,
+            file_format=file_format,
+            progress=lambda done, _: bar.update(task, completed=done),
+        )
+    rate = (made.events - made.resumed) / made.seconds
+    click.echo(f"{made.events} events ({rate:.1f} a second) -> {made.path}")
+
+
+@cli.command(
     "demo",
     cls=Verb,
     epilog="""
@@ -346,6 +413,13 @@ def _json(name: str, value: str) -> Any:
         return json.loads(value)
     except json.JSONDecodeError:
         return value
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise OptionError(f"{name}={value}: expected a number") from error
 
 
 def _tell_cutflow(dataset: str, cutflow: Mapping[str, Any] | None) -> None:

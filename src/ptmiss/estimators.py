@@ -240,7 +240,7 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array) ->
     if columns:
         candidates = pf_candidates.read(events, columns)
         notes.update({f"candidate repaired: {what}": n for what, n in candidates.repaired.items()})
-        few = np.count_nonzero(np.diff(candidates.offsets) < FEW)
+        few = int(np.count_nonzero(np.diff(candidates.offsets) < FEW))
         notes[f"event with fewer than {FEW} candidates: does the file keep all of them?"] = few
     met = {e.name: e.met(events, candidates, leptons, notes) for e in estimators}
     notes.update(

@@ -1,0 +1,29 @@
+"""The open simulation: Pythia 8, pile-up, a parametrised CMS-like detector, particle flow and truth in a NanoAOD-style file.
+
+CMS-like, never CMS. :func:`simulate` makes a file; :data:`PROCESSES` says of what; :mod:`ptmiss.simulation.schema` what is in it;
+:mod:`ptmiss.simulation.parameters` what can be set; :mod:`ptmiss.simulation.validation` how well it does. Only generation needs
+the extra ``simulation``, and only when it runs.
+
+Not in it: conversions, bremsstrahlung photons, nuclear interactions, out-of-time pile-up, jet energy corrections. The vertex
+finder starts from the true collisions and is optimistic; leptons are identified by truth times efficiency, with a few
+hadrons that fake them.
+"""
+
+from ptmiss.simulation.generator import PROCESSES
+from ptmiss.simulation.parameters import DATA, Beam, Detector, Profile, profile
+from ptmiss.simulation.production import Production, pileup_library, simulate
+from ptmiss.simulation.schema import SCHEMA, describe
+
+__all__ = [
+    "DATA",
+    "PROCESSES",
+    "SCHEMA",
+    "Beam",
+    "Detector",
+    "Production",
+    "Profile",
+    "describe",
+    "pileup_library",
+    "profile",
+    "simulate",
+]

@@ -1,0 +1,278 @@
+"""Blocks of events: generation, crossing, detector and what is made of the candidates, as the columns of the schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss import puppi, segments
+from ptmiss.simulation import detector, generator, jets, leptons, pileup, schema
+from ptmiss.simulation.generator import HardEvents
+from ptmiss.simulation.parameters import Profile
+from ptmiss.simulation.particleflow import Candidates
+from ptmiss.simulation.particles import Library
+from ptmiss.simulation.tracks import FAKE
+
+RUN = {"mc": 1, "data": 360000}
+Columns = dict[str, NDArray]
+_GENERATION, _CROSSING, _DETECTOR, _LEPTONS = range(4)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a production: ``n`` events from number ``first`` on, the first ``with_elements`` of them with elements."""
+
+    number: int
+    first: int
+    n: int
+    seed: np.random.SeedSequence
+    with_elements: int
+
+    def rng(self, *purpose: int) -> np.random.Generator:
+        """Random numbers of one purpose: what one of them uses up changes nothing for the others."""
+        return np.random.default_rng(
+            np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, *purpose))
+        )
+
+
+class _Event(NamedTuple):
+    seen: detector.Reconstructed
+    crossing: pileup.Crossing
+
+
+def simulate_block(
+    block: Block, process: str, profile: Profile, library: Library, start_file: Path | None, elements: bool
+) -> Columns:
+    """The columns of one block, ``nPFCands`` and ``PFCands_pt`` and so on; its seed alone decides what is in it."""
+    seed = int(block.rng(_GENERATION).integers(1, 900_000_000))
+    hard = generator.generate(generator.process(process), block.n, seed, start_file)
+    return columns(block, hard, profile, library, elements)
+
+
+def columns(block: Block, hard: HardEvents, profile: Profile, library: Library, elements: bool) -> Columns:
+    """The columns of given hard events."""
+    events = []
+    for i in range(block.n):
+        crossing = pileup.cross(hard.library.collision(i), library, profile.beam, block.rng(_CROSSING, i))
+        with_truth = elements and i < block.with_elements
+        seen = detector.reconstruct(crossing, profile, block.rng(_DETECTOR, i), with_truth)
+        events.append(_Event(seen, crossing))
+    table = _candidates(events)
+    values = {
+        "": _numbers(block, profile, hard),
+        "Pileup": {
+            "nTrueInt": [e.crossing.mean for e in events],
+            "nPU": [len(e.crossing.vertices) - 1 for e in events],
+        },
+        **_vertices(events),
+        **_missing(table, hard),
+        "PFCands": table.columns,
+        **_leptons(events, table, block.rng(_LEPTONS)),
+        **_jets(table, hard),
+        "GenPart": _history(hard),
+    }
+    fired = values["Muon"].pop("_fired")
+    values[""]["HLT_IsoMu24"] = fired
+    if elements:
+        values.update(_elements(events, block.with_elements))
+    return _in_schema(values, elements)
+
+
+class _Table(NamedTuple):
+    """Flat candidates with what is derived from them."""
+
+    candidates: Candidates
+    offsets: NDArray[np.int64]
+    origin: NDArray[np.int8]
+    weight: NDArray[np.float32]
+    columns: dict[str, Any]
+
+
+def _candidates(events: list[_Event]) -> _Table:
+    """All candidates with their vertex association and PUPPI weights."""
+    flat = Candidates(*(np.concatenate(c) for c in zip(*(e.seen.candidates for e in events), strict=True)))
+    counts = np.array([len(e.seen.candidates.pt) for e in events])
+    offsets = segments.from_counts(counts)
+    charged = flat.charge != 0
+    track = {
+        name: np.concatenate([getattr(e.seen.elements, name)[e.seen.candidates.element] for e in events])
+        for name in ("dxy", "dz", "from_pv", "quality")
+    }
+    d0, dz = (np.where(charged, track[name], 0.0) for name in ("dxy", "dz"))
+    from_pv, quality = np.where(charged, track["from_pv"], 3), np.where(charged, track["quality"], 7)
+    origin = puppi.charged_origin(flat.charge, from_pv, dz)
+    npv = np.array([e.seen.vertices.good for e in events])
+    weight = puppi.weights(flat.pt, flat.eta, flat.phi, origin, offsets, npv)
+    names = {name: getattr(flat, name) for name in ("pt", "eta", "phi", "mass", "charge")}
+    rest = {
+        "pdgId": flat.pdg_id,
+        "d0": d0,
+        "dz": dz,
+        "puppiWeight": weight,
+        "fromPV": from_pv,
+        "pvAssocQuality": quality,
+    }
+    return _Table(flat, offsets, origin, weight, {"_counts": counts, **names, **rest})
+
+
+def _numbers(block: Block, profile: Profile, hard: HardEvents) -> dict[str, Any]:
+    return {
+        "run": np.full(block.n, RUN[profile.name]),
+        "luminosityBlock": np.full(block.n, block.number + 1),
+        "event": block.first + 1 + np.arange(block.n),
+        "genWeight": hard.weight,
+    }
+
+
+def _vertices(events: list[_Event]) -> dict[str, dict[str, Any]]:
+    vertices = [e.seen.vertices for e in events]
+    position = np.stack([v.position[0] for v in vertices])
+    primary = {
+        "npvs": [len(v.tracks) for v in vertices],
+        "npvsGood": [v.good for v in vertices],
+        **dict(zip("xyz", position.T, strict=True)),
+        "isHard": [v.hard for v in vertices],
+    }
+    others = {
+        "_counts": np.array([len(v.tracks) - 1 for v in vertices]),
+        "z": np.concatenate([v.position[1:, 2] for v in vertices]),
+    }
+    return {"PV": primary, "OtherPV": others}
+
+
+def _missing(table: _Table, hard: HardEvents) -> dict[str, dict[str, Any]]:
+    """The three missing transverse momenta."""
+    pt, phi = table.candidates.pt, table.candidates.phi
+    transverse = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt], axis=1)
+    plain = segments.sum_by_event(transverse, table.offsets)
+    puppied = segments.sum_by_event(transverse * table.weight[:, None], table.offsets)
+    out = {
+        name: _polar(-total[:, :2]) | {"sumEt": total[:, 2]} for name, total in (("MET", plain), ("PuppiMET", puppied))
+    }
+    return {**out, "GenMET": _polar(hard.invisible)}
+
+
+def _polar(vector: NDArray) -> dict[str, Any]:
+    return {"pt": np.hypot(vector[:, 0], vector[:, 1]), "phi": np.arctan2(vector[:, 1], vector[:, 0])}
+
+
+def _leptons(events: list[_Event], table: _Table, rng: np.random.Generator) -> dict[str, dict[str, Any]]:
+    genuine = np.concatenate([_genuine(event) for event in events])
+    muons, electrons = (
+        leptons.select(code, table.candidates, table.origin, genuine, table.offsets, rng) for code in (13, 11)
+    )
+    muon, electron = _lepton_columns(muons, table), _lepton_columns(electrons, table)
+    event = np.searchsorted(table.offsets, muons.candidate, side="right") - 1
+    muon["_fired"] = leptons.trigger(muon["pt"], muon["eta"], muons, event, len(events), rng)
+    muon |= {
+        "pfRelIso04_all": muons.isolation,
+        "looseId": muons.loose,
+        "mediumId": muons.medium,
+        "tightId": muons.tight,
+    }
+    electron["pfRelIso03_all"] = electrons.isolation
+    electron["cutBased"] = 2 + electrons.medium.astype(np.int32) + electrons.tight
+    return {"Muon": muon, "Electron": electron}
+
+
+def _genuine(event: _Event) -> NDArray[np.bool_]:
+    """Whether each candidate's track is that of a particle of the same code."""
+    candidates, found = event.seen.candidates, event.seen.tracks
+    charged = candidates.charge != 0
+    out = np.zeros(len(charged), dtype=np.bool_)
+    particle = found.particle[candidates.element[charged]]
+    true = np.where(particle != FAKE, np.abs(event.crossing.particles.pdg_id[particle]), 0)
+    out[charged] = true == np.abs(candidates.pdg_id[charged])
+    return out
+
+
+def _lepton_columns(found: leptons.Leptons, table: _Table) -> dict[str, Any]:
+    row = found.candidate
+    counts = np.diff(np.searchsorted(row, table.offsets))
+    source = table.columns
+    shared = {name: source[name][row] for name in ("pt", "eta", "phi", "mass", "charge", "pdgId", "dz")}
+    return {"_counts": counts, **shared, "dxy": source["d0"][row]}
+
+
+def _jets(table: _Table, hard: HardEvents) -> dict[str, dict[str, Any]]:
+    candidates, kept = table.candidates, table.weight > 0
+    pt, eta, phi, mass = (column[kept] for column in candidates[:4])
+    weight = table.weight[kept].astype(np.float64)
+    momentum = weight * np.stack(
+        [pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)]
+    )
+    particles = hard.library.particles
+    true = np.stack([particles.px, particles.py, particles.pz, particles.energy]).astype(np.float64)
+    found = jets.cluster(momentum.T, segments.select(kept, table.offsets), jets.MIN_PT)
+    generated = jets.cluster(true.T, hard.library.offsets, jets.MIN_GEN_PT)
+    matched = jets.match(found, generated)
+    return {"Jet": {**_jet_columns(found), "genJetIdx": matched}, "GenJet": _jet_columns(generated)}
+
+
+def _jet_columns(found: jets.Jets) -> dict[str, Any]:
+    return {"_counts": found.counts, "pt": found.pt, "eta": found.eta, "phi": found.phi, "mass": found.mass}
+
+
+def _history(hard: HardEvents) -> dict[str, Any]:
+    kept = hard.history
+    return {
+        "_counts": np.diff(kept.offsets),
+        **{name: getattr(kept, name) for name in ("pt", "eta", "phi", "mass", "status")},
+        "pdgId": kept.pdg_id,
+        "statusFlags": kept.flags,
+        "genPartIdxMother": kept.mother,
+    }
+
+
+_ELEMENT_NAMES = {
+    "caloEta": "calo_eta",
+    "caloPhi": "calo_phi",
+    "d0": "dxy",
+    "ptError": "pt_error",
+    "d0Error": "dxy_error",
+    "dzError": "dz_error",
+    "fromPV": "from_pv",
+    "pvAssocQuality": "quality",
+    "isMuon": "muon",
+    "isElectron": "electron",
+    "nCells": "cells",
+}
+_TARGET_NAMES = {
+    "type": "kind",
+    "pileupFraction": "pileup",
+    "emEnergy": "em_energy",
+    "hadEnergy": "had_energy",
+    "nParticles": "particles",
+}
+
+
+def _elements(events: list[_Event], n: int) -> dict[str, dict[str, Any]]:
+    """Elements and targets of the first ``n`` events; none in the others."""
+    out: dict[str, dict[str, Any]] = {}
+    counts = np.array([len(e.seen.elements.pt) if i < n else 0 for i, e in enumerate(events)])
+    for collection, part, names in (
+        ("PFElement", "elements", _ELEMENT_NAMES),
+        ("PFElementTarget", "targets", _TARGET_NAMES),
+    ):
+        branches = next(c for c in schema.SCHEMA if c.name == collection).branches
+        out[collection] = {"_counts": counts}
+        for branch in branches:
+            field = names.get(branch.name, branch.name)
+            kept = [getattr(getattr(event.seen, part), field) for event in events[:n]]
+            out[collection][branch.name] = np.concatenate(kept) if kept else np.zeros(0)
+    return out
+
+
+def _in_schema(values: dict[str, dict[str, Any]], elements: bool) -> Columns:
+    """Branches in the schema's order, types and precision."""
+    out: Columns = {}
+    for collection in schema.collections(elements):
+        if collection.many:
+            out[f"n{collection.name}"] = np.asarray(values[collection.name]["_counts"], dtype=np.int64)
+        for branch in collection.branches:
+            out[collection.branch_name(branch)] = schema.cut(values[collection.name][branch.name], branch)
+    return out

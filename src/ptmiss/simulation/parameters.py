@@ -1,0 +1,122 @@
+"""Everything that can be set: the detector, the beam, and the two profiles "mc" and "data".
+
+CMS-like, never CMS. Every number is a named parameter; ``data`` differs from ``mc`` only where :data:`DATA` says so, and
+each difference can be switched on alone, ``profile("mc", hcal_scale=0.93)``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ptmiss.errors import OptionError, UnknownName
+
+
+class Detector(NamedTuple):
+    """Detector parameters: GeV, cm, tesla. A named tuple, as numba takes one."""
+
+    solenoid: float = 3.8
+    #: tracker: plateau efficiency (hadrons interact, muons do not), pT of half efficiency and its width, largest radius of production
+    track_efficiency: float = 0.95
+    muon_track_efficiency: float = 0.995
+    track_turn_on: float = 0.28
+    track_turn_on_width: float = 0.06
+    track_max_radius: float = 35.0
+    #: relative pT resolution: constant and per GeV (centre); impact parameters: constant and per inverse GeV
+    track_resolution: float = 0.007
+    track_resolution_slope: float = 1.5e-4
+    dxy_resolution: float = 0.0015
+    dxy_resolution_slope: float = 0.0080
+    dz_resolution: float = 0.0025
+    dz_resolution_slope: float = 0.0090
+    #: fakes as a fraction of the tracks
+    fake_rate: float = 0.03
+    #: electromagnetic calorimeter: scale, stochastic and constant term; noise of a cell, growing towards abs eta 3
+    ecal_scale: float = 1.0
+    ecal_stochastic: float = 0.028
+    ecal_constant: float = 0.005
+    ecal_noise_barrel: float = 0.04
+    ecal_noise_endcap: float = 0.15
+    #: hadronic calorimeter: scale, stochastic and constant term; noise of a cell; h/e of a non-compensating calorimeter
+    hcal_scale: float = 1.0
+    hcal_stochastic: float = 1.0
+    hcal_constant: float = 0.05
+    hcal_noise: float = 0.2
+    hadronic_response: float = 0.6
+    #: forward calorimeter
+    hf_scale: float = 1.0
+    hf_em_stochastic: float = 1.98
+    hf_em_constant: float = 0.09
+    hf_had_stochastic: float = 2.8
+    hf_had_constant: float = 0.11
+    hf_noise: float = 0.35
+    #: displacement of all calorimeters, which the reconstruction does not know
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    #: identification: efficiency, and the share of charged hadrons that fake a muon's or an electron's signature
+    muon_efficiency: float = 0.995
+    muon_fakes: float = 0.002
+    electron_efficiency: float = 0.90
+    electron_fakes: float = 0.005
+
+
+class Beam(NamedTuple):
+    """Luminous region (cm) and pile-up: the mean number of extra collisions is drawn from N(mean, spread)."""
+
+    pileup_mean: float = 33.0
+    pileup_spread: float = 8.0
+    x: float = 0.011
+    y: float = 0.042
+    sigma_xy: float = 0.0015
+    sigma_z: float = 3.6
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A detector and a beam with a name; ``name`` also keeps the pile-up libraries of data and simulation apart."""
+
+    name: str
+    detector: Detector = field(default_factory=Detector)
+    beam: Beam = field(default_factory=Beam)
+
+
+DATA: dict[str, float] = {
+    "pileup_mean": 30.0,
+    "pileup_spread": 10.0,
+    "ecal_scale": 0.99,
+    "hcal_scale": 0.93,
+    "hf_scale": 0.95,
+    "hcal_stochastic": 1.15,
+    "ecal_noise_barrel": 0.045,
+    "ecal_noise_endcap": 0.17,
+    "hcal_noise": 0.22,
+    "track_efficiency": 0.94,
+    "x": -0.025,
+    "y": 0.069,
+    "shift_x": 0.15,
+    "shift_y": -0.10,
+}
+"""What the pseudo-data differ in from the simulation."""
+
+
+def profile(name: str, **overrides: float) -> Profile:
+    """The profile of a name, "mc" or "data", with single parameters of its detector or beam replaced."""
+    if name not in ("mc", "data"):
+        raise UnknownName("profile", name, ("mc", "data"))
+    values = {**(DATA if name == "data" else {}), **overrides}
+    known = {*Detector._fields, *Beam._fields}
+    for key, value in values.items():
+        if key not in known:
+            raise UnknownName("simulation parameter", key, known)
+        if key not in _SIGNED and not value >= 0:
+            raise OptionError(f"simulation parameter {key} is {value}; it has to be 0 or more")
+    chosen = Profile(name)
+    return dataclasses.replace(
+        chosen,
+        detector=chosen.detector._replace(**{k: float(v) for k, v in values.items() if k in Detector._fields}),
+        beam=chosen.beam._replace(**{k: float(v) for k, v in values.items() if k in Beam._fields}),
+    )
+
+
+_SIGNED = {"x", "y", "shift_x", "shift_y"}

@@ -1,0 +1,264 @@
+"""The file's branches: name, type, unit, meaning and precision, in one table that the writer and the documentation share.
+
+NanoAOD's names and layout with PFNano's candidates, so that coffea's ``PFNanoAODSchema`` reads it. ``bits`` is the number of
+mantissa bits kept, as CMS does; None keeps all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One branch of the tree; the name is that inside its collection."""
+
+    name: str
+    dtype: str
+    unit: str
+    meaning: str
+    bits: int | None = None
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Branches that share a prefix; ``many`` has any number of rows an event, otherwise one."""
+
+    name: str
+    meaning: str
+    branches: tuple[Branch, ...]
+    many: bool = True
+
+    def branch_name(self, branch: Branch) -> str:
+        """Name in the tree."""
+        return f"{self.name}_{branch.name}" if self.name else branch.name
+
+
+def _momentum(bits: int | None = 10, pt_bits: int | None = 10) -> tuple[Branch, ...]:
+    return (
+        Branch("pt", "float32", "GeV", "transverse momentum", pt_bits),
+        Branch("eta", "float32", "", "pseudorapidity", bits),
+        Branch("phi", "float32", "rad", "azimuth", bits),
+    )
+
+
+def _mass(bits: int | None = 10) -> Branch:
+    return Branch("mass", "float32", "GeV", "mass", bits)
+
+
+_CHARGE = Branch("charge", "int32", "e", "electric charge")
+_PDG = Branch("pdgId", "int32", "", "PDG code")
+_DXY = Branch("dxy", "float32", "cm", "transverse impact parameter, primary vertex", 10)
+_DZ = Branch("dz", "float32", "cm", "longitudinal impact parameter, primary vertex", 10)
+
+
+def _met(name: str, meaning: str) -> Collection:
+    branches = (
+        Branch("pt", "float32", "GeV", "magnitude"),
+        Branch("phi", "float32", "rad", "azimuth"),
+    )
+    scalar = Branch("sumEt", "float32", "GeV", "scalar sum of what it was made from")
+    return Collection(name, meaning, branches if name == "GenMET" else (*branches, scalar), many=False)
+
+
+SCHEMA: tuple[Collection, ...] = (
+    Collection(
+        "",
+        "the event",
+        (
+            Branch("run", "uint32", "", "1 in simulation, 360000 in pseudo-data"),
+            Branch("luminosityBlock", "uint32", "", "block of the production, from 1"),
+            Branch("event", "uint64", "", "number in the production, from 1"),
+            Branch("genWeight", "float32", "", "generator weight; 1 unless the process is biased"),
+            Branch("HLT_IsoMu24", "bool", "", "isolated single-muon trigger"),
+        ),
+        many=False,
+    ),
+    Collection(
+        "Pileup",
+        "true pile-up",
+        (
+            Branch("nTrueInt", "float32", "", "expected number of extra collisions"),
+            Branch("nPU", "int32", "", "number of extra collisions"),
+        ),
+        many=False,
+    ),
+    Collection(
+        "PV",
+        "primary vertex",
+        (
+            Branch("npvs", "int32", "", "reconstructed vertices"),
+            Branch("npvsGood", "int32", "", "those with five tracks or more"),
+            Branch("x", "float32", "cm", "position", 16),
+            Branch("y", "float32", "cm", "position", 16),
+            Branch("z", "float32", "cm", "position", 16),
+            Branch("isHard", "bool", "", "truth: the hard collision's vertex was chosen"),
+        ),
+        many=False,
+    ),
+    _met("MET", "minus the sum of all PF candidates, uncorrected"),
+    _met("PuppiMET", "minus the PUPPI-weighted sum, uncorrected"),
+    _met("GenMET", "sum of the hard collision's neutrinos"),
+    Collection("OtherPV", "the other vertices", (Branch("z", "float32", "cm", "position", 16),)),
+    Collection(
+        "PFCands",
+        "all particle-flow candidates",
+        (
+            *_momentum(),
+            _mass(),
+            Branch("charge", "int32", "e", "electric charge"),
+            Branch(
+                "pdgId",
+                "int32",
+                "",
+                "211 hadron, 11, 13 lepton, 22 photon, 130 neutral hadron, 1 HF hadron, 2 HF photon",
+            ),
+            Branch("d0", "float32", "cm", "transverse impact parameter, primary vertex; 0 for neutrals", 8),
+            Branch("dz", "float32", "cm", "longitudinal impact parameter, primary vertex; 0 for neutrals", 8),
+            Branch("puppiWeight", "float32", "", "PUPPI weight", 10),
+            Branch(
+                "fromPV",
+                "int32",
+                "",
+                "3 in the primary vertex's fit or neutral, 2 nearest to it, 1 in no fit, 0 in another's",
+            ),
+            Branch("pvAssocQuality", "int32", "", "7 and 6 in a fit, 5 by dz, 1 far from all; 7 for neutrals"),
+        ),
+    ),
+    Collection(
+        "Muon",
+        "muons above 3 GeV",
+        (
+            *_momentum(16, None),
+            _mass(),
+            _CHARGE,
+            _PDG,
+            _DXY,
+            _DZ,
+            Branch("pfRelIso04_all", "float32", "", "relative isolation in 0.4, pile-up subtracted", 10),
+            Branch("looseId", "bool", "", "loose identification"),
+            Branch("mediumId", "bool", "", "medium identification"),
+            Branch("tightId", "bool", "", "tight identification"),
+        ),
+    ),
+    Collection(
+        "Electron",
+        "electrons above 5 GeV",
+        (
+            *_momentum(16, 16),
+            _mass(),
+            _CHARGE,
+            _PDG,
+            _DXY,
+            _DZ,
+            Branch("pfRelIso03_all", "float32", "", "relative isolation in 0.3, pile-up subtracted", 10),
+            Branch("cutBased", "int32", "", "2 loose, 3 medium, 4 tight"),
+        ),
+    ),
+    Collection(
+        "Jet",
+        "anti-kT 0.4 jets of PUPPI-weighted candidates above 15 GeV, uncorrected",
+        (*_momentum(), _mass(), Branch("genJetIdx", "int32", "", "nearest generated jet within 0.4, -1 for none")),
+    ),
+    Collection(
+        "GenJet", "anti-kT 0.4 jets of the hard collision's visible particles above 10 GeV", (*_momentum(), _mass())
+    ),
+    Collection(
+        "GenPart",
+        "hard process, heavy bosons and tops, taus, muons, neutrinos, prompt electrons and photons",
+        (
+            *_momentum(16, 16),
+            _mass(16),
+            _PDG,
+            Branch("status", "int32", "", "1 stable, else Pythia's status without its sign"),
+            Branch(
+                "statusFlags",
+                "int32",
+                "",
+                "bits 0 prompt, 3 from a prompt tau, 7 hard, 8 from hard, 12 first, 13 last copy",
+            ),
+            Branch("genPartIdxMother", "int32", "", "row of the nearest kept ancestor, -1 for none"),
+        ),
+    ),
+    Collection(
+        "PFElement",
+        "particle-flow elements: what a detector sees before particle flow",
+        (
+            Branch("type", "int32", "", "1 track, 4 ECAL cluster, 5 HCAL cluster, 8 HF electromagnetic, 9 HF hadronic"),
+            *_momentum(),
+            Branch("energy", "float32", "GeV", "momentum of a track, uncalibrated energy of a deposit", 10),
+            Branch(
+                "caloEta", "float32", "", "position on the calorimeter from the detector's centre; 0 if never there", 10
+            ),
+            Branch(
+                "caloPhi",
+                "float32",
+                "rad",
+                "position on the calorimeter from the detector's centre; 0 if never there",
+                10,
+            ),
+            Branch("charge", "int32", "e", "charge of a track"),
+            Branch("d0", "float32", "cm", "transverse impact parameter, primary vertex", 8),
+            Branch("dz", "float32", "cm", "longitudinal impact parameter, primary vertex", 8),
+            Branch("ptError", "float32", "", "relative error of a track's pt", 8),
+            Branch("d0Error", "float32", "cm", "error of d0", 8),
+            Branch("dzError", "float32", "cm", "error of dz", 8),
+            Branch("fromPV", "int32", "", "as for candidates; 0 for deposits"),
+            Branch("pvAssocQuality", "int32", "", "as for candidates; 0 for deposits"),
+            Branch("isMuon", "bool", "", "the muon system saw something behind the track"),
+            Branch("isElectron", "bool", "", "the track is an electron seed"),
+            Branch("width", "float32", "cm", "RMS radius of a cluster", 8),
+            Branch("nCells", "int32", "", "cells of a deposit"),
+        ),
+    ),
+    Collection(
+        "PFElementTarget",
+        "truth, row by row beside PFElement: the particles that each element stands for",
+        (
+            Branch(
+                "type",
+                "int32",
+                "",
+                "0 none, 1 charged hadron, 2 neutral hadron, 3 photon, 4 electron, 5 muon, 6 HF hadron, 7 HF photon",
+            ),
+            Branch("charge", "int32", "e", "charge of a track's particle"),
+            *_momentum(16, 16),
+            Branch("energy", "float32", "GeV", "energy", 16),
+            Branch("pileupFraction", "float32", "", "pile-up's share of the scalar pT", 8),
+            Branch("emEnergy", "float32", "GeV", "energy of photons and electrons", 10),
+            Branch("hadEnergy", "float32", "GeV", "energy of everything else", 10),
+            Branch("nParticles", "int32", "", "particles"),
+        ),
+    ),
+)
+ELEMENT_COLLECTIONS = ("PFElement", "PFElementTarget")
+
+
+def collections(elements: bool) -> tuple[Collection, ...]:
+    """The collections of a file with or without elements."""
+    return tuple(c for c in SCHEMA if elements or c.name not in ELEMENT_COLLECTIONS)
+
+
+def describe() -> str:
+    """The schema as a table in Markdown."""
+    lines = ["| branch | type | unit | meaning |", "| --- | --- | --- | --- |"]
+    for collection in SCHEMA:
+        if collection.name:
+            rows = f"n{collection.name}, any number" if collection.many else "one an event"
+            lines.append(f"| **{collection.name}** | {rows} | | {collection.meaning} |")
+        for branch in collection.branches:
+            lines.append(f"| `{collection.branch_name(branch)}` | {branch.dtype} | {branch.unit} | {branch.meaning} |")
+    return "\n".join(lines)
+
+
+def cut(values: NDArray, branch: Branch) -> NDArray:
+    """Values in the branch's type, the mantissa rounded to its bits."""
+    out = np.asarray(values).astype(branch.dtype)
+    if branch.bits is None or not len(out):
+        return out
+    drop = 23 - branch.bits
+    raw = out.view(np.uint32)
+    return ((raw + np.uint32(1 << (drop - 1))) & np.uint32(0xFFFFFFFF ^ ((1 << drop) - 1))).view(np.float32)

@@ -1,0 +1,153 @@
+"""Truth for MLPF: which element stands for which particles.
+
+A charged particle with a track belongs to the track; any other to the cluster or tower half that got most of its energy.
+Particles that share an element are summed, the class is the leading one's, and energy is conserved: sum of targets and of what is
+lost = sum of particles.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ptmiss.simulation.calorimeter import FIRST_TOWER_CELL, Clusters, Towers
+from ptmiss.simulation.elements import HF_EM, HF_HAD, TRACK, Elements
+from ptmiss.simulation.particles import Particles
+from ptmiss.simulation.showers import MAX_HITS, Hits
+from ptmiss.simulation.tracks import FAKE, Tracks
+
+NONE, CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON, HF_HADRON, HF_PHOTON = range(8)
+"""Classes of targets."""
+LOST = -1
+
+
+class Targets(NamedTuple):
+    """What each element stands for, each array of shape (elements,): GeV; zeros where there is nothing.
+
+    ``pileup`` is the pile-up's share of the scalar pT; ``em_energy`` and ``had_energy`` split the energy into that of photons and
+    electrons and that of everything else; ``particles`` counts. ``lost``, shape (4,), is px, py, pz, E of the particles that no
+    element stands for, and ``owner``, shape (particles,), the element of each particle or -1.
+    """
+
+    kind: NDArray
+    charge: NDArray
+    pt: NDArray
+    eta: NDArray
+    phi: NDArray
+    energy: NDArray
+    pileup: NDArray
+    em_energy: NDArray
+    had_energy: NDArray
+    particles: NDArray
+    lost: NDArray
+    owner: NDArray
+
+
+def assign(
+    particles: Particles,
+    collision: NDArray[np.int32],
+    tracks: Tracks,
+    hits: Hits,
+    clusters: Clusters,
+    towers: Towers,
+    elements: Elements,
+) -> Targets:
+    """Targets of one event's elements."""
+    light = np.isin(np.abs(particles.pdg_id), (11, 22))
+    owner = _owners(light, tracks, hits, clusters, towers)
+    momentum = np.stack([particles.px, particles.py, particles.pz, particles.energy], axis=1).astype(np.float64)
+    n, found = len(elements.pt), owner != LOST
+    own = owner[found]
+    total = np.stack([np.bincount(own, momentum[found, axis], minlength=n) for axis in range(4)], axis=1)
+    pt = particles.pt.astype(np.float64)[found]
+    scalar = np.bincount(own, pt, minlength=n)
+    soft = np.bincount(own, pt * (collision[found] > 0), minlength=n)
+    em = np.bincount(own, momentum[found, 3] * light[found], minlength=n)
+    leading = _leading(own, pt, np.flatnonzero(found), n)
+    filled = leading >= 0
+    transverse = np.hypot(total[:, 0], total[:, 1])
+    return Targets(
+        np.where(filled, _classes(particles.pdg_id[leading], particles.charge[leading], elements.type), NONE).astype(
+            np.int32
+        ),
+        np.where(filled & (elements.type == TRACK), particles.charge[leading], 0).astype(np.int32),
+        transverse,
+        np.arcsinh(total[:, 2] / np.maximum(transverse, 1e-9)) * filled,
+        np.arctan2(total[:, 1], total[:, 0]) * filled,
+        total[:, 3],
+        soft / np.maximum(scalar, 1e-9),
+        em,
+        total[:, 3] - em,
+        np.bincount(own, minlength=n).astype(np.int32),
+        momentum[~found].sum(axis=0),
+        owner,
+    )
+
+
+def _owners(
+    light: NDArray[np.bool_], tracks: Tracks, hits: Hits, clusters: Clusters, towers: Towers
+) -> NDArray[np.int64]:
+    """Element of each particle, shape (particles,); in a tower, photons and electrons (light) prefer its EM half."""
+    first = len(tracks.pt)
+    halves = first + len(clusters.energy)
+    em, had = np.full(len(towers.em), LOST), np.full(len(towers.had), LOST)
+    em[towers.em > 0] = halves + np.arange(np.sum(towers.em > 0))
+    had[towers.had > 0] = halves + np.sum(towers.em > 0) + np.arange(np.sum(towers.had > 0))
+    lit = np.where(towers.label >= 0, len(clusters.energy) + towers.label, -1)
+    group = np.concatenate([clusters.label[:FIRST_TOWER_CELL], lit, lit])
+    best = _best(group, hits.cell, hits.energy, hits.offsets)
+    owner = np.where(best >= 0, first + best, LOST)
+    in_tower = best >= len(clusters.energy)
+    row = best[in_tower] - len(clusters.energy)
+    prefers_em = (had[row] == LOST) | (light[in_tower] & (em[row] != LOST))
+    owner[in_tower] = np.where(prefers_em, em[row], had[row])
+    real = tracks.particle != FAKE
+    owner[tracks.particle[real]] = np.flatnonzero(real)
+    return owner
+
+
+@njit(cache=True)
+def _best(group, cell, energy, offsets):  # type: ignore[no-untyped-def]
+    """Group (of cells, 0 or more) with the largest sum among each particle's hits, -1 for none."""
+    best = np.full(len(offsets) - 1, -1, dtype=np.int64)
+    names, sums = np.zeros(MAX_HITS, dtype=np.int64), np.zeros(MAX_HITS)
+    for i in range(len(best)):
+        count, largest = 0, 0.0
+        for j in range(offsets[i], offsets[i + 1]):
+            name = group[cell[j]]
+            if name < 0:
+                continue
+            k = 0
+            while k < count and names[k] != name:
+                k += 1
+            if k == count:
+                names[k], sums[k] = name, 0.0
+                count += 1
+            sums[k] += energy[j]
+            if sums[k] > largest:
+                largest, best[i] = sums[k], name
+    return best
+
+
+@njit(cache=True)
+def _leading(owner, pt, index, n):  # type: ignore[no-untyped-def]
+    """Index of the particle with the largest pT in each element, -1 for none."""
+    leading, largest = np.full(n, -1, dtype=np.int64), np.zeros(n)
+    for i in range(len(owner)):
+        if pt[i] > largest[owner[i]]:
+            largest[owner[i]], leading[owner[i]] = pt[i], index[i]
+    return leading
+
+
+def _classes(pdg_id: NDArray, charge: NDArray, element_type: NDArray) -> NDArray[np.int64]:
+    """Class of a particle in an element of a type."""
+    code = np.abs(pdg_id)
+    central = np.select(
+        [code == 22, code == 11, code == 13, charge != 0],
+        [PHOTON, ELECTRON, MUON, CHARGED_HADRON],
+        default=NEUTRAL_HADRON,
+    )
+    return np.select([element_type == HF_EM, element_type == HF_HAD], [HF_PHOTON, HF_HADRON], default=central)
