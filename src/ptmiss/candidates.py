@@ -137,12 +137,13 @@ def read(events: ak.Array, columns: Iterable[str]) -> Candidates:
     offsets = from_counts(ak.to_numpy(ak.num(record["pt"])))
     complete = derive(raw, wanted)
     if "puppiWeight" in wanted and "puppiWeight" not in complete:
-        complete["puppiWeight"] = puppi_weights(complete, offsets, ak.to_numpy(events.PV.npvs))
+        good = "npvsGood" if "npvsGood" in events.PV.fields else "npvs"
+        complete["puppiWeight"] = puppi_weights(complete, offsets, ak.to_numpy(events.PV[good]))
     return clean(Candidates({c: complete[c] for c in BRANCHES if c in wanted}, offsets))
 
 
 def puppi_weights(columns: Mapping[str, NDArray], offsets: Offsets, npv: NDArray) -> NDArray[np.float32]:
-    """PUPPI weights where a file stores none (see ptmiss.puppi)."""
+    """PUPPI weights where a file stores none (see ptmiss.puppi); npv: number of good vertices of each event."""
     from ptmiss import puppi  # compiled when it first runs
 
     origin = puppi.charged_origin(columns["charge"], columns["fromPV"], columns["dz"])

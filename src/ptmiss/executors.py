@@ -17,7 +17,16 @@ from typing import Any, TypeVar
 
 from coffea.processor.executor import ExecutorBase, WorkItem
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from ptmiss.errors import ChunkError, OptionError, PtmissError, UnknownName
 
@@ -161,16 +170,20 @@ def _dask(stack: ExitStack, workers: int, scheduler: str | None) -> Any:
     return stack.enter_context(Client(cluster))
 
 
+class Rate(ProgressColumn):
+    """Events a second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate, once there is one."""
+        return Text(f"{task.speed:.3g}/s" if task.speed else "")
+
+
 def progress_bar() -> Progress:
-    """A bar with the events done and the time left, on a terminal; nothing elsewhere."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"))
+    """A bar with the events done, their rate and the time left, on a terminal; nothing elsewhere."""
+    left = (TextColumn("left"), TimeRemainingColumn())
     return Progress(
-        *columns,
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), Rate(), *left),
+        console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
         transient=True,
     )

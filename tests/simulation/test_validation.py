@@ -61,3 +61,16 @@ def test_differences_are_measured_one_by_one(monkeypatch, tmp_path, sample):
     assert all(len(changes) == 1 for changes in asked[1:])
     assert table.parameter.tolist() == ["none", *validation.parameters.DATA]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_validation_makes_its_samples_first(monkeypatch, tmp_path, sample):
+    told = []
+
+    def copies(process, n, seed, path, *, progress, **_):
+        path.write_bytes(sample.read_bytes())
+        progress(n, n)
+
+    monkeypatch.setattr(validation.production, "simulate", copies)
+    page = validation.validate(tmp_path, 10, 1, progress=lambda *numbers: told.append(numbers))
+    assert told == [(10, 40), (20, 40), (30, 40), (40, 40)]
+    assert all(f"{name} composition" in page.read_text() for name in validation.PROCESSES)

@@ -61,9 +61,11 @@ def columns(block: Block, hard: HardEvents, profile: Profile, library: Library, 
         with_truth = elements and i < block.with_elements
         seen = detector.reconstruct(crossing, profile, block.rng(_DETECTOR, i), with_truth)
         events.append(_Event(seen, crossing))
-    table = _candidates(events)
+    table, rng = _candidates(events), block.rng(_LEPTONS)
+    muons, electrons = _leptons(events, table, rng)
     values = {
-        "": _numbers(block, profile, hard),
+        "": _numbers(block, profile, hard)
+        | {"HLT_IsoMu24": leptons.trigger(muons, table.candidates, table.offsets, rng)},
         "Pileup": {
             "nTrueInt": [e.crossing.mean for e in events],
             "nPU": [len(e.crossing.vertices) - 1 for e in events],
@@ -71,12 +73,11 @@ def columns(block: Block, hard: HardEvents, profile: Profile, library: Library, 
         **_vertices(events),
         **_missing(table, hard),
         "PFCands": table.columns,
-        **_leptons(events, table, block.rng(_LEPTONS)),
+        "Muon": _muon_columns(muons, table),
+        "Electron": _electron_columns(electrons, table),
         **_jets(table, hard),
         "GenPart": _history(hard),
     }
-    fired = values["Muon"].pop("_fired")
-    values[""]["HLT_IsoMu24"] = fired
     if elements:
         values.update(_elements(events, block.with_elements))
     return _in_schema(values, elements)
@@ -160,23 +161,13 @@ def _polar(vector: NDArray) -> dict[str, Any]:
     return {"pt": np.hypot(vector[:, 0], vector[:, 1]), "phi": np.arctan2(vector[:, 1], vector[:, 0])}
 
 
-def _leptons(events: list[_Event], table: _Table, rng: np.random.Generator) -> dict[str, dict[str, Any]]:
+def _leptons(events: list[_Event], table: _Table, rng: np.random.Generator) -> tuple[leptons.Leptons, leptons.Leptons]:
+    """Muons and electrons."""
     genuine = np.concatenate([_genuine(event) for event in events])
     muons, electrons = (
         leptons.select(code, table.candidates, table.origin, genuine, table.offsets, rng) for code in (13, 11)
     )
-    muon, electron = _lepton_columns(muons, table), _lepton_columns(electrons, table)
-    event = np.searchsorted(table.offsets, muons.candidate, side="right") - 1
-    muon["_fired"] = leptons.trigger(muon["pt"], muon["eta"], muons, event, len(events), rng)
-    muon |= {
-        "pfRelIso04_all": muons.isolation,
-        "looseId": muons.loose,
-        "mediumId": muons.medium,
-        "tightId": muons.tight,
-    }
-    electron["pfRelIso03_all"] = electrons.isolation
-    electron["cutBased"] = 2 + electrons.medium.astype(np.int32) + electrons.tight
-    return {"Muon": muon, "Electron": electron}
+    return muons, electrons
 
 
 def _genuine(event: _Event) -> NDArray[np.bool_]:
@@ -190,12 +181,20 @@ def _genuine(event: _Event) -> NDArray[np.bool_]:
     return out
 
 
+def _muon_columns(found: leptons.Leptons, table: _Table) -> dict[str, Any]:
+    names = {"looseId": found.loose, "mediumId": found.medium, "tightId": found.tight}
+    return {**_lepton_columns(found, table), "pfRelIso04_all": found.isolation, **names}
+
+
+def _electron_columns(found: leptons.Leptons, table: _Table) -> dict[str, Any]:
+    level = 2 + found.medium.astype(np.int32) + found.tight
+    return {**_lepton_columns(found, table), "pfRelIso03_all": found.isolation, "cutBased": level}
+
+
 def _lepton_columns(found: leptons.Leptons, table: _Table) -> dict[str, Any]:
-    row = found.candidate
-    counts = np.diff(np.searchsorted(row, table.offsets))
-    source = table.columns
+    row, source = found.candidate, table.columns
     shared = {name: source[name][row] for name in ("pt", "eta", "phi", "mass", "charge", "pdgId", "dz")}
-    return {"_counts": counts, **shared, "dxy": source["d0"][row]}
+    return {"_counts": np.diff(np.searchsorted(row, table.offsets)), **shared, "dxy": source["d0"][row]}
 
 
 def _jets(table: _Table, hard: HardEvents) -> dict[str, dict[str, Any]]:

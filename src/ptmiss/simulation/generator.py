@@ -124,6 +124,8 @@ def generate(what: Process, n: int, seed: int, start_file: Path | None = None) -
     batches, missing = [], n
     while missing:
         batch = generator.nextBatch(missing, errorMode="skip")
+        if not len(batch):
+            raise PtmissError(f"Pythia makes no events of {what.title!r}; its messages are above")
         batches.append(batch)
         missing -= len(batch)
     return from_record(ak.concatenate(batches) if len(batches) > 1 else batches[0], generator.particleData)

@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ptmiss.puppi import NEUTRAL, PILEUP, PRIMARY
+from ptmiss.simulation.particleflow import Candidates
 
 MUON_CONE, ELECTRON_CONE = 0.4, 0.3
 MIN_MUON_PT, MIN_ELECTRON_PT = 3.0, 5.0
@@ -35,14 +36,14 @@ class Leptons(NamedTuple):
 
 def select(
     code: int,
-    candidates: NamedTuple,
+    candidates: Candidates,
     origin: NDArray[np.int8],
     genuine: NDArray[np.bool_],
     offsets: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> Leptons:
     """The leptons of a PDG code (11 or 13) among flat candidates; ``genuine`` says which candidates are what they look like."""
-    pt, eta, phi, pdg_id = (getattr(candidates, name) for name in ("pt", "eta", "phi", "pdg_id"))
+    pt, eta, phi, pdg_id = candidates.pt, candidates.eta, candidates.phi, candidates.pdg_id
     cone, least = (MUON_CONE, MIN_MUON_PT) if code == 13 else (ELECTRON_CONE, MIN_ELECTRON_PT)
     chosen = np.flatnonzero((np.abs(pdg_id) == code) & (pt > least))
     event = np.searchsorted(offsets, chosen, side="right") - 1
@@ -75,9 +76,10 @@ def _cone_sums(chosen, first, last, pt, eta, phi, code, origin, cone):  # type: 
 
 
 def trigger(
-    pt: NDArray, eta: NDArray, muons: Leptons, event: NDArray[np.int64], n_events: int, rng: np.random.Generator
+    muons: Leptons, candidates: Candidates, offsets: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Whether an isolated muon fired, shape (events,): a turn-on of half a GeV around the threshold."""
+    pt, eta = candidates.pt[muons.candidate], candidates.eta[muons.candidate]
     turn_on = TRIGGER_EFFICIENCY / (1 + np.exp(-(pt - TRIGGER_PT) / 0.5))
     fired = (np.abs(eta) < TRIGGER_ETA) & (muons.isolation < TRIGGER_ISOLATION) & (rng.random(len(pt)) < turn_on)
-    return np.bincount(event[fired], minlength=n_events) > 0
+    return np.diff(np.searchsorted(muons.candidate[fired], offsets)) > 0

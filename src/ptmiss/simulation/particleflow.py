@@ -6,10 +6,10 @@ share first) or a neutral hadron. A hard track without the energy that it should
 clusters become photons and neutral hadrons; beyond the tracker an ECAL cluster in front of an HCAL one is part of the
 same hadron. HF halves become HF photons and hadrons.
 
-Measured: the recoil's response turns on in unbiased Z -> mu mu. Two effects pull on it. Single neutral hadrons have 0.4 below
-2 GeV, 0.65 at 3 GeV and 0.93 above 10 GeV, since soft ones stay below the thresholds and the correction for
-non-linearity takes several soft hadrons in one cluster for a hard one. A charged hadron of 10 GeV has 1.035, since
-showers that fluctuate up by two sigma leave a neutral one.
+Measured: the recoil's response turns on in unbiased Z -> mu mu. Two effects pull on it. Single neutral hadrons in the
+barrel have 0.6 below 2 GeV, 0.77 at 3, 0.90 at 10 and 0.96 above 30 GeV (in HF, uncorrected, 0.4 to 0.85), since soft
+ones stay below the thresholds and a shower in two calorimeters is measured in parts. Charged hadrons have 1.01 to 1.03,
+since showers that fluctuate up by two sigma leave a neutral one.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _flow(p, pt, muon, electron, ecal_of, ecal_distance, hcal_of, ecal_energy, b
     """PDG code (0: dropped) and energy of each track; photon and neutral hadron energy at each cluster (ECAL, then HCAL)."""
     n_ecal, n_hcal = len(ecal_energy), len(hcal_energy)
     pdg_id, energy, ecal_left = _leptons(p, muon, electron, ecal_of, ecal_energy)
-    block_of = _blocks(ecal_of, ecal_distance, hcal_of, pdg_id, behind, n_ecal, n_hcal)
+    block_of = _blocks(ecal_of, ecal_distance, hcal_of, behind)
     ecal_sum, ecal_lead = np.zeros(n_ecal + n_hcal), np.full(n_ecal + n_hcal, -1)
     for e in range(n_ecal):
         block = block_of[e]
@@ -175,8 +175,9 @@ def _leptons(p, muon, electron, ecal_of, ecal_energy):  # type: ignore[no-untype
 
 
 @njit(cache=True)
-def _blocks(ecal_of, ecal_distance, hcal_of, pdg_id, behind, n_ecal, n_hcal):  # type: ignore[no-untyped-def]
+def _blocks(ecal_of, ecal_distance, hcal_of, behind):  # type: ignore[no-untyped-def]
     """Block of each ECAL cluster: the HCAL cluster of its nearest track, or the one behind it, or its own."""
+    n_ecal = len(behind)
     block = np.arange(n_ecal)
     closest = np.full(n_ecal, 1e9)
     for e in range(n_ecal):

@@ -78,8 +78,10 @@ class Job:
         ]
 
     def describe(self) -> str:
-        """As JSON, to recognise the job and to store beside the events."""
-        return json.dumps({**dataclasses.asdict(self), "block_size": BLOCK_SIZE}, default=str, sort_keys=True)
+        """As JSON, to recognise the job and to store beside the events; of the library only the file's name."""
+        return json.dumps(
+            {**dataclasses.asdict(self), "block_size": BLOCK_SIZE}, default=lambda path: path.name, sort_keys=True
+        )
 
 
 def simulate(

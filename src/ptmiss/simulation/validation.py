@@ -1,7 +1,7 @@
 """How well the simulation does: tables measured on its files, each number with its error, and a report of them.
 
 Every function takes a file (simulated, or real with PFNano's branches where that makes sense) and gives a data frame;
-:func:`report` writes them all, as CSV, figures and one page. CMS-like, never CMS: the comparison with real events shows
+:func:`report` writes them all, as CSV, figures and one page; :func:`validate` makes the samples first. CMS-like, never CMS: the comparison with real events shows
 where it differs.
 """
 
@@ -36,6 +36,8 @@ TYPES = {
     11: "electron",
 }
 Z_WINDOW = (80.0, 100.0)
+PROCESSES = ("zmumu", "zmumu_boosted", "wmunu", "qcd")
+"""What :func:`report` knows how to look at."""
 
 
 def composition(path: Path | str, by_eta: bool = False) -> pd.DataFrame:
@@ -212,8 +214,34 @@ def _sums(path: Path) -> dict[str, NDArray]:
     return {"met_x": met[:, 0], "met_y": met[:, 1], "sum_et": ak.to_numpy(events.MET_sumEt)}
 
 
+def validate(
+    directory: Path | str,
+    n: int,
+    seed: int,
+    *,
+    workers: int = 1,
+    reference: Path | str | None = None,
+    library: Path | None = None,
+    progress: production.Progress | None = None,
+) -> Path:
+    """Simulate ``n`` events of each process that the report looks at, and report on them; returns the page.
+
+    A tenth of the events carry elements and targets. ``progress`` counts the events of all processes.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    samples = {}
+    for i, name in enumerate(PROCESSES):
+        samples[name] = directory / f"{name}.root"
+        told = (lambda done, _, before=i * n: progress(before + done, n * len(PROCESSES))) if progress else None
+        production.simulate(
+            name, n, seed + i, samples[name], elements=-(-n // 10), workers=workers, library=library, progress=told
+        )
+    return report(directory, samples, reference)
+
+
 def report(directory: Path | str, samples: Mapping[str, Path | str], reference: Path | str | None = None) -> Path:
-    """Write all tables and figures that the samples allow (``zmumu``, ``zmumu_boosted``, ``wmunu``, ``qcd``); returns the page.
+    """Write all tables and figures that the samples allow (see :data:`PROCESSES`); returns the page.
 
     ``reference`` is a real file whose candidates are shown beside the ones of ``qcd``.
     """
