@@ -1,5 +1,6 @@
 """DeepMET on flat candidates against the same network on events padded to 4500 slots, in one run."""
 
+import itertools
 import time
 
 import numpy as np
@@ -25,7 +26,7 @@ def padded(model, features, categories, offsets):
     shape, tensors = (len(offsets) - 1, PADDING), model.tensors
     x, row = np.zeros((*shape, len(FEATURES)), np.float32), np.zeros(shape, np.intp)
     flat, index = scaled(features), combinations(categories)
-    for event, (start, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for event, (start, stop) in enumerate(itertools.pairwise(offsets)):
         x[event, : stop - start], row[event, : stop - start] = flat[start:stop], index[start:stop]
     h = x @ model.layers[0][0][: len(FEATURES)] + model.category_table[row]
     for layer in (1, 2, 3):

@@ -280,26 +280,23 @@ def _page(directory: Path, tables: Mapping[str, pd.DataFrame]) -> Path:
 
 
 def _draw(table: pd.DataFrame, path: Path) -> None:
-    """Response and the two resolutions side by side."""
+    """Response and the two resolutions side by side, in the package's style."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    from ptmiss import plots
+
     low, high = table.columns[1:3]
-    figure = Figure(figsize=(12, 3.5), layout="constrained")
-    for axes, quantity in zip(figure.subplots(1, 3), ("response", "rms_par", "rms_perp"), strict=True):
-        for estimator, rows in table.groupby("estimator"):
-            centre = (rows[low] + rows[high]) / 2
-            axes.errorbar(
-                centre,
-                rows[quantity],
-                rows[f"{quantity}_error"],
-                (rows[high] - rows[low]) / 2,
-                fmt="o",
-                label=estimator,
-            )
-        axes.set(xlabel=low.removesuffix("_low"), ylabel=quantity)
-    axes.legend()
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=100)
+    with mpl.rc_context(plots.STYLE), replacing(path) as partial:
+        figure = Figure(figsize=(27, 8), layout="constrained")
+        for axes, quantity in zip(figure.subplots(1, 3), ("response", "rms_par", "rms_perp"), strict=True):
+            for estimator, rows in table.groupby("estimator"):
+                style = {"fmt": "o", "color": plots.COLOURS[estimator], "label": plots.label_of(estimator)}
+                centre, half = (rows[low] + rows[high]) / 2, (rows[high] - rows[low]) / 2
+                axes.errorbar(centre, rows[quantity], rows[f"{quantity}_error"], half, **style)
+            axes.set(xlabel=plots.AXES[low.removesuffix("_low")], ylabel=plots.QUANTITIES[quantity])
+        axes.legend()
+        figure.savefig(partial, format="png", dpi=50)
 
 
 def _read(path: Path | str, names: Sequence[str]) -> ak.Array:
