@@ -290,7 +290,8 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
     with mpl.rc_context(plots.STYLE), replacing(path) as partial:
         figure = Figure(figsize=(27, 8), layout="constrained")
         for axes, quantity in zip(figure.subplots(1, 3), ("response", "rms_par", "rms_perp"), strict=True):
-            for estimator, rows in table.groupby("estimator"):
+            for estimator in ("pf", "puppi"):
+                rows = table[table.estimator == estimator]
                 style = {"fmt": "o", "color": plots.COLOURS[estimator], "label": plots.label_of(estimator)}
                 centre, half = (rows[low] + rows[high]) / 2, (rows[high] - rows[low]) / 2
                 axes.errorbar(centre, rows[quantity], rows[f"{quantity}_error"], half, **style)
