@@ -16,8 +16,9 @@ IS_PROMPT = 1 << 0  # bit of GenPart_statusFlags
 
 
 def has_truth(events: Any) -> bool:
-    """Whether these events are simulated, with generated pTmiss."""
-    return "GenMET" in events.fields
+    """Whether these events have generated pTmiss and are not said to be data: pseudo-data keep their truth in the file."""
+    metadata = getattr(events, "metadata", None) or {}
+    return "GenMET" in events.fields and metadata.get("kind") != "data"
 
 
 def generated_met(events: Any) -> Vector:
@@ -32,7 +33,7 @@ def generated_boson(events: Any) -> Vector:
 
     Z → ll and W → lv are meant; in top pairs there is no one boson, and the number of leptons says so.
     """
-    if "GenPart" not in events.fields:
+    if "GenPart" not in events.fields or not has_truth(events):
         return np.full((len(events), 2), np.nan)
     leptons = ak.concatenate([neutrinos(events.GenPart), dressed_leptons(events)], axis=1)
     total = np.stack([ak.to_numpy(ak.sum(leptons[c], axis=-1)) for c in ("px", "py")], axis=-1)

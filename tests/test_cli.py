@@ -230,3 +230,34 @@ def test_runner_is_ptmiss_run():
 
     scripts = {e.name: e.value for e in entry_points(group="console_scripts") if e.value.startswith("ptmiss.")}
     assert scripts == {"ptmiss": "ptmiss.cli:main", "runner": "ptmiss.cli:runner"}
+
+
+def test_simulations_that_cannot_be(tmp_path):
+    output = tmp_path / "x.root"
+    for arguments, message in (
+        (("zmm",), "unknown process 'zmm', did you mean 'zmumu'"),
+        (("zmumu", "-n", "-3"), "cannot simulate -3 events"),
+        (("zmumu", "--profile", "dat"), "unknown profile 'dat', did you mean 'data'"),
+        (("zmumu", "--set", "hcal=1"), "unknown simulation parameter 'hcal'"),
+        (("zmumu", "--set", "hcal_scale=high"), "hcal_scale=high: expected a number"),
+        ((), "expected a process and --output, or --validate"),
+        (("zmumu", "--validate"), "expected a process and --output, or --validate"),
+    ):
+        assert message in failure("simulate", *arguments, "--output", output)
+    assert "its directory does not exist" in failure("simulate", "zmumu", "--output", tmp_path / "no" / "x.root")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_branches_of_a_simulated_file_are_documented():
+    printed = call("simulate", "--list")
+    assert "zmumu " in printed
+    assert "| `PFCands_puppiWeight` | float32 |  | PUPPI weight |" in printed
+
+
+@pytest.mark.slow
+def test_simulated_events_from_the_command_line(tmp_path):
+    pytest.importorskip("pythia8mc")
+    printed = call("simulate", "gun_pion", "-n", "5", "--pileup", "1", "--output", tmp_path / "gun.root")
+    assert printed.startswith("5 events")
+    printed = call("skim", tmp_path / "gun.root", "--estimators", "pf,stored.MET", "--output", tmp_path / "t.parquet")
+    assert "5 events" in printed

@@ -335,6 +335,10 @@ def show(path: Path) -> None:
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes.")
 @click.option("--output", type=PATH, help="The event file.")
 @click.option("--list", "listed", is_flag=True, help="Print the processes, then the branches of a file.")
+@click.option(
+    "--validate", is_flag=True, help="Simulate samples of several processes and write tables and figures of them."
+)
+@click.option("--reference", type=PATH, help="Of --validate: a real PFNano file to compare with.")
 def simulate(
     process: str | None,
     n: int,
@@ -347,24 +351,30 @@ def simulate(
     workers: int,
     output: Path | None,
     listed: bool,
+    validate: bool,
+    reference: Path | None,
 ) -> None:
     """Simulate events of a PROCESS in a CMS-like detector, with pile-up and truth (needs the extra simulation).
 
     An interrupted job goes on where it stopped when it is started again.
     """
     from ptmiss import simulation
-    from ptmiss.executors import progress_bar
+    from ptmiss.executors import progress_bar, shown_by
 
     if listed:
         for name, what in simulation.PROCESSES.items():
             click.echo(f"{name:20} {what.title}")
         click.echo(f"\n{simulation.describe()}")
         return
-    if process is None or output is None:
-        raise OptionError("expected a process and --output (--list prints the processes)")
+    if output is None or (process is None) != validate:
+        raise OptionError("expected a process and --output, or --validate and --output (--list prints the processes)")
     values = {name: _number(name, value) for name, value in overrides.items()}
     with progress_bar() as bar:
-        task = bar.add_task(process, total=n)
+        told = shown_by(bar)
+        if process is None:
+            page = simulation.validate(output, n, seed, workers=workers, reference=reference, progress=told)
+            click.echo(page)
+            return
         made = simulation.simulate(
             process,
             n,
@@ -376,7 +386,7 @@ def simulate(
             elements=True if elements < 0 else elements,
             workers=workers,
             file_format=file_format,
-            progress=lambda done, _: bar.update(task, completed=done),
+            progress=told,
         )
     rate = (made.events - made.resumed) / made.seconds
     click.echo(f"{made.events} events ({rate:.1f} a second) -> {made.path}")

@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from rich.progress import Progress, TaskID
 
 from ptmiss import fileset, table
 from ptmiss.errors import UnknownName
 from ptmiss.estimators import build
-from ptmiss.executors import progress_bar
+from ptmiss.executors import progress_bar, shown_by
 from ptmiss.provenance import provenance
 from ptmiss.skim import skim
 
@@ -87,8 +86,7 @@ def make(directory: Path = DIRECTORY, workers: int = 2, scale: float = 1.0) -> N
         for name, sample in SAMPLES.items():
             whole, n = Path(scratch) / f"{name}.root", max(int(scale * sample.rows), EVENTS)
             produce = partial(simulate, sample.process, seed=sample.seed, profile=sample.profile, workers=workers)
-            task = bar.add_task(name, total=n)
-            produce(n, output_path=whole, progress=partial(_show, bar, task))
+            produce(n, output_path=whole, progress=shown_by(bar))
             if sample.shown:
                 produce(EVENTS, output_path=directory / f"{name}.root", elements=WITH_ELEMENTS)
             skim(fileset.parse({name: [str(whole)]}), build(ESTIMATORS), whole.with_suffix(".parquet"), chunksize=CHUNK)
@@ -98,10 +96,6 @@ def make(directory: Path = DIRECTORY, workers: int = 2, scale: float = 1.0) -> N
     for name, part in parts.items():
         made = provenance(sample=asdict(SAMPLES[name]), estimators=list(ESTIMATORS), mantissa=MANTISSA)
         write(part, directory / f"{name}.parquet", made)
-
-
-def _show(bar: Progress, task: TaskID, done: int, _: int) -> None:
-    bar.update(task, completed=done)
 
 
 def joined(first: table.RecoilTable, second: table.RecoilTable) -> table.RecoilTable:

@@ -95,8 +95,8 @@ def test_another_job_does_not_use_what_is_left(job, tmp_path, monkeypatch):
 
 def test_progress_is_told(job):
     told = []
-    job("out.root", progress=lambda done, total: told.append((done, total)))
-    assert told == [(4, 10), (8, 10), (10, 10)]
+    job("out.root", progress=lambda *told_now: told.append(told_now))
+    assert [(done, total) for _, done, total in told] == [(4, 10), (8, 10), (10, 10)]
 
 
 def test_some_events_with_elements(job):

@@ -66,11 +66,13 @@ def test_differences_are_measured_one_by_one(monkeypatch, tmp_path, sample):
 def test_validation_makes_its_samples_first(monkeypatch, tmp_path, sample):
     told = []
 
-    def copies(process, n, seed, path, *, progress, **_):
+    def copies(process, n, seed, path, *, progress=None, **_):
         path.write_bytes(sample.read_bytes())
-        progress(n, n)
+        if progress:
+            progress(process, n, n)
 
     monkeypatch.setattr(validation.production, "simulate", copies)
     page = validation.validate(tmp_path, 10, 1, progress=lambda *numbers: told.append(numbers))
-    assert told == [(10, 40), (20, 40), (30, 40), (40, 40)]
+    assert told == [(name, 10, 10) for name in validation.PROCESSES]
+    assert "differences of the pseudo-data" in page.read_text()
     assert all(f"{name} composition" in page.read_text() for name in validation.PROCESSES)

@@ -13,6 +13,7 @@ from ptmiss.simulation.generator import PROCESSES
 from ptmiss.simulation.parameters import DATA, Beam, Detector, Profile, profile
 from ptmiss.simulation.production import Production, pileup_library, simulate
 from ptmiss.simulation.schema import SCHEMA, describe
+from ptmiss.simulation.validation import validate
 
 __all__ = [
     "DATA",
@@ -26,4 +27,5 @@ __all__ = [
     "pileup_library",
     "profile",
     "simulate",
+    "validate",
 ]

@@ -148,7 +148,7 @@ def start(what: Process, seed: int, start_file: Path | None) -> Any:
 def pythia8() -> ModuleType:
     """Pythia's module, loaded on first use."""
     try:
-        import pythia8mc  # type: ignore[import-not-found]
+        import pythia8mc
     except ImportError as error:
         raise PtmissError("generation needs Pythia 8: pip install 'ptmiss[simulation]'") from error
     return pythia8mc

@@ -36,8 +36,8 @@ _LIBRARY_SEED = 20_260_000
 _STREAM = {"mc": 0, "data": 1}
 
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
-"""Called with the number of events done and of all events."""
+Progress = Callable[[str, int, int], None]
+"""Called with what is being made, the number of events done and of all events."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def simulate(
     changes |= {k: v for k, v in (("pileup_mean", pileup_mean), ("pileup_spread", pileup_spread)) if v is not None}
     chosen = parameters.profile(profile, **changes)
     _check(process, n, seed, workers, file_format, path)
-    library_path = Path(library) if library else pileup_library(chosen.name, workers)
+    library_path = Path(library) if library else pileup_library(chosen.name, workers, progress=progress)
     with_elements = n if elements is True else min(int(elements), n)
     job = Job(process, n, seed, chosen, with_elements, library_path)
     parts = path.with_name(f"{path.name}.parts")
@@ -162,7 +162,7 @@ def _run(job: Job, parts: Path, workers: int, progress: Progress | None) -> None
     for block in _in_workers(_simulate, [(job, block, parts, start_file) for block in missing], workers):
         done += block.n
         if progress:
-            progress(done, job.n)
+            progress(job.process, done, job.n)
 
 
 def _simulate(job: Job, block: events.Block, parts: Path, start_file: Path | None) -> events.Block:
@@ -209,7 +209,7 @@ def pileup_library(profile: str, workers: int = 1, size: int = LIBRARY_SIZE, pro
     for number, library in _in_workers(_minimum_bias, arguments, workers):
         made[number] = library
         if progress:
-            progress(sum(counts[i] for i in made), size)
+            progress("pile-up library", sum(counts[i] for i in made), size)
     pileup.save(join([made[i] for i in sorted(made)]), path)
     return path
 

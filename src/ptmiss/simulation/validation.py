@@ -226,24 +226,30 @@ def validate(
 ) -> Path:
     """Simulate ``n`` events of each process that the report looks at, and report on them; returns the page.
 
-    A tenth of the events carry elements and targets. ``progress`` counts the events of all processes.
+    A tenth of the events carry elements and targets. The differences of the pseudo-data are switched on one by one in a
+    quarter of the events.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     samples = {}
     for i, name in enumerate(PROCESSES):
         samples[name] = directory / f"{name}.root"
-        told = (lambda done, _, before=i * n: progress(before + done, n * len(PROCESSES))) if progress else None
         production.simulate(
-            name, n, seed + i, samples[name], elements=-(-n // 10), workers=workers, library=library, progress=told
+            name, n, seed + i, samples[name], elements=-(-n // 10), workers=workers, library=library, progress=progress
         )
-    return report(directory, samples, reference)
+    switched = {"differences of the pseudo-data": differences(directory, -(-n // 4), seed, workers, library)}
+    return report(directory, samples, reference, switched)
 
 
-def report(directory: Path | str, samples: Mapping[str, Path | str], reference: Path | str | None = None) -> Path:
+def report(
+    directory: Path | str,
+    samples: Mapping[str, Path | str],
+    reference: Path | str | None = None,
+    more: Mapping[str, pd.DataFrame] | None = None,
+) -> Path:
     """Write all tables and figures that the samples allow (see :data:`PROCESSES`); returns the page.
 
-    ``reference`` is a real file whose candidates are shown beside the ones of ``qcd``.
+    ``reference`` is a real file whose candidates are shown beside the ones of ``qcd``; ``more`` tables come last.
     """
     directory = Path(directory)
     tables: dict[str, pd.DataFrame] = {}
@@ -261,7 +267,7 @@ def report(directory: Path | str, samples: Mapping[str, Path | str], reference: 
         tables[f"{name} composition"] = composition(path)
         if "PFElement_type" in _branches(path):
             tables[f"{name} accounting"] = accounting(path)
-    return _page(directory, tables)
+    return _page(directory, {**tables, **(more or {})})
 
 
 def _page(directory: Path, tables: Mapping[str, pd.DataFrame]) -> Path:
