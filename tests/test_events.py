@@ -88,17 +88,19 @@ def test_xrootd_says_what_to_install():
             events.inspect("root://host.invalid//store/x.root")
 
 
-def test_http(small):
+def test_http(invented):
     import functools
     import http.server
     import threading
 
-    handler = functools.partial(RangeHandler, directory=str(small.parent))
+    handler = functools.partial(RangeHandler, directory=str(invented.parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        found = events.inspect(f"http://127.0.0.1:{server.server_port}/small.root")
+        found = events.inspect(f"http://127.0.0.1:{server.server_port}/{invented.name}")
+        remote = found.events(3, 8).PFCands.pt.to_list()
         server.shutdown()
-    assert found.entries == 1
+    assert found.entries == 300
+    assert remote == events.inspect(str(invented)).events(3, 8).PFCands.pt.to_list()
 
 
 def range_handler():
