@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,13 @@ def weights(tmp_path, model) -> Path:
     path = tmp_path / "random.safetensors"
     inference.save_model(model, path, "random numbers")
     return path
+
+
+@pytest.fixture
+def small_library(monkeypatch, tmp_path_factory):
+    """Productions with a pile-up library of their own, made in seconds."""
+    pytest.importorskip("pythia8mc")
+    from ptmiss.simulation import production
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(production, "pileup_library", partial(production.pileup_library, size=200))

@@ -255,8 +255,7 @@ def test_the_branches_of_a_simulated_file_are_documented():
 
 
 @pytest.mark.slow
-def test_simulated_events_from_the_command_line(tmp_path):
-    pytest.importorskip("pythia8mc")
+def test_simulated_events_from_the_command_line(tmp_path, small_library):
     printed = call("simulate", "gun_pion", "-n", "5", "--pileup", "1", "--output", tmp_path / "gun.root")
     assert printed.startswith("5 events")
     printed = call("skim", tmp_path / "gun.root", "--estimators", "pf,stored.MET", "--output", tmp_path / "t.parquet")
