@@ -24,7 +24,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-sample: $(VENV)/.ready  ## make the embedded sample again (half an hour)
+sample: $(VENV)/.ready  ## make the embedded sample again (twenty minutes)
 	$(BIN)/python -m ptmiss.sample
 
 clean:  ## remove the environment and what was built

@@ -2,7 +2,7 @@
 
 ``events(name)`` is a NanoAOD-style file of a few events with all PF candidates, the first of them with PF elements;
 ``table(name)`` is a recoil table with statistics. Names are those of SAMPLES. ``python -m ptmiss.sample`` makes all of it
-again (it needs the extra ``simulation`` and half an hour of two cores); the card beside the files says what is in them.
+again (it needs the extra ``simulation`` and twenty minutes of two cores); the card beside the files says what is in them.
 CMS-like simulation, never CMS.
 """
 
