@@ -63,3 +63,11 @@ def test_points_that_are_not_numbers_raise_no_warning():
     frame["rms_par"] = np.nan
     frame["rms_par_error"] = np.nan
     plots.panels(frame, [("rms_par", "npv")])
+
+
+def test_a_figure_without_points_says_why():
+    frame = table()
+    frame["n_eff"] = 3
+    (ax,) = plots.panels(frame, [("rms_par", "qt")]).axes
+    assert [text.get_text() for text in ax.texts] == ["no bin has 10 events"]
+    assert ax.get_legend() is None

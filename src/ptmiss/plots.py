@@ -88,8 +88,9 @@ def panels(table: pd.DataFrame, wanted: Sequence[tuple[str, str]], label: str = 
 def draw(ax: Axes, table: pd.DataFrame, quantity: str, axis: str) -> None:
     """One quantity of every estimator with errors and a legend."""
     estimators = list(table["estimator"].unique())
+    shown = table[table["n_eff"] >= MINIMUM_EVENTS]
     for number, estimator in enumerate(estimators):
-        rows = table[(table["estimator"] == estimator) & (table["n_eff"] >= MINIMUM_EVENTS)]
+        rows = shown[shown["estimator"] == estimator]
         points(ax, rows, quantity, MARKERS[number % len(MARKERS)], colour_of(estimator, estimators))
     ax.set_xlabel(AXES[axis])
     ax.set_ylabel(QUANTITIES[quantity])
@@ -101,7 +102,10 @@ def draw(ax: Axes, table: pd.DataFrame, quantity: str, axis: str) -> None:
     else:
         ax.set_ylim(0, 1.4 * high)
         title = CORRECTED[table["correction"].iloc[0]]
-    ax.legend(title=title, fontsize="x-small", title_fontsize="x-small", loc="upper left", ncols=2)
+    if len(shown):
+        ax.legend(title=title, fontsize="x-small", title_fontsize="x-small", loc="upper left", ncols=2)
+    else:
+        ax.text(0.5, 0.5, f"no bin has {MINIMUM_EVENTS} events", transform=ax.transAxes, ha="center")
 
 
 def points(ax: Axes, rows: pd.DataFrame, quantity: str, marker: str, colour: str) -> None:
