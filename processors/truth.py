@@ -15,10 +15,14 @@ CHARGED, NEUTRAL = (11, 13), (12, 14)
 IS_PROMPT = 1 << 0  # bit of GenPart_statusFlags
 
 
+def is_data(events: Any) -> bool:
+    """Whether the fileset says that these events are data; pseudo-data keep their truth in the file."""
+    return (getattr(events, "metadata", None) or {}).get("kind") == "data"
+
+
 def has_truth(events: Any) -> bool:
-    """Whether these events have generated pTmiss and are not said to be data: pseudo-data keep their truth in the file."""
-    metadata = getattr(events, "metadata", None) or {}
-    return "GenMET" in events.fields and metadata.get("kind") != "data"
+    """Whether these events are simulated, with generated pTmiss."""
+    return "GenMET" in events.fields and not is_data(events)
 
 
 def generated_met(events: Any) -> Vector:
@@ -33,7 +37,7 @@ def generated_boson(events: Any) -> Vector:
 
     Z → ll and W → lv are meant; in top pairs there is no one boson, and the number of leptons says so.
     """
-    if "GenPart" not in events.fields or not has_truth(events):
+    if "GenPart" not in events.fields or is_data(events):
         return np.full((len(events), 2), np.nan)
     leptons = ak.concatenate([neutrinos(events.GenPart), dressed_leptons(events)], axis=1)
     total = np.stack([ak.to_numpy(ak.sum(leptons[c], axis=-1)) for c in ("px", "py")], axis=-1)

@@ -52,3 +52,11 @@ def test_the_boson_of_real_drell_yan_events_is_near_the_generated_z(drell_yan):
     assert known.sum() > 5
     pt = ak.to_numpy(z.pt[known][:, 0])
     assert np.median(np.abs(np.hypot(*boson[known].T) - pt)) < 0.5  # GeV: photons outside the cone
+
+
+def test_pseudo_data_keep_their_truth_to_themselves(invented):
+    source = events.inspect(str(invented)).events()
+    assert truth.has_truth(source)
+    source.metadata["kind"] = "data"
+    assert not truth.has_truth(source)
+    assert np.isnan(truth.generated_met(source)).all()

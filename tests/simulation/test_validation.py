@@ -76,3 +76,15 @@ def test_validation_makes_its_samples_first(monkeypatch, tmp_path, sample):
     assert told == [(name, 10, 10) for name in validation.PROCESSES]
     assert "differences of the pseudo-data" in page.read_text()
     assert all(f"{name} composition" in page.read_text() for name in validation.PROCESSES)
+
+
+def test_spectra_count_each_candidate_once(sample, block_columns, tmp_path):
+    table = validation.spectra(sample)
+    in_eta = table[table.quantity == "eta"].groupby("type").number.sum()
+    photons = np.abs(block_columns["PFCands_pdgId"]) == 22
+    inside = np.abs(block_columns["PFCands_eta"][photons]) <= 5.2
+    assert in_eta["photon"] == pytest.approx(inside.sum() / 10)
+    assert (table.number_error <= table.number + 1e-12).all()
+    validation.report(tmp_path, {"qcd": sample}, reference=sample)
+    assert (tmp_path / "spectra.png").stat().st_size > 10_000
+    assert (tmp_path / "spectra.csv").read_text().startswith("sample,type,quantity,low,high,number,number_error")

@@ -35,6 +35,7 @@ TYPES = {
     13: "muon",
     11: "electron",
 }
+SPECTRA = {"pt": np.geomspace(0.2, 200, 25), "eta": np.linspace(-5.2, 5.2, 27)}
 Z_WINDOW = (80.0, 100.0)
 PROCESSES = ("zmumu", "zmumu_boosted", "wmunu", "qcd")
 """What :func:`report` knows how to look at."""
@@ -65,6 +66,20 @@ def composition(path: Path | str, by_eta: bool = False) -> pd.DataFrame:
         "pt_75",
     ]
     return pd.DataFrame(rows, columns=names)
+
+
+def spectra(path: Path | str) -> pd.DataFrame:
+    """Candidates of each type an event, with errors, in bins of pT (GeV) and of eta."""
+    events = _read(path, [f"PFCands_{name}" for name in ("pt", "eta", "pdgId")])
+    n, kind = len(events), np.abs(ak.to_numpy(ak.flatten(events.PFCands_pdgId)))
+    rows = []
+    for code, title in TYPES.items():
+        for quantity, edges in SPECTRA.items():
+            values = ak.to_numpy(ak.flatten(events[f"PFCands_{quantity}"]))[kind == code]
+            counts, _ = np.histogram(values, edges)
+            for (low, high), count in zip(pairwise(edges), counts, strict=True):
+                rows.append([title, quantity, low, high, count / n, np.sqrt(count) / n])
+    return pd.DataFrame(rows, columns=["type", "quantity", "low", "high", "number", "number_error"])
 
 
 def dimuons(path: Path | str) -> pd.DataFrame:
@@ -265,8 +280,13 @@ def report(
             tables[f"{name} {measure.__name__.replace('_', ' ')}"] = measure(samples[name])
     for name, path in [*samples.items(), *([("reference", reference)] if reference else [])]:
         tables[f"{name} composition"] = composition(path)
+        tables[f"{name} composition in eta"] = composition(path, by_eta=True)
         if "PFElement_type" in _branches(path):
             tables[f"{name} accounting"] = accounting(path)
+    if reference and "qcd" in samples:
+        found = {"CMS-like, dijets": spectra(samples["qcd"]), "reference": spectra(reference)}
+        _draw_spectra(found, directory / "spectra.png")
+        tables["spectra"] = pd.concat(found, names=["sample"]).reset_index("sample")
     return _page(directory, {**tables, **(more or {})})
 
 
@@ -280,6 +300,9 @@ def _page(directory: Path, tables: Mapping[str, pd.DataFrame]) -> Path:
         if "recoil" in title:
             _draw(table, directory / f"{stem}.png")
             lines += [f"![{title}]({stem}.png)", ""]
+        if title == "spectra":
+            lines += ["![Spectra of each type of candidate](spectra.png)", "", "The numbers are in `spectra.csv`.", ""]
+            continue
         lines += ["```", table.to_string(index=False, float_format="{:.3g}".format), "```", ""]
     write_atomically(directory / "validation.md", "\n".join(lines))
     return directory / "validation.md"
@@ -303,6 +326,34 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
                 axes.errorbar(centre, rows[quantity], rows[f"{quantity}_error"], half, **style)
             axes.set(xlabel=plots.AXES[low.removesuffix("_low")], ylabel=plots.QUANTITIES[quantity])
         axes.legend()
+        figure.savefig(partial, format="png", dpi=50)
+
+
+def _draw_spectra(found: Mapping[str, pd.DataFrame], path: Path) -> None:
+    """Candidates of each type against pT and eta, several samples in each panel."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from ptmiss import plots
+
+    shown = list(TYPES.values())[:5]
+    with mpl.rc_context({**plots.STYLE, "font.size": 16}), replacing(path) as partial:
+        figure = Figure(figsize=(6 * len(shown), 11), layout="constrained")
+        for row, quantity in zip(figure.subplots(2, len(shown)), SPECTRA, strict=True):
+            for axes, title in zip(row, shown, strict=True):
+                for colour, (name, table) in zip(("#d55e00", "#000000"), found.items(), strict=False):
+                    rows = table[(table.type == title) & (table.quantity == quantity) & (table.number > 0)]
+                    centre = (rows.low + rows.high) / 2
+                    axes.errorbar(centre, rows.number, rows.number_error, fmt="o", color=colour, label=name)
+                axes.set(yscale="log", ylabel=f"{title}s an event and bin")
+                axes.set(
+                    **(
+                        {"xscale": "log", "xlabel": r"$p_\mathrm{T}$ (GeV)"}
+                        if quantity == "pt"
+                        else {"xlabel": r"$\eta$"}
+                    )
+                )
+        figure.axes[0].legend(loc="lower left")
         figure.savefig(partial, format="png", dpi=50)
 
 
