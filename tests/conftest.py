@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from ptmiss import inference
 from ptmiss.inference import DeepMET, deepmet_shapes
+from ptmiss.model import save_model
 
 from .invented import write_events
 
@@ -68,7 +68,7 @@ def model() -> DeepMET:
 def weights(tmp_path, model) -> Path:
     """Weights file of a random model."""
     path = tmp_path / "random.safetensors"
-    inference.save_model(model, path, "random numbers")
+    save_model(model, path, "random numbers")
     return path
 
 

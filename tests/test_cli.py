@@ -139,7 +139,7 @@ def test_notes_are_told(tmp_path):
     assert (
         f"note: candidate repaired: pdgId unknown: {ak.sum(ak.num(cands))}" not in printed
     )  # track needs no pdgId here
-    from ptmiss.inference import save_model
+    from ptmiss.model import save_model
 
     from .conftest import random_model
 

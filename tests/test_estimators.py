@@ -30,7 +30,7 @@ def stored(source, name):
 @pytest.fixture(scope="module")
 def released(shared, tmp_path_factory):
     """Weights files of the two released tunes."""
-    from ptmiss.inference import save_model
+    from ptmiss.model import save_model
 
     folder = tmp_path_factory.mktemp("weights")
     paths = {}
@@ -107,7 +107,7 @@ def test_the_treatment_of_leptons_changes_nothing_for_sums(invented):
 
 
 def test_repairs_and_cuts_are_noted(tmp_path):
-    from ptmiss.inference import save_model
+    from ptmiss.model import save_model
 
     from .conftest import random_model
 

@@ -2,11 +2,10 @@ import itertools
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
-from ptmiss import inference
-from ptmiss.errors import FileError, WeightsError
-from ptmiss.inference import CATEGORIES, FEATURES, VOCABULARY, DeepMET
+from ptmiss.errors import UnknownName
+from ptmiss.inference import BACKEND, BACKENDS, DeepMET
+from ptmiss.inputs import CATEGORIES, FEATURES, VOCABULARY
 from ptmiss.segments import from_counts
 
 from .conftest import random_model
@@ -128,55 +127,19 @@ def test_arrays_that_do_not_belong_together_are_refused(model):
         model.met(features, categories, np.array([0, 4]))
 
 
-def test_weights_file_round_trip(tmp_path):
-    model = random_model(4, padding=4500)
-    digest = inference.save_model(model, tmp_path / "w.safetensors", "test")
-    loaded = inference.load_model(str(tmp_path / "w.safetensors"))
-    assert (loaded.padding, loaded.name) == (4500, "random")
-    assert inference.fingerprint(loaded.tensors) == digest
-    for name, values in model.tensors.items():
-        np.testing.assert_array_equal(loaded.tensors[name], values)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("padding", [0, 1000])
+def test_all_backends_give_the_same_pt_miss(monkeypatch, backend, padding):
+    if backend == "torch":
+        pytest.importorskip("torch")
+    model, arrays = random_model(5, padding), sample([1500, 0, 3, 2500])
+    monkeypatch.setenv(BACKEND, "numpy")
+    expected = model.met(*arrays)
+    monkeypatch.setenv(BACKEND, backend)
+    np.testing.assert_allclose(random_model(5, padding).met(*arrays), expected, atol=2e-3)
 
 
-def changed(path, out, metadata=None, **tensors):
-    """A copy of a weights file with other tensors or metadata."""
-    contents, stated = inference.read_tensors(path)
-    save_file(contents | tensors, out, stated | (metadata or {}))
-    return out
-
-
-def test_a_changed_weight_is_noticed(weights, tmp_path):
-    bias = load_file(weights)["output.bias"] + np.float32(1e-6)
-    path = changed(weights, tmp_path / "x.safetensors", **{"output.bias": bias})
-    with pytest.raises(WeightsError, match="SHA-256"):
-        inference.load_model(str(path))
-
-
-def test_a_wrong_shape_is_noticed(weights, tmp_path):
-    tensors = dict(load_file(weights)) | {"dense4.bias": np.zeros(4, np.float32)}
-    digest = {"sha256": inference.fingerprint(tensors)}
-    path = changed(weights, tmp_path / "y.safetensors", digest, **{"dense4.bias": tensors["dense4.bias"]})
-    with pytest.raises(WeightsError, match=r"dense4.bias has shape \(4,\), expected \(3,\)"):
-        inference.load_model(str(path))
-
-
-@pytest.mark.parametrize(
-    ("metadata", "message"),
-    [
-        ({"features": '["dz", "dxy"]'}, "features .* expected"),
-        ({"vocabulary": "{}"}, "vocabulary .* expected"),
-        ({"architecture": "resnet"}, "architecture 'resnet'"),
-    ],
-)
-def test_another_layout_is_refused(weights, tmp_path, metadata, message):
-    path = changed(weights, tmp_path / "z.safetensors", metadata)
-    with pytest.raises(WeightsError, match=message):
-        inference.load_model(str(path))
-
-
-def test_files_that_are_no_weights(tmp_path):
-    with pytest.raises(FileError, match="no such weights file"):
-        inference.load_model(str(tmp_path / "none.safetensors"))
-    (tmp_path / "text.safetensors").write_text("hello, I am text")
-    with pytest.raises(WeightsError, match="not a safetensors file"):
-        inference.load_model(str(tmp_path / "text.safetensors"))
+def test_an_unknown_backend(monkeypatch, model):
+    monkeypatch.setenv(BACKEND, "nunpy")
+    with pytest.raises(UnknownName, match="backend in PTMISS_BACKEND 'nunpy', did you mean 'numpy'"):
+        model.met(*sample([1]))

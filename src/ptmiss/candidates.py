@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError
-from ptmiss.inference import VOCABULARY
+from ptmiss.inputs import VOCABULARY
 from ptmiss.segments import Offsets, from_counts, select
 
 COLLECTIONS = ("PFCands", "PFCand")

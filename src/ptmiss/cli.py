@@ -289,7 +289,7 @@ def import_deepmet(graph: Path, output: Path, padding: int) -> None:
     """Weights from a released CMSSW graph (TensorFlow GraphDef), without TensorFlow."""
     from importlib import import_module
 
-    from ptmiss.inference import save_model
+    from ptmiss.model import save_model
 
     model = import_module("ptmiss.models.graphdef").read_deepmet(graph, padding)
     digest = save_model(model, output, provenance=f"imported from {graph.name}")
@@ -306,9 +306,10 @@ def import_deepmet(graph: Path, output: Path, padding: int) -> None:
 @click.argument("path", type=PATH)
 def show(path: Path) -> None:
     """What a weights file holds."""
-    from ptmiss.inference import load_model, read_tensors
+    from ptmiss.model import load_model, weights_file
+    from ptmiss.weights import read_tensors
 
-    _, metadata = read_tensors(path)
+    _, metadata = read_tensors(weights_file(path))
     model = load_model(str(path))
     click.echo(f"parameters: {model.parameters}")
     for key, value in sorted(metadata.items()):

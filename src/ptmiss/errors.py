@@ -7,7 +7,8 @@ PtmissError
 ├── WeightsError     a weights file does not match its hash, its shapes or its layout
 ├── UnknownName      an estimator, processor or model that does not exist
 ├── OptionError      an option, or two options together, that make no sense
-└── ChunkError       a worker failed on one range of entries
+├── ChunkError       a worker failed on one range of entries
+└── TrainingError    a training that cannot go on
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ class OptionError(PtmissError):
 
 class ChunkError(PtmissError):
     """A worker failed on one range of entries of one file."""
+
+
+class TrainingError(PtmissError):
+    """A training that cannot go on."""
 
 
 class UnknownName(PtmissError):  # noqa: N818  (reads as the sentence it prints)

@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 from ptmiss import candidates as pf_candidates
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
-from ptmiss.inference import CATEGORIES, FEATURES, DeepMET, fingerprint, load_model
+from ptmiss.inputs import CATEGORIES, FEATURES, Inputs
 from ptmiss.leptons import EXACT, TREATMENTS, leave_out
+from ptmiss.model import Model, load_model
 from ptmiss.recoil import Vector, cartesian
 from ptmiss.segments import sum_by_event
+from ptmiss.weights import fingerprint
 
 STORED = "stored."
 FEW = 50  # an event of a collider has hundreds of candidates; NanoAOD v15 keeps a dozen, and their sum is no pTmiss
@@ -131,7 +133,7 @@ class Network:
     columns: tuple[str, ...] = ("phi", *FEATURES[:6], *CATEGORIES)
 
     @property
-    def model(self) -> DeepMET:
+    def model(self) -> Model:
         """The network."""
         return load_model(self.weights)
 
@@ -152,8 +154,7 @@ class Network:
         if model.padding:
             over = int(np.count_nonzero(np.diff(candidates.offsets) > model.padding))
             notes[f"{self.name}: event with more than {model.padding} candidates, cut"] += over
-        features, categories = network_inputs(candidates)
-        return model.met(features, categories, candidates.offsets).astype(np.float64)
+        return model.evaluate(Inputs.prepared(candidates)).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -166,15 +167,6 @@ class Mets:
 
     met: Mapping[str, Vector]
     notes: Mapping[str, int] = field(default_factory=dict)
-
-
-def network_inputs(candidates: Candidates) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Features (n, 8) and categories (n, 3) of candidates, in the order that networks take them."""
-    features = np.empty((candidates.offsets[-1], len(FEATURES)), np.float32)
-    for i, name in enumerate(FEATURES[:6]):
-        features[:, i] = candidates[name]
-    features[:, 6:] = candidates.momentum
-    return features, np.stack([candidates[name] for name in CATEGORIES], axis=-1)
 
 
 NETWORKS = ("deepmet", "deepmet_response")

@@ -5,7 +5,8 @@ import time
 
 import numpy as np
 
-from ptmiss.inference import CATEGORIES, EPSILON, FEATURES, VOCABULARY, combinations, scaled
+from ptmiss.inference import EPSILON
+from ptmiss.inputs import CATEGORIES, FEATURES, VOCABULARY, combinations, scaled
 from ptmiss.segments import from_counts
 
 from ..conftest import random_model

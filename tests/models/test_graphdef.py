@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptmiss.errors import FileError, WeightsError
-from ptmiss.inference import VOCABULARY
+from ptmiss.inputs import VOCABULARY
 from ptmiss.models import graphdef
 
 TUNES = [(1, "tf_met_resolution_1"), (2, "tf_met_response_2")]

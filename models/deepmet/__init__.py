@@ -1,0 +1,1 @@
+"""DeepMET: the network in torch, what it is trained on and how."""

@@ -1,0 +1,65 @@
+"""What the training makes small. All losses are in units of (50 GeV)² or have no unit.
+
+``predicted`` and ``target`` are (events, 2) pTmiss in GeV.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ptmiss.inputs import SCALE
+
+Form = Literal["unbiased", "published"]
+
+PUBLISHED_EDGES = (5.0, 10.0)  # GeV
+UNBIASED_EDGES = (10.0, 20.0, 40.0, 80.0, 160.0)
+HUBER = 100.0  # GeV: residuals beyond count linearly
+
+
+def squared(predicted: Tensor, target: Tensor) -> Tensor:
+    """Half the mean of the squared distance (CMS-JME-24-001)."""
+    return 0.5 * ((predicted - target) / SCALE).square().sum(dim=1).mean()
+
+
+def huber(predicted: Tensor, target: Tensor) -> Tensor:
+    """As squared for distances below HUBER in each component, growing linearly beyond."""
+    return functional.huber_loss(predicted / SCALE, target / SCALE, delta=HUBER / SCALE) * target.shape[1]
+
+
+def balance(predicted: Tensor, target: Tensor, form: Form) -> Tensor:
+    """How far the response is from one, summed over bins of the true pTmiss."""
+    q = target.norm(dim=1)
+    residual = (predicted * target).sum(dim=1) / q.clamp(min=1e-3) - q
+    return published(residual, q) if form == "published" else unbiased(residual, q)
+
+
+def published(residual: Tensor, q: Tensor) -> Tensor:
+    """``|Σ residual| / Σ q`` in the measurement's three bins.
+
+    In a batch of few events the sums are noise, and their size falls when everything shrinks: it pulls the response down.
+    """
+    bins = torch.bucketize(q, q.new_tensor(PUBLISHED_EDGES))
+    return sum_by(residual, bins, 3).abs().div(sum_by(q, bins, 3).clamp(min=1.0)).sum()
+
+
+def unbiased(residual: Tensor, q: Tensor) -> Tensor:
+    """Product of the relative biases of the two halves of a batch, in bins above 10 GeV.
+
+    The halves are independent, so that the expectation is the square of the bias, without the noise of a batch.
+    """
+    n = len(UNBIASED_EDGES)
+    bins = torch.bucketize(q, q.new_tensor(UNBIASED_EDGES))
+    halves = [
+        sum_by(residual[half::2], bins[half::2], n + 1) / sum_by(q[half::2], bins[half::2], n + 1).clamp(min=1.0)
+        for half in (0, 1)
+    ]
+    return (halves[0] * halves[1])[1:].sum()
+
+
+def sum_by(values: Tensor, bins: Tensor, n: int) -> Tensor:
+    """(n,) sums of values in bins."""
+    return values.new_zeros(n).index_add(0, bins, values)

@@ -1,0 +1,204 @@
+"""The training loop that all networks share: schedule, clipping, validation, checkpoints, resume, early stopping.
+
+Everything random comes from the seed and the number of the epoch, so that a training that was stopped and resumed
+ends with the same bits as one that was not. A checkpoint is safetensors: nothing in it can run code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pandas as pd
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ptmiss.errors import FileError, OptionError, TrainingError
+from ptmiss.files import write_atomically
+
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
+CYCLES = 4  # of the cyclic schedule
+
+Progress = Callable[[str, int, int], None]
+
+
+class Settings(BaseModel):
+    """How long and how fast.
+
+    rate: the highest learning rate; schedule: cosine to zero, cyclic (triangles between a third of the rate and the
+    rate), or constant; clip: largest norm of the gradient; patience: epochs without a better validation loss after
+    which it stops.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(12, ge=1)
+    rate: float = Field(1.5e-3, gt=0)
+    schedule: Literal["cosine", "cyclic", "constant"] = "cosine"
+    clip: float = Field(1.0, gt=0)
+    patience: int | None = Field(None, ge=1)
+    seed: int = Field(1, ge=0)
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """The learning rate of one step out of all."""
+        if self.schedule == "cosine":
+            return self.rate * 0.5 * (1 + math.cos(math.pi * step / steps))
+        if self.schedule == "cyclic":
+            phase = (step * CYCLES / steps) % 1
+            return self.rate * (1 / 3 + 2 / 3 * (1 - abs(2 * phase - 1)))
+        return self.rate
+
+
+class Batches(Protocol):
+    """What an epoch is made of."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, number: int) -> Iterator[Any]:
+        """The batches of one epoch, the same whenever it is asked for."""
+
+
+@dataclass
+class State:
+    """How far a training has come."""
+
+    epoch: int = 0
+    best: float = math.inf
+    best_epoch: int = 0
+    log: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass
+class Training:
+    """One training in a directory.
+
+    loss: of a network and a batch. validate: numbers of a network, among them ``loss``, that the log keeps.
+    start: what is done to a fresh network before the first epoch.
+    configuration: all that the result depends on; a checkpoint of another is refused.
+    """
+
+    network: nn.Module
+    batches: Batches
+    loss: Callable[[Any, Any], Tensor]
+    validate: Callable[[Any], dict[str, float]]
+    settings: Settings
+    directory: Path
+    configuration: Mapping[str, Any]
+    start: Callable[[Any], None] = lambda network: None
+    progress: Progress | None = None
+
+    def run(self) -> pd.DataFrame:
+        """Train to the end, or go on from the checkpoint; leaves the best network in place and returns the log."""
+        check_device(self.settings.device)
+        self.network.to(self.settings.device)
+        optimizer = torch.optim.Adam(self.network.parameters(), self.settings.rate)
+        state, best = self.resumed(optimizer)
+        if not best:
+            self.start(self.network)
+        while state.epoch < self.settings.epochs and not self.is_stuck(state):
+            began = time.monotonic()
+            train_loss = self.train_epoch(optimizer, state.epoch)
+            state.epoch += 1
+            row = {"epoch": state.epoch, "train_loss": train_loss, **self.validate(self.network)}
+            state.log.append({**row, "seconds": time.monotonic() - began})
+            if row["loss"] < state.best:
+                state.best, state.best_epoch = row["loss"], state.epoch
+                best = {name: value.clone() for name, value in self.network.state_dict().items()}
+            self.save(optimizer, state, best)
+        self.network.load_state_dict(best)
+        return pd.DataFrame(state.log)
+
+    def is_stuck(self, state: State) -> bool:
+        """Whether the validation loss has not fallen for too long."""
+        patience = self.settings.patience
+        return patience is not None and state.epoch - state.best_epoch >= patience
+
+    def train_epoch(self, optimizer: torch.optim.Optimizer, epoch: int) -> float:
+        """Mean loss of one epoch's batches; TrainingError if one is not a number."""
+        n, total = len(self.batches), 0.0
+        for i, batch in enumerate(self.batches.epoch(epoch)):
+            for group in optimizer.param_groups:
+                group["lr"] = self.settings.rate_at(epoch * n + i, self.settings.epochs * n)
+            loss = self.loss(self.network, batch)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                kept = f"{self.directory / CHECKPOINT} keeps epoch {epoch}" if epoch else "no epoch was finished"
+                raise TrainingError(f"the loss is {value} at batch {i + 1} of epoch {epoch + 1}; {kept}")
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+            optimizer.step()
+            total += value
+            if self.progress:
+                self.progress("batches", epoch * n + i + 1, self.settings.epochs * n)
+        return total / n
+
+    def save(self, optimizer: torch.optim.Optimizer, state: State, best: Mapping[str, Tensor]) -> None:
+        """Write checkpoint and log."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in best.items()}
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+        metadata = {"state": json.dumps(vars(state)), "configuration": canonical(self.configuration)}
+        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        write_atomically(self.directory / CHECKPOINT, save(contiguous, metadata))
+        write_atomically(self.directory / LOG, pd.DataFrame(state.log).to_csv(index=False))
+
+    def resumed(self, optimizer: torch.optim.Optimizer) -> tuple[State, dict[str, Tensor]]:
+        """The state that the directory's checkpoint holds, put into network and optimizer, and the best network."""
+        path = self.directory / CHECKPOINT
+        if not path.exists():
+            return State(), {}
+        tensors, metadata = read_checkpoint(path)
+        check_configuration(path, json.loads(metadata["configuration"]), json.loads(canonical(self.configuration)))
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            part, key = name.split(".", 1)
+            parts[part][key] = value
+        self.network.load_state_dict(parts["network"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in parts["optimizer"].items():
+            index, name = key.split(".")
+            moments.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+        return State(**json.loads(metadata["state"])), parts["best"]
+
+
+def check_device(device: str) -> None:
+    """Raise OptionError if the device is not there."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise OptionError(
+            "device cuda: this machine has no CUDA device, or torch was built without; --device cpu works"
+        )
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a checkpoint."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise FileError(f"{path} is not a readable checkpoint ({error}); remove it to begin again") from error
+
+
+def check_configuration(path: Path, kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise OptionError if a checkpoint was made by another configuration."""
+    odd = [key for key in sorted({*kept, *wanted}) if kept.get(key) != wanted.get(key)]
+    if odd:
+        told = "; ".join(f"{key} {kept.get(key)} there, {wanted.get(key)} here" for key in odd)
+        raise OptionError(f"{path} is of another training: {told}; choose another directory, or --force to begin again")
+
+
+def canonical(configuration: Mapping[str, Any]) -> str:
+    """A configuration as JSON, always in the same order."""
+    return json.dumps(configuration, sort_keys=True)

@@ -1,0 +1,111 @@
+"""What networks take of candidates: eight features and the row of a table that three categories choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss.segments import Offsets, select
+
+if TYPE_CHECKING:
+    from ptmiss.candidates import Candidates
+
+FEATURES = ("dxy", "dz", "eta", "mass", "pt", "puppiWeight", "px", "py")
+CATEGORIES = ("charge", "pdgId", "fromPV")
+VOCABULARY = {
+    "charge": (-1, 0, 1),
+    "pdgId": (-211, -13, -11, 0, 1, 2, 11, 13, 22, 130, 211),
+    "fromPV": (0, 1, 2, 3),
+}
+SCALE = 50.0  # GeV: pt, px and py enter the network divided by it
+OVERFLOW = 1e6  # scaled momenta beyond it count as zero, as in CMSSW
+UNKNOWN = 255  # the row of a candidate with a category that is in no vocabulary
+WIDTHS = (64, 32, 16)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What networks take: features (n, 8) with momenta in units of 50 GeV, rows of the category table (n,), offsets."""
+
+    features: NDArray[np.float32]
+    rows: NDArray[np.uint8]
+    offsets: Offsets
+
+    @staticmethod
+    def of(features: NDArray[np.float32], categories: NDArray[np.integer], offsets: Offsets) -> Inputs:
+        """From physical values; see ptmiss.inference.DeepMET.met."""
+        check_inputs(features, categories, offsets)
+        return Inputs(scaled(features), combinations(categories), offsets)
+
+    @staticmethod
+    def prepared(candidates: Candidates) -> Inputs:
+        """From candidates, in one compiled pass."""
+        from ptmiss import kernels
+
+        columns = tuple(candidates[name] for name in (*FEATURES[:6], "phi"))
+        lowest, positions = _positions("pdgId")
+        limits = np.float32(1 / SCALE), np.float32(OVERFLOW), positions, lowest
+        features, rows = kernels.prepare(columns, *limits, *(candidates[name] for name in CATEGORIES))
+        if (rows == UNKNOWN).any():
+            combinations(np.stack([candidates[name] for name in CATEGORIES], axis=-1))
+        return Inputs(features, rows, candidates.offsets)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Inputs:
+        """Only the candidates in the mask; the number of events stays."""
+        if mask.all():
+            return self
+        return replace(self, features=self.features[mask], rows=self.rows[mask], offsets=select(mask, self.offsets))
+
+
+def scaled(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features as the network takes them: momenta divided by 50 GeV, those beyond 1e6 set to zero."""
+    features = np.array(features, np.float32)
+    momenta = features[:, [4, 6, 7]] / np.float32(SCALE)
+    features[:, [4, 6, 7]] = np.where(np.abs(momenta) > OVERFLOW, np.float32(0), momenta)
+    return features
+
+
+@cache
+def _positions(name: str) -> tuple[int, NDArray[np.intp]]:
+    """Lowest value of a vocabulary, and the position of every integer from there to the highest; -1 if it is none."""
+    values = np.asarray(VOCABULARY[name])
+    positions = np.full(values[-1] - values[0] + 1, -1, np.intp)
+    positions[values - values[0]] = np.arange(len(values))
+    return int(values[0]), positions
+
+
+def combinations(categories: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Row of the category table for (n, 3) physical values of charge, pdgId and fromPV."""
+    row = np.zeros(len(categories), np.intp)
+    for column, name in enumerate(CATEGORIES):
+        lowest, positions = _positions(name)
+        found = positions.take(categories[:, column] - lowest, mode="clip")
+        unknown = (found < 0) | (categories[:, column] < lowest) | (categories[:, column] >= lowest + len(positions))
+        if unknown.any():
+            at = int(np.argmax(unknown))
+            raise ValueError(f"{name} {categories[at, column]} of candidate {at} is not among {VOCABULARY[name]}")
+        row *= len(VOCABULARY[name])
+        row += found
+    return row.astype(np.uint8)
+
+
+def within(limit: int, offsets: Offsets) -> NDArray[np.bool_]:
+    """Which candidates are among the first ``limit`` of their event."""
+    counts = np.diff(offsets)
+    return np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts) < limit
+
+
+def check_inputs(features: NDArray, categories: NDArray, offsets: Offsets) -> None:
+    """Raise ValueError unless the three arrays belong together."""
+    n = len(features)
+    if features.shape != (n, len(FEATURES)) or categories.shape != (n, len(CATEGORIES)):
+        raise ValueError(
+            f"features and categories must have shapes (n, {len(FEATURES)}) and (n, {len(CATEGORIES)}), "
+            f"not {features.shape} and {categories.shape}"
+        )
+    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != n or np.any(np.diff(offsets) < 0):
+        raise ValueError(f"offsets must rise from 0 to the number of candidates, {n}")

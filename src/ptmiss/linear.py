@@ -1,0 +1,70 @@
+"""The baseline that a network has to beat: one weight for each of 64 classes of candidates, fitted by least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss.inputs import CATEGORIES, SCALE, VOCABULARY, Inputs
+from ptmiss.segments import sum_by_event
+from ptmiss.weights import Tensors, check_shapes
+
+ETA_EDGES = (2.5, 3.0)
+PUPPI_EDGES = (0.01, 0.3, 0.8)
+PT_EDGES = (1.0, 2.0, 5.0, 20.0)  # GeV
+LEPTON, VERTEX, LOOSE, PILEUP = range(4)
+CHARGED = 4
+SHAPE = (len(ETA_EDGES) + 1, len(PUPPI_EDGES) + 1, len(PT_EDGES) + 1)
+CLASSES = CHARGED + int(np.prod(SHAPE))
+"""Leptons; charged hadrons with fromPV of 2 or 3, 1, and 0; neutrals in bins of abs(eta), PUPPI weight and pt."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``pTmiss = -Σ w(class) pT`` over the candidates."""
+
+    tensors: Tensors
+    padding: int = 0
+    name: str = "linear"
+    architecture = "linear"
+
+    def __post_init__(self) -> None:
+        check_shapes(self.name, self.tensors, {"weight": (CLASSES,)})
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return CLASSES
+
+    def evaluate(self, inputs: Inputs) -> NDArray[np.float32]:
+        """(events, 2) pTmiss, GeV."""
+        weight = self.tensors["weight"][classes(inputs)]
+        met = -SCALE * sum_by_event(weight[:, np.newaxis] * inputs.features[:, 6:8], inputs.offsets)
+        return met.astype(np.float32)
+
+
+def classes(inputs: Inputs) -> NDArray[np.intp]:
+    """(n,) the class of each candidate."""
+    found = class_of_row()[inputs.rows]
+    neutral = np.flatnonzero(found == CHARGED)
+    pt, eta, puppi = (inputs.features[neutral, column] for column in (4, 2, 5))
+    bins = (
+        np.searchsorted(ETA_EDGES, np.abs(eta), side="right"),
+        np.searchsorted(PUPPI_EDGES, puppi, side="right"),
+        np.searchsorted(PT_EDGES, SCALE * pt, side="right"),
+    )
+    found[neutral] += np.ravel_multi_index(bins, SHAPE)
+    return found
+
+
+@cache
+def class_of_row() -> NDArray[np.intp]:
+    """Class of each row of the category table; CHARGED stands for all neutrals."""
+    charge, pdg_id, from_pv = (
+        values.ravel() for values in np.meshgrid(*(VOCABULARY[c] for c in CATEGORIES), indexing="ij")
+    )
+    lepton = np.isin(np.abs(pdg_id), (11, 13))
+    return np.select([lepton, charge == 0, from_pv >= 2, from_pv == 1], [LEPTON, CHARGED, VERTEX, LOOSE], PILEUP)

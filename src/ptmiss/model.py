@@ -1,0 +1,92 @@
+"""Networks by their weights: the file of a name or path, and the network that it holds."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss.errors import FileError, WeightsError, hint
+from ptmiss.inference import DeepMET
+from ptmiss.inputs import Inputs
+from ptmiss.linear import Linear
+from ptmiss.weights import Tensors, check_layout, read_tensors, write_tensors
+
+ARCHITECTURES = {cls.architecture: cls for cls in (DeepMET, Linear)}
+WEIGHTS, CARD = "model.safetensors", "README.md"
+
+
+class Model(Protocol):
+    """Anything that makes pTmiss of candidates."""
+
+    architecture: str
+
+    @property
+    def tensors(self) -> Tensors:
+        """Its weights."""
+
+    @property
+    def name(self) -> str:
+        """What it calls itself."""
+
+    @property
+    def padding(self) -> int:
+        """Slots that it pads an event to with zeros; 0 for none."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters."""
+
+    def evaluate(self, inputs: Inputs) -> NDArray[np.float32]:
+        """(events, 2) pTmiss, GeV."""
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in _directory().glob(f"*/{WEIGHTS}"))
+
+
+def weights_file(name_or_path: str | Path) -> Path:
+    """The weights file of a shipped model's name, of a folder (model.safetensors in it), or of a path."""
+    path = Path(name_or_path)
+    if str(name_or_path) in shipped():
+        return _directory() / path / WEIGHTS
+    if path.is_dir():
+        path = path / WEIGHTS
+    if not path.exists():
+        near = hint(str(name_or_path), shipped())
+        raise FileError(f"no such weights file: {path}{near}; models of the package: {', '.join(shipped())}")
+    return path
+
+
+def _directory() -> Path:
+    spec = find_spec("ptmiss.models")
+    if spec is None or spec.origin is None:
+        raise FileError("the package ptmiss.models is not installed")
+    return Path(spec.origin).parent / "shipped"
+
+
+def save_model(model: Model, path: Path, provenance: str) -> str:
+    """Write a model's weights file, whole or not at all; return its hash."""
+    described = {"architecture": model.architecture, "name": model.name, "padding": str(model.padding)}
+    return write_tensors(path, model.tensors, {**described, "provenance": provenance})
+
+
+def load_model(name_or_path: str | Path) -> Model:
+    """A shipped model by its name, or that of a weights file or folder; each is read and checked once in a process."""
+    return _load(weights_file(name_or_path))
+
+
+@lru_cache(maxsize=16)
+def _load(path: Path) -> Model:
+    tensors, metadata = read_tensors(path)
+    architecture = ARCHITECTURES.get(metadata.get("architecture", ""))
+    if architecture is None:
+        known = ", ".join(map(repr, ARCHITECTURES))
+        raise WeightsError(f"{path}: architecture {metadata.get('architecture')!r}, expected one of {known}")
+    check_layout(path, metadata)
+    return architecture(tensors, int(metadata["padding"]), metadata["name"])

@@ -1,0 +1,75 @@
+"""Weights files: safetensors whose metadata say what the network is, and a SHA-256 over all tensors that is checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ptmiss.errors import FileError, WeightsError
+from ptmiss.files import write_atomically
+from ptmiss.inputs import FEATURES, SCALE, VOCABULARY
+
+Tensors = Mapping[str, NDArray[np.float32]]
+
+
+def fingerprint(tensors: Tensors) -> str:
+    """SHA-256 over names, shapes and values of all tensors."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        values = np.ascontiguousarray(tensors[name], dtype="<f4")
+        digest.update(f"{name}{values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def check_shapes(name: str, tensors: Tensors, expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise WeightsError unless the tensors are exactly those expected."""
+    if tensors.keys() != expected.keys():
+        odd = sorted(tensors.keys() ^ expected.keys())
+        raise WeightsError(f"model {name!r}: missing or unexpected tensors {', '.join(odd)}")
+    for key, shape in expected.items():
+        if tensors[key].shape != shape:
+            raise WeightsError(f"model {name!r}: {key} has shape {tensors[key].shape}, expected {shape}")
+
+
+def write_tensors(path: Path, tensors: Tensors, metadata: Mapping[str, str]) -> str:
+    """Write a weights file, whole or not at all, with the order of its inputs; return its hash."""
+    digest = fingerprint(tensors)
+    layout = {
+        "features": json.dumps(FEATURES),
+        "scale": json.dumps({"pt": SCALE, "px": SCALE, "py": SCALE}),
+        "vocabulary": json.dumps(VOCABULARY),
+    }
+    write_atomically(path, save(dict(tensors), {**metadata, **layout, "sha256": digest}))
+    return digest
+
+
+def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+    """Tensors and metadata of a weights file whose hash is right."""
+    if not path.is_file():
+        raise FileError(f"no such weights file: {path}")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})") from error
+    found, stated = fingerprint(tensors), metadata.get("sha256")
+    if found != stated:
+        raise WeightsError(f"{path}: the weights' SHA-256 is {found[:12]}…, the file states {str(stated)[:12]}…")
+    return tensors, metadata
+
+
+def check_layout(path: str | Path, metadata: Mapping[str, str]) -> None:
+    """Raise WeightsError unless features and vocabularies are in the order that this code uses."""
+    for key, expected in (("features", list(FEATURES)), ("vocabulary", {k: list(v) for k, v in VOCABULARY.items()})):
+        stated = json.loads(metadata.get(key, "null"))
+        if stated != expected:
+            raise WeightsError(f"{path}: {key} {stated}, expected {expected}")
