@@ -49,6 +49,20 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def first(self, n: int) -> Dataset:
+        """The first events."""
+        offsets = self.offsets[: n + 1]
+        columns = (self.features[: offsets[-1]], self.categories[: offsets[-1]], offsets)
+        return Dataset(*columns, self.target[:n], self.lepton[:n], self.lepton_momentum[:n])
+
+    def select(self, mask: NDArray[np.bool_]) -> Dataset:
+        """The events in a mask."""
+        counts = np.diff(self.offsets)
+        keep = np.repeat(mask, counts)
+        offsets = from_counts(counts[mask])
+        columns = (self.features[keep], self.categories[keep], offsets)
+        return Dataset(*columns, self.target[mask], self.lepton[mask], self.lepton_momentum[mask])
+
     @staticmethod
     def joined(parts: Sequence[Dataset]) -> Dataset:
         """The events of all parts, one after the other."""

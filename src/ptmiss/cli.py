@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 EXECUTORS = "iterative|futures|dask"
 CORRECTIONS = ("none", "plateau", "bin")
 FORMATS = ("png", "pdf", "svg")
+BOSONS = ("boson", "genboson", "genmet")
 
 PATH = click.Path(path_type=Path)
 
@@ -234,7 +235,7 @@ def _fileset(files: tuple[str, ...], path: Path | None) -> Fileset:
 )
 @click.option(
     "--boson",
-    type=click.Choice(("boson", "genboson", "genmet")),
+    type=click.Choice(BOSONS),
     default="boson",
     show_default=True,
     help="Of a table: the muon pair, the generated boson, or generated pTmiss as the truth.",
@@ -270,9 +271,172 @@ def resolution(
         click.echo(figure)
 
 
+@cli.command(
+    "compare",
+    cls=Verb,
+    epilog="""
+  ptmiss compare recoil.parquet --against pf,puppi --by npv --output out/comparison.csv
+""",
+)
+@click.argument("source", metavar="TABLE", type=PATH)
+@click.option("--against", callback=names, default="pf,puppi", show_default=True, help="Estimators to compare with.")
+@click.option("--by", callback=names, default="", metavar="qt,npv,njets", help="Also in bins of these axes.")
+@click.option("--above", type=float, default=20.0, show_default=True, help="Events with qT above, GeV.")
+@click.option(
+    "--boson",
+    type=click.Choice(BOSONS),
+    default="boson",
+    show_default=True,
+    help="What the recoil is measured against.",
+)
+@click.option("--output", type=PATH, help="Write all numbers as CSV.")
+def compare(source: Path, against: list[str], by: list[str], above: float, boson: str, output: Path | None) -> None:
+    """Compare estimators on the events of a recoil TABLE: response-corrected widths, with paired bootstrap errors."""
+    from ptmiss import comparison, table
+    from ptmiss.files import write_atomically
+
+    found = comparison.of_table(table.read(source), against, boson=boson, above=above, edges=comparison.edges(by))
+    if output is not None:
+        write_atomically(output, found.to_csv(index=False, float_format="%.6g"))
+    comparison.show(found, against)
+
+
+@cli.group()
+def train() -> None:
+    """Train networks (needs the extra train)."""
+
+
+def sources(_context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int | None]:
+    """Event files, each with =N for its first N events."""
+    found: dict[str, int | None] = {}
+    for value in values:
+        path, mark, n = value.partition("=")
+        if mark and (not n.isdigit() or not int(n)):
+            raise click.BadParameter(f"expected FILE or FILE=N with N events, not {value!r}", param=parameter)
+        found[path] = int(n) if mark else None
+    return found
+
+
+@train.command(
+    "deepmet",
+    cls=Verb,
+    epilog="""
+  ptmiss simulate zmumu -n 20000 --seed 1 --workers 2 --output zmumu.root
+  ptmiss simulate ttbar_dilepton -n 10000 --seed 2 --workers 2 --output ttbar.root
+  ptmiss train deepmet zmumu.root ttbar.root --epochs 12 --output out/deepmet
+
+Without files it trains on the few embedded events: in a minute, to see how it goes.
+""",
+)
+@click.argument("events", nargs=-1, callback=sources, metavar="[FILE[=N]]...")
+@click.option("--validation", multiple=True, callback=sources, metavar="FILE[=N]", help="Else a tenth of the events.")
+@click.option("--output", type=PATH, required=True, help="Directory of weights, card, log and checkpoint.")
+@click.option("--name", default="deepmet", show_default=True, help="What the model calls itself.")
+@click.option("--network", default="cmssw-v1", show_default=True, metavar="cmssw-v1|jme-24-001|linear")
+@click.option("--epochs", type=int, default=12, show_default=True)
+@click.option("--batch", type=int, default=16, show_default=True, help="Events in a batch.")
+@click.option("--rate", type=float, default=1.5e-3, show_default=True, help="Highest learning rate.")
+@click.option("--schedule", default="cosine", show_default=True, metavar="cosine|cyclic|constant")
+@click.option("--patience", type=int, help="Stop after so many epochs without a better validation loss.")
+@click.option("--loss", default="squared", show_default=True, metavar="squared|huber")
+@click.option("--balance", type=float, default=0.0, show_default=True, help="Weight C of the response term.")
+@click.option("--form", default="unbiased", show_default=True, metavar="unbiased|published", help="Of that term.")
+@click.option("--puppi/--no-puppi", default=True, show_default=True, help="PUPPI weights as a feature.")
+@click.option("--biases/--no-biases", default=True, show_default=True, help="Bias terms beside the weights.")
+@click.option("--remove-leptons/--keep-leptons", default=True, show_default=True, help="Leading leptons, at random.")
+@click.option("--start-from", type=str, metavar="MODEL", help="Weights to begin from, in place of PUPPI's.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda")
+@click.option("--force", is_flag=True, help="Begin again where a training is; else it goes on from its checkpoint.")
+def train_deepmet(
+    events: dict[str, int | None],
+    validation: dict[str, int | None],
+    output: Path,
+    name: str,
+    force: bool,
+    **recipe: Any,
+) -> None:
+    """Train DeepMET, or the linear baseline, on simulated events with all candidates and truth."""
+    from ptmiss.executors import progress_bar, shown_by
+
+    training = _training("ptmiss.models.deepmet.command")
+    with progress_bar("batches") as bar:
+        log = training.train_files(events, validation, output, name, recipe, force=force, progress=shown_by(bar))
+    click.echo(log)
+
+
+def _training(module: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise OptionError("training needs torch, the extra train: pip install 'ptmiss[train]'") from error
+
+
 @cli.group()
 def models() -> None:
     """Weights files of networks."""
+
+
+@models.command(
+    "list",
+    cls=Verb,
+    epilog="""
+  ptmiss models list
+""",
+)
+def list_models() -> None:
+    """The models that come with the package."""
+    from ptmiss.model import load_model, shipped
+    from ptmiss.weights import fingerprint
+
+    for name in shipped():
+        model = load_model(name)
+        click.echo(
+            f"{name:20} {model.architecture:10} {model.parameters:6d} parameters  {fingerprint(model.tensors)[:12]}"
+        )
+
+
+@models.command(
+    "export-onnx",
+    cls=Verb,
+    epilog="""
+  ptmiss models export-onnx deepmet --output deepmet.onnx
+""",
+)
+@click.argument("model")
+@click.option("--output", type=PATH, required=True, help="The ONNX file.")
+def export_onnx(model: str, output: Path) -> None:
+    """A MODEL (a name, a weights file or its folder) as an ONNX graph of one event (needs the extra onnx)."""
+    from importlib import import_module
+
+    from ptmiss.model import load_model
+
+    import_module("ptmiss.models.export").write_onnx(load_model(model), output)
+    click.echo(f"{output}: features (n, 8), categories (n, 3) -> met (2,)")
+
+
+@models.command(
+    "card",
+    cls=Verb,
+    epilog="""
+  ptmiss models card out/deepmet --results 'Z → μμ=zmumu.csv' --results 'W → μν=wmunu.csv'
+""",
+)
+@click.argument("directory", type=PATH)
+@click.option("--results", callback=pairs, multiple=True, metavar="TITLE=CSV", help="What ptmiss compare wrote.")
+def card(directory: Path, results: dict[str, str]) -> None:
+    """Put test results into the card of the model in a DIRECTORY."""
+    from importlib import import_module
+
+    import pandas as pd
+
+    tables = {title: pd.read_csv(path) for title, path in results.items()}
+    import_module("ptmiss.models.cards").add_results(directory, tables)
+    click.echo(directory / "README.md")
 
 
 @models.command(
@@ -303,15 +467,14 @@ def import_deepmet(graph: Path, output: Path, padding: int) -> None:
   ptmiss models show deepmet.safetensors
 """,
 )
-@click.argument("path", type=PATH)
-def show(path: Path) -> None:
-    """What a weights file holds."""
+@click.argument("model")
+def show(model: str) -> None:
+    """What a MODEL holds: a name, a weights file or its folder."""
     from ptmiss.model import load_model, weights_file
     from ptmiss.weights import read_tensors
 
-    _, metadata = read_tensors(weights_file(path))
-    model = load_model(str(path))
-    click.echo(f"parameters: {model.parameters}")
+    _, metadata = read_tensors(weights_file(model))
+    click.echo(f"parameters: {load_model(model).parameters}")
     for key, value in sorted(metadata.items()):
         click.echo(f"{key}: {value}")
 

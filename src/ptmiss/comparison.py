@@ -7,19 +7,26 @@ difference knows that they saw the same events.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import rich
+import rich.table
 from numpy.typing import NDArray
 
-from ptmiss.errors import OptionError
-from ptmiss.histograms import COMPONENTS, QT_EDGES
+from ptmiss.errors import OptionError, UnknownName
+from ptmiss.histograms import COMPONENTS, NPV_EDGES, QT_EDGES
 from ptmiss.recoil import Recoil
+from ptmiss.resolution import recoils
+from ptmiss.table import RecoilTable
 
 REPLICAS = 200
+FEW = 50
+QT_ABOVE = 20.0  # GeV
 EDGES = np.asarray([*(edge for edge in QT_EDGES if edge >= 10), np.inf])
 QUANTILES = (0.16, 0.84)
 
@@ -92,7 +99,7 @@ class Events:
 
 
 def compare(
-    recoils: Mapping[str, Recoil], weight: NDArray, references: Sequence[str], replicas: int = REPLICAS
+    recoils: Mapping[str, Recoil], weight: NDArray, references: Sequence[str] = (), replicas: int = REPLICAS
 ) -> pd.DataFrame:
     """Widths of each estimator, and how much smaller they are than those of the references, with bootstrap errors.
 
@@ -101,20 +108,89 @@ def compare(
     """
     events = Events.of(next(iter(recoils.values())).qt, weight, replicas)
     widths = {name: events.widths(recoil) for name, recoil in recoils.items()}
-    rows = []
-    for name, own in widths.items():
-        row: dict[str, str | float] = {"estimator": name, "events": len(events.bins)}
-        row |= _with_error("response", own.response)
-        for kind in ("rms", "half"):
-            for i, component in enumerate(COMPONENTS):
-                values = getattr(own, kind)[:, i]
-                row |= _with_error(f"{kind}_{component}", values)
-                for reference in references:
-                    other = getattr(widths[reference], kind)[:, i]
-                    row |= _with_error(f"{kind}_{component}_vs_{reference}", 1 - values / other)
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_row(name, len(events.bins), widths, references) for name in recoils])
+
+
+def _row(name: str, n: int, widths: Mapping[str, Widths], references: Sequence[str]) -> dict[str, str | float]:
+    row: dict[str, str | float] = {"estimator": name, "events": n, **_with_error("response", widths[name].response)}
+    for kind, (i, component) in product(("rms", "half"), enumerate(COMPONENTS)):
+        own = getattr(widths[name], kind)[:, i]
+        row |= _with_error(f"{kind}_{component}", own)
+        for reference in references:
+            other = getattr(widths[reference], kind)[:, i]
+            row |= _with_error(f"{kind}_{component}_vs_{reference}", 1 - own / other)
+    return row
 
 
 def _with_error(name: str, values: Array) -> dict[str, float]:
     return {name: float(values[0]), f"{name}_error": float(values[1:].std())}
+
+
+def of_table(
+    table: RecoilTable,
+    references: Sequence[str] = (),
+    *,
+    boson: str = "boson",
+    above: float = QT_ABOVE,
+    edges: Mapping[str, Sequence[float]] | None = None,
+    replicas: int = REPLICAS,
+) -> pd.DataFrame:
+    """The estimators of a recoil table compared above a qT, over all events, then in bins of the axes in ``edges``.
+
+    boson: see ptmiss.resolution.recoils. edges: bin edges by axis, ``qt``, ``npv`` or ``njets``. Columns ``axis low
+    high``, then those of :func:`compare`; a bin with fewer than FEW events is left out.
+    """
+    for name in references:
+        if name not in table.estimators:
+            raise UnknownName("estimator in the table", name, table.estimators)
+    table, found = recoils(table, boson)
+    qt = next(iter(found.values())).qt
+    values = {"qt": qt, "npv": table["npv"], "njets": table["njets"]}
+    parts = []
+    for axis, low, high in [("inclusive", -np.inf, np.inf), *_cells(edges or {})]:
+        inside = (qt > above) & (values.get(axis, qt) >= low) & (values.get(axis, qt) < high)
+        if np.count_nonzero(inside) < FEW:
+            continue
+        chosen = {name: Recoil(*(component[inside] for component in u)) for name, u in found.items()}
+        part = compare(chosen, table["weight"][inside], references, replicas)
+        parts.append(part.assign(axis=axis, low=low, high=high))
+    if not parts:
+        raise OptionError(f"fewer than {FEW} events with qT above {above:g} GeV to compare estimators on")
+    return pd.concat(parts, ignore_index=True)
+
+
+def _cells(edges: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, float, float]]:
+    return ((axis, low, high) for axis, values in edges.items() for low, high in pairwise(values))
+
+
+def edges(axes: Sequence[str]) -> dict[str, Sequence[float]]:
+    """The project's bin edges of axes by name."""
+    known: dict[str, Sequence[float]] = {
+        "qt": QT_EDGES,
+        "npv": (*NPV_EDGES, np.inf),
+        "njets": (0, 1, 2, np.inf),
+    }
+    for axis in axes:
+        if axis not in known:
+            raise UnknownName("axis", axis, known)
+    return {axis: known[axis] for axis in axes}
+
+
+def show(found: pd.DataFrame, references: Sequence[str]) -> None:
+    """Print a comparison: widths, and how much smaller than the references' they are, par and perp."""
+    grid = rich.table.Table(box=None, pad_edge=False)
+    percent = [f"vs {reference}, %" for reference in references]
+    for i, head in enumerate(["", "response", "RMS par, GeV", "RMS perp, GeV", *percent]):
+        grid.add_column(head, justify="right" if i else "left")
+    for (axis, low, high), rows in found.groupby(["axis", "low", "high"], sort=False):
+        if axis != "inclusive":
+            grid.add_row(f"{axis} {low:g} to {high:g}", style="bold")
+        for row in rows.to_dict("records"):
+            widths = [f"{row[f'rms_{c}']:.2f}±{row[f'rms_{c}_error']:.2f}" for c in COMPONENTS]
+            gains = [" ".join(_gain(row, f"rms_{c}_vs_{r}") for c in COMPONENTS) for r in references]
+            grid.add_row(row["estimator"], f"{row['response']:.3f}", *widths, *gains)
+    rich.print(grid)
+
+
+def _gain(row: Mapping[str, float], key: str) -> str:
+    return f"{100 * row[key]:+.1f}±{100 * row[f'{key}_error']:.1f}" if row[f"{key}_error"] else ""

@@ -25,7 +25,7 @@ from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.inputs import CATEGORIES, FEATURES, Inputs
 from ptmiss.leptons import EXACT, TREATMENTS, leave_out
-from ptmiss.model import Model, load_model
+from ptmiss.model import Model, load_model, shipped
 from ptmiss.recoil import Vector, cartesian
 from ptmiss.segments import sum_by_event
 from ptmiss.weights import fingerprint
@@ -169,9 +169,6 @@ class Mets:
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
-NETWORKS = ("deepmet", "deepmet_response")
-
-
 def build(
     names: Iterable[str], weights: Mapping[str, str | Path] | None = None, leptons: str = EXACT
 ) -> list[Estimator]:
@@ -199,17 +196,14 @@ def _build(name: str, weights: Mapping[str, str | Path], leptons: str) -> Estima
         return WeightedSum(name)
     if name.startswith(STORED) and name != STORED:
         return Stored(name)
-    if name in NETWORKS:
-        raise OptionError(
-            f"estimator {name!r} needs a weights file: --weights {name}=FILE "
-            f"(ptmiss models import-deepmet makes one from a released CMSSW graph)"
-        )
+    if name in shipped():
+        return Network(name, name, leptons)
     raise UnknownName("estimator", name, known(weights))
 
 
 def known(weights: Iterable[str] = ()) -> list[str]:
     """All names that an estimator can have."""
-    return [*SUMS, *dict.fromkeys((*NETWORKS, *weights)), f"{STORED}<Branch>"]
+    return [*SUMS, *dict.fromkeys((*shipped(), *weights)), f"{STORED}<Branch>"]
 
 
 def describe(estimator: Estimator) -> dict[str, str]:

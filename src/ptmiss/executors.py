@@ -179,11 +179,11 @@ class Rate(ProgressColumn):
         return Text(f"{task.speed:.3g}/s" if task.speed else "")
 
 
-def progress_bar() -> Progress:
-    """A bar with the events done, their rate and the time left, on a terminal; nothing elsewhere."""
+def progress_bar(unit: str = "events") -> Progress:
+    """A bar with the units done, their rate and the time left, on a terminal; nothing elsewhere."""
     left = (TextColumn("left"), TimeRemainingColumn())
     return Progress(
-        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), Rate(), *left),
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), Rate(), *left),
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
         transient=True,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from math import comb
 from typing import Any
@@ -316,7 +317,18 @@ def _qt_range(low: float, high: float) -> tuple[slice, slice, slice]:
 def from_table(
     table: RecoilTable, boson: str = "boson", mass: tuple[float, float] | None = (80, 100)
 ) -> dict[str, hist.Hist]:
-    """Histograms of every estimator of a recoil table, as a run fills them.
+    """Histograms of every estimator of a recoil table, as a run fills them; see :func:`recoils`."""
+    table, found = recoils(table, boson, mass)
+    histograms = book_recoil(table.estimators)
+    for name, u in found.items():
+        fill_recoil(histograms, name, u, table["npv"], table["njets"], table["weight"])
+    return histograms
+
+
+def recoils(
+    table: RecoilTable, boson: str = "boson", mass: tuple[float, float] | None = (80, 100)
+) -> tuple[RecoilTable, dict[str, Recoil]]:
+    """The events of a table that have a boson, and their recoil by estimator.
 
     boson: ``boson`` (the selected muon pair, in a window of its mass), ``genboson``, or ``genmet`` (pTmiss against the
     generated one, as the validation processor has it).
@@ -328,12 +340,8 @@ def from_table(
     if not keep.any():
         raise OptionError(f"no event of the table has a {boson}: --boson takes boson, genboson or genmet")
     table, axis = table.select(keep), axis[keep]
-    histograms = book_recoil(table.estimators)
-    for name in table.estimators:
-        met = table.met(name)
-        u = Recoil(*project(met, axis), magnitude(axis)) if boson == "genmet" else recoil(axis, met)
-        fill_recoil(histograms, name, u, table["npv"], table["njets"], table["weight"])
-    return histograms
+    along = (lambda met: Recoil(*project(met, axis), magnitude(axis))) if boson == "genmet" else partial(recoil, axis)
+    return table, {name: along(table.met(name)) for name in table.estimators}
 
 
 def normalisation(dataset: Mapping[str, Any], luminosity: float) -> float:

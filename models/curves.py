@@ -1,0 +1,33 @@
+"""The log of a training as a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ptmiss.plots import STYLE, save
+
+SHOWN = {
+    "rms_par": r"RMS of $u_\parallel - q_\mathrm{T}$ (GeV)",
+    "rms_perp": r"RMS of $u_\perp$ (GeV)",
+    "response": "Response",
+}
+
+
+def draw(log: pd.DataFrame, stem: Path) -> list[Path]:
+    """Losses, and what the validation measured, against the epoch; returns the files."""
+    panels = [name for name in SHOWN if name in log]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9 * (1 + len(panels)), 8), layout="constrained")
+        losses, *others = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
+        for column, name in (("train_loss", "training"), ("loss", "validation")):
+            losses.plot(log["epoch"], log[column], marker="o", label=name)
+        losses.set(xlabel="Epoch", ylabel="Loss", yscale="log")
+        losses.legend()
+        for ax, name in zip(others, panels, strict=True):
+            ax.plot(log["epoch"], log[name], marker="o", color="C1")
+            ax.set(xlabel="Epoch", ylabel=SHOWN[name])
+        return save(figure, stem, ["png"])
