@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def add_results(directory: Path, tables: Mapping[str, pd.DataFrame]) -> None:
 def markdown(found: pd.DataFrame) -> str:
     """Widths of a comparison, GeV with errors, and the gains against each reference, %."""
     references = [
-        c.removeprefix("rms_perp_vs_") for c in found if c.startswith("rms_perp_vs_") and not c.endswith("_error")
+        c.removeprefix("rms_perp_vs_") for c in map(str, found) if re.fullmatch(r"rms_perp_vs_.*(?<!_error)", c)
     ]
     widths = [f"{kind}_{component}" for kind in ("rms", "half") for component in ("par", "perp")]
     titles = {"rms": "RMS", "half": "half 68 % width"}

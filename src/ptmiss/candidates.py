@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import awkward as ak
@@ -45,6 +46,8 @@ DERIVED_FROM = {
 """What a column is derived from where no branch holds it."""
 
 TRACK_DETAILS = ("dxy", "dz")
+
+PART = 1 << 16  # candidates that are worked on at a time
 
 CHARGES = {11: -1, 13: -1, 211: 1}
 INTEGERS = ("charge", "pdgId", "fromPV", "pvAssocQuality")
@@ -83,6 +86,19 @@ class Candidates:
             return self
         columns = {name: column[mask] for name, column in self.columns.items()}
         return replace(self, columns=columns, offsets=select(mask, self.offsets))
+
+    def parts(self, size: int = PART) -> list[slice]:
+        """Consecutive events, about ``size`` candidates each; at least one part."""
+        last = len(self)
+        edges = np.unique(np.searchsorted(self.offsets, np.arange(0, self.offsets[-1] + size, size)).clip(0, last))
+        edges = np.unique([0, *edges, last])
+        return [slice(int(a), int(b)) for a, b in pairwise(edges)] or [slice(0, 0)]
+
+    def events(self, where: slice) -> Candidates:
+        """Consecutive events, without a copy."""
+        offsets = self.offsets[where.start : where.stop + 1]
+        inside = slice(offsets[0], offsets[-1])
+        return Candidates({name: column[inside] for name, column in self.columns.items()}, offsets - offsets[0])
 
 
 def collection(branches: Collection[str]) -> str | None:

@@ -7,7 +7,7 @@ difference knows that they saw the same events.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import NamedTuple
@@ -180,7 +180,7 @@ def show(found: pd.DataFrame, references: Sequence[str]) -> None:
     """Print a comparison: widths, and how much smaller than the references' they are, par and perp."""
     grid = rich.table.Table(box=None, pad_edge=False)
     percent = [f"vs {reference}, %" for reference in references]
-    for i, head in enumerate(["", "response", "RMS par, GeV", "RMS perp, GeV", *percent]):
+    for i, head in enumerate(["", "response", "par, GeV", "perp, GeV", *percent]):
         grid.add_column(head, justify="right" if i else "left")
     for (axis, low, high), rows in found.groupby(["axis", "low", "high"], sort=False):
         if axis != "inclusive":
@@ -192,5 +192,5 @@ def show(found: pd.DataFrame, references: Sequence[str]) -> None:
     rich.print(grid)
 
 
-def _gain(row: Mapping[str, float], key: str) -> str:
-    return f"{100 * row[key]:+.1f}±{100 * row[f'{key}_error']:.1f}" if row[f"{key}_error"] else ""
+def _gain(row: Mapping[Hashable, float], key: str) -> str:
+    return f"{100 * row[key]:+.0f}±{100 * row[f'{key}_error']:.0f}" if row[f"{key}_error"] else ""

@@ -24,13 +24,13 @@ from ptmiss import candidates as pf_candidates
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.inputs import CATEGORIES, FEATURES, Inputs
-from ptmiss.leptons import EXACT, TREATMENTS, leave_out
+from ptmiss.leptons import EXACT, TREATMENTS, leave_out, matched
 from ptmiss.model import Model, load_model, shipped
 from ptmiss.recoil import Vector, cartesian
-from ptmiss.segments import sum_by_event
 from ptmiss.weights import fingerprint
 
 STORED = "stored."
+Selected = NDArray[np.bool_]
 FEW = 50  # an event of a collider has hundreds of candidates; NanoAOD v15 keeps a dozen, and their sum is no pTmiss
 
 
@@ -48,8 +48,11 @@ class Estimator(Protocol):
     def require(self, branches: Collection[str], path: str) -> None:
         """Raise ColumnError unless a file with these branches has what it needs."""
 
-    def met(self, events: Any, candidates: Candidates, leptons: ak.Array, notes: Counter[str]) -> Vector:
-        """(events, 2) pTmiss in GeV; what was unusual is counted in the notes."""
+    def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
+        """(events, 2) pTmiss in GeV; what was unusual is counted in the notes.
+
+        selected: mask of the candidates that are the selected leptons.
+        """
 
 
 def everything(candidates: Candidates) -> NDArray[np.float32]:
@@ -89,10 +92,11 @@ class WeightedSum:
         """Raise ColumnError unless a file with these branches has what it needs."""
         pf_candidates.require(self.columns, branches, self.name, path)
 
-    def met(self, events: Any, candidates: Candidates, leptons: ak.Array, notes: Counter[str]) -> Vector:
+    def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
         """(events, 2) pTmiss in GeV."""
-        weight = SUMS[self.name][0](candidates)
-        return -sum_by_event(weight[:, np.newaxis] * candidates.momentum, candidates.offsets)
+        from ptmiss import kernels  # compiled when it first runs
+
+        return -kernels.sum_momenta(SUMS[self.name][0](candidates), candidates.momentum, candidates.offsets)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class Stored:
                     f"METs there: {', '.join(mets) or 'none'}"
                 )
 
-    def met(self, events: Any, candidates: Candidates, leptons: ak.Array, notes: Counter[str]) -> Vector:
+    def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
         """(events, 2) pTmiss in GeV."""
         met = events[self.branch]
         return cartesian(ak.to_numpy(met.pt), ak.to_numpy(met.phi))
@@ -141,13 +145,12 @@ class Network:
         """Raise ColumnError unless a file with these branches has all inputs of the network."""
         pf_candidates.require(self.columns, branches, self.name, path)
 
-    def met(self, events: Any, candidates: Candidates, leptons: ak.Array, notes: Counter[str]) -> Vector:
+    def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
         """(events, 2) pTmiss in GeV, with the selected leptons exact or weighted like any candidate."""
         if self.treatment != EXACT:
             return self._met(candidates, notes)
-        without = leave_out(candidates, leptons)
-        notes["selected lepton without a candidate"] = without.unmatched
-        return self._met(without.candidates, notes) - without.momentum
+        rest, momentum = leave_out(candidates, selected)
+        return self._met(rest, notes) - momentum
 
     def _met(self, candidates: Candidates, notes: Counter[str]) -> Vector:
         model = self.model
@@ -228,8 +231,26 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array) ->
         notes.update({f"candidate repaired: {what}": n for what, n in candidates.repaired.items()})
         few = int(np.count_nonzero(np.diff(candidates.offsets) < FEW))
         notes[f"event with fewer than {FEW} candidates: does the file keep all of them?"] = few
-    met = {e.name: e.met(events, candidates, leptons, notes) for e in estimators}
+    selected = np.zeros(candidates.offsets[-1], bool)
+    if any(isinstance(e, Network) and e.treatment == EXACT for e in estimators):
+        selected, notes["selected lepton without a candidate"] = matched(candidates, leptons)
+    met = {e.name: e.met(events, candidates, selected, notes) for e in estimators if not e.columns}
+    met |= in_parts([e for e in estimators if e.columns], events, candidates, selected, notes)
+    met = {e.name: met[e.name] for e in estimators}
     notes.update(
         {f"{name}: pTmiss not finite": np.count_nonzero(~np.isfinite(m).all(axis=1)) for name, m in met.items()}
     )
     return Mets(met, {what: int(n) for what, n in notes.items() if n})
+
+
+def in_parts(
+    estimators: Sequence[Estimator], events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]
+) -> dict[str, Vector]:
+    """PTmiss of estimators that need candidates, a few events at a time: what they make beside stays in the cache."""
+    pieces: dict[str, list[Vector]] = {e.name: [] for e in estimators}
+    for where in candidates.parts():
+        part = candidates.events(where)
+        chosen = selected[candidates.offsets[where.start] : candidates.offsets[where.stop]]
+        for estimator in estimators:
+            pieces[estimator.name].append(estimator.met(events, part, chosen, notes))
+    return {name: np.concatenate(piece) for name, piece in pieces.items()}

@@ -121,11 +121,20 @@ class DeepMET:
         """(events, 2) pTmiss, GeV; see :meth:`met`."""
         if self.padding:
             inputs = inputs.keep(within(self.padding, inputs.offsets))
-        sums = sum_by_event(contributions(self.outputs(inputs), inputs.features[:, 6:8]), inputs.offsets)
+        sums = self.sums(inputs)
         if self.padding:
             sums += (self.padding - np.diff(inputs.offsets))[:, np.newaxis] * self.empty_slot
         met = SCALE * (sums @ self._double("output.kernel") + self._double("output.bias"))
         return met.astype(np.float32)
+
+    def sums(self, inputs: Inputs) -> NDArray[np.float64]:
+        """(events, 4) sums of ``(w - 1) (bx, by, px / 50, py / 50)`` over the candidates."""
+        outputs = self.outputs(inputs)
+        if backend() == "numpy":
+            return sum_by_event(contributions(outputs, inputs.features[:, 6:8]), inputs.offsets)
+        from ptmiss import kernels
+
+        return kernels.sum_contributions(outputs, inputs.features, inputs.offsets)
 
     def outputs(self, inputs: Inputs) -> NDArray[np.float32]:
         """(n, 3): ``w bx by`` of every candidate, by the backend in use."""

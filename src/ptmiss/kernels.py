@@ -113,3 +113,32 @@ def weights(features, rows, table, first, second, third, last):  # type: ignore[
                 by += y * kernel4[2, j]
             o[0], o[1], o[2] = w, bx, by
     return out
+
+
+@njit(**FLAGS)
+def sum_contributions(outputs, features, offsets):  # type: ignore[no-untyped-def]
+    """(events, 4) float64 sums of ``(w - 1) (bx, by, px, py)``; outputs (n, 3), momenta in the last two features."""
+    sums = np.zeros((len(offsets) - 1, 4))
+    for event in range(len(sums)):
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for i in range(offsets[event], offsets[event + 1]):
+            w = np.float64(outputs[i, 0]) - 1.0
+            s0 += w * outputs[i, 1]
+            s1 += w * outputs[i, 2]
+            s2 += w * features[i, 6]
+            s3 += w * features[i, 7]
+        sums[event, 0], sums[event, 1], sums[event, 2], sums[event, 3] = s0, s1, s2, s3
+    return sums
+
+
+@njit(**FLAGS)
+def sum_momenta(weight, momentum, offsets):  # type: ignore[no-untyped-def]
+    """(events, 2) float64 sums of momenta (n, 2), each with a weight (n,)."""
+    sums = np.zeros((len(offsets) - 1, 2))
+    for event in range(len(sums)):
+        x, y = 0.0, 0.0
+        for i in range(offsets[event], offsets[event + 1]):
+            x += np.float64(weight[i]) * momentum[i, 0]
+            y += np.float64(weight[i]) * momentum[i, 1]
+        sums[event, 0], sums[event, 1] = x, y
+    return sums

@@ -6,8 +6,6 @@ its apparent one does not), and no response correction can catch it. Left out, `
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
@@ -21,32 +19,21 @@ TREATMENTS = (EXACT, AS_CANDIDATES)
 MAX_DR = 0.05
 
 
-class Without(NamedTuple):
-    """Candidates without the selected leptons, and what was taken out.
+def leave_out(candidates: Candidates, selected: NDArray[np.bool_]) -> tuple[Candidates, Vector]:
+    """Candidates without the selected leptons, and (events, 2) the sum of px, py of what was taken out, GeV.
 
-    momentum: (events, 2) sum of px, py of the candidates taken out, GeV.
-    unmatched: how many leptons have no candidate of their kind and charge within MAX_DR.
+    selected: mask of the candidates, see :func:`matched`.
     """
-
-    candidates: Candidates
-    momentum: Vector
-    unmatched: int
+    out = candidates.keep(selected)
+    return candidates.keep(~selected), sum_by_event(out.momentum, out.offsets)
 
 
-def leave_out(candidates: Candidates, leptons: ak.Array) -> Without:
-    """Take the candidates of these leptons out.
+def matched(candidates: Candidates, leptons: ak.Array) -> tuple[NDArray[np.bool_], int]:
+    """Mask of the candidates nearest to each lepton (same pdgId, within MAX_DR), and the number of leptons with none.
 
     candidates: with pdgId, eta and phi.
     leptons: jagged array, one list of records with eta, phi and pdgId an event.
     """
-    taken, unmatched = matched(candidates, leptons)
-    out = candidates.keep(taken)
-    momentum = sum_by_event(out.momentum, out.offsets)
-    return Without(candidates.keep(~taken), momentum, unmatched)
-
-
-def matched(candidates: Candidates, leptons: ak.Array) -> tuple[NDArray[np.bool_], int]:
-    """Mask of the candidates nearest to each lepton (same pdgId, within MAX_DR), and the number of leptons with none."""
     taken = np.zeros(candidates.offsets[-1], bool)
     where = np.flatnonzero(np.isin(np.abs(candidates["pdgId"]), (11, 13)))
     counts = np.diff(np.searchsorted(where, candidates.offsets))
