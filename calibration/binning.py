@@ -34,6 +34,12 @@ class Cell:
         return slice(*self.qt_bins), slice(*self.njets_bins)
 
     @property
+    def merged(self) -> int:
+        """How many bins of the calibration histogram, without the overflow, are in it."""
+        qt = min(self.qt_bins[1], len(CALIBRATION_QT) - 1) - self.qt_bins[0]
+        return qt * (self.njets_bins[1] - self.njets_bins[0])
+
+    @property
     def jets(self) -> str:
         """The range of nJets for people."""
         first, stop = self.njets_bins

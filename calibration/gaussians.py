@@ -15,7 +15,7 @@ import numpy as np
 from iminuit import Minuit
 from iminuit.cost import BinnedNLL
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_ndtr, logsumexp, ndtr
+from scipy.special import ndtr
 from scipy.stats import chi2
 
 from ptmiss.errors import OptionError
@@ -28,8 +28,10 @@ STARTS = ((0.7, 2.0, 0.7), (0.5, 2.5, 0.4), (0.85, 1.6, 0.9))
 """Where a fit starts: smallest width over RMS, ratio of widths, fraction of the narrow Gaussian."""
 GOOD = 1e-3  # probability of chi2 below which another start is tried
 ENOUGH = 0.01  # probability of chi2 above which fewer Gaussians stand in for those that cannot be told apart
+CALLS = 2000  # of the likelihood in one minimisation; a good start needs 200
 EXPECTED = 5.0  # effective events in a bin of the chi2
 KERNEL = 1.0  # GeV
+SMALLEST = 1e-300  # probability, 37 widths into a tail
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,11 @@ class Mixture:
 
     def log_cdf(self, x: ArrayLike) -> Array:
         """Logarithm of the probability below x, precise in the lower tail."""
-        return logsumexp(log_ndtr(self._pulls(x)), b=self.fractions, axis=-1)
+        return np.log(np.maximum(self.cdf(x), SMALLEST))
 
     def log_sf(self, x: ArrayLike) -> Array:
         """Logarithm of the probability above x, precise in the upper tail."""
-        return logsumexp(log_ndtr(-self._pulls(x)), b=self.fractions, axis=-1)
+        return np.log(np.maximum(ndtr(-self._pulls(x)) @ self.fractions, SMALLEST))
 
     @property
     def mean(self) -> float:
@@ -78,9 +80,11 @@ def mixture(parameters: ArrayLike) -> Mixture:
     """
     p = np.asarray(parameters, float)
     n = order(p)
-    shares = np.append(p[2 * n :], 1.0)
-    left = np.cumprod(np.append(1.0, 1 - shares[:-1]))
-    return Mixture(shares * left, p[:n], p[n] * np.cumprod(np.append(1.0, p[n + 1 : 2 * n])))
+    fractions, left = [], 1.0
+    for share in p[2 * n :]:
+        fractions.append(left * share)
+        left -= fractions[-1]
+    return Mixture(np.array([*fractions, left]), p[:n], np.cumprod(p[n : 2 * n]))
 
 
 def order(parameters: Array) -> int:
@@ -215,9 +219,9 @@ def fit(counts: Counts, n: int = 2) -> Fit:
 
 
 def _best(counts: Counts, n: int) -> Fit | None:
-    """The valid fit of highest likelihood; one start is enough where its fit is good."""
+    """The valid fit of highest likelihood; one start is enough where its fit is good, and for one or three Gaussians."""
     found: list[tuple[bool, float, Fit]] = []
-    for start in STARTS:
+    for start in STARTS if n == 2 else STARTS[:1]:
         minuit = _minimised(counts, n, start)
         if not minuit.valid:
             continue
@@ -236,7 +240,7 @@ def _minimised(counts: Counts, n: int, start: tuple[float, float, float]) -> Min
     minuit = Minuit(_cost(counts), values, name=names(n))
     low, high = min(0.1 * rms, 1.0), 1.5 * rms
     minuit.limits = [*[(mean - 4 * rms, mean + 4 * rms)] * n, (low, high), *[RATIOS] * free, *[FRACTIONS] * free]
-    minuit.migrad()
+    minuit.migrad(ncall=CALLS, iterate=2)
     if minuit.valid:
         minuit.hesse()
     return minuit

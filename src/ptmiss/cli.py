@@ -132,6 +132,7 @@ def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
 @click.option("--fileset", "fileset_path", type=PATH, required=True, help="Coffea's fileset JSON.")
 @click.option("--output", type=PATH, required=True, help="Directory for the results.")
 @click.option("--force", is_flag=True, help="Replace results that are there.")
+@click.option("--corrections", type=PATH, help="File of ptmiss calibrate: corrected pTmiss, nominal and varied.")
 @click.option(
     "--option", "own", callback=pairs, multiple=True, metavar="NAME=JSON", help="Option of your own processor."
 )
@@ -142,6 +143,7 @@ def run(
     fileset_path: Path,
     output: Path,
     force: bool,
+    corrections: Path | None,
     own: Mapping[str, str],
     estimators: list[Estimator],
     selection: str,
@@ -158,7 +160,8 @@ def run(
     fileset = filesets.read(fileset_path)
     cls = runner.find_processor(processor)
     given = {name: _json(name, value) for name, value in own.items()}
-    instance = runner.make_processor(cls, _processor_options(cls, estimators, selection) | given)
+    options = _processor_options(cls, estimators, selection) | given
+    instance = runner.make_processor(cls, options | {"corrections": corrections})
     with pool() as workers:
         outputs, details = runner.run(fileset, instance, pool=workers, chunksize=chunksize)
     made = provenance(
@@ -166,6 +169,7 @@ def run(
         estimators=[describe(estimator) for estimator in estimators],
         selection=selection,
         options=given,
+        corrections=_described(corrections),
         **details,
     )
     results.save(output, made, outputs)
@@ -416,6 +420,15 @@ def _processor_options(cls: type, estimators: Any, selection: str) -> dict[str, 
 
     taken = inspect.signature(cls).parameters
     return {k: v for k, v in {"estimators": estimators, "selection": selection}.items() if k in taken}
+
+
+def _described(corrections: Path | None) -> dict[str, str] | None:
+    """What a manifest keeps of a correction file."""
+    if corrections is None:
+        return None
+    from ptmiss.corrections import load
+
+    return {"path": str(corrections), "sha256": load(corrections).sha256}
 
 
 def _json(name: str, value: str) -> Any:
