@@ -13,7 +13,7 @@ from ptmiss.histograms import CALIBRATION_QT, NJETS
 
 Array = NDArray[np.float64]
 
-MINIMUM = 250.0
+MINIMUM = 300.0
 
 
 @dataclass(frozen=True)

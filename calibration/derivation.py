@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import hist
-
 from ptmiss.errors import OptionError
 
 from . import response, variations, xy

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -28,7 +28,6 @@ from .response import KINDS, Response
 from .variations import Derivation
 from .xy import Shift
 
-Leaf = Callable[[QuantileMap], Any]
 DIGITS = 5  # decimals of a knot, GeV
 
 
@@ -95,11 +94,8 @@ def quantile_correction(derivation: Derivation) -> cs.Correction:
     expression = "y+[0]+[1]*(x-[2])" if par else "[0]+[1]*(x-[2])"
     variables = ["u", "qt"] if par else ["u"]
 
-    def leaf(quantile_map: QuantileMap) -> Any:
-        return pieces(quantile_map, "u")
-
     by_systematic = {
-        name: by_cell(derivation.cells_of(name), derivation.maps[name], leaf, "njets", "qt")
+        name: by_cell(derivation.cells_of(name), [pieces(part, "u") for part in derivation.maps[name]], "njets", "qt")
         for name in systematics(derivation)
     }
     data: Any = category("systematic", by_systematic)
@@ -125,15 +121,15 @@ def quantile_correction(derivation: Derivation) -> cs.Correction:
     )
 
 
-def by_cell(cells: Sequence[Cell], maps: Sequence[QuantileMap], leaf: Leaf, njets: str, qt: str) -> cs.Binning:
+def by_cell(cells: Sequence[Cell], contents: Sequence[Any], njets: str, qt: str) -> cs.Binning:
     """Binnings in nJets, then in qT; the last bins hold what is above."""
-    rows = [list(group) for _, group in groupby(zip(cells, maps, strict=True), key=lambda pair: pair[0].njets_bins)]
-    content = [
-        binning(qt, [cell.qt[0] for cell, _ in row] + [row[-1][0].qt[1]], [leaf(part) for _, part in row])
+    rows = [list(group) for _, group in groupby(zip(cells, contents, strict=True), key=lambda pair: pair[0].njets_bins)]
+    inner = [
+        binning(qt, [*(cell.qt[0] for cell, _ in row), row[-1][0].qt[1]], [content for _, content in row])
         for row in rows
     ]
     bounds = [row[0][0].njets_bins for row in rows]
-    return binning(njets, [first - 0.5 for first, _ in bounds] + [bounds[-1][1] - 0.5], content)
+    return binning(njets, [*(first - 0.5 for first, _ in bounds), bounds[-1][1] - 0.5], inner)
 
 
 def binning(name: str, edges: Sequence[float], content: Sequence[Any]) -> cs.Binning:
@@ -154,9 +150,11 @@ def pieces(quantile_map: QuantileMap, name: str) -> cs.Binning:
 
     Slopes are rounded down, so that rounding cannot make the map fall from one piece to the next.
     """
-    x, y = np.round(quantile_map.x, DIGITS - 2), np.round(quantile_map(np.round(quantile_map.x, DIGITS - 2)), DIGITS)
+    x = np.round(quantile_map.x, DIGITS - 2)
+    y = np.round(quantile_map(x), DIGITS)
     slopes = np.floor(np.diff(y) / np.diff(x) * 1e6) / 1e6
-    first, last = ((y[i], round(slope, 6), x[i]) for i, slope in ((0, quantile_map.low_slope), (-1, quantile_map.high_slope)))
+    tails = ((0, quantile_map.low_slope), (-1, quantile_map.high_slope))
+    first, last = ((y[end], round(slope, 6), x[end]) for end, slope in tails)
     inner = [straight(*piece) for piece in zip(y[:-1], slopes, x[:-1], strict=True)]
     edges: list[Any] = ["-inf", *(float(edge) for edge in x), "inf"]
     content = [straight(*first), *inner, straight(*last)]

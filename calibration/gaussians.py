@@ -27,7 +27,7 @@ FRACTIONS = (0.05, 0.98)
 STARTS = ((0.7, 2.0, 0.7), (0.5, 2.5, 0.4), (0.85, 1.6, 0.9))
 """Where a fit starts: smallest width over RMS, ratio of widths, fraction of the narrow Gaussian."""
 GOOD = 1e-3  # probability of chi2 below which another start is tried
-ENOUGH = 0.01  # probability of chi2 above which fewer Gaussians stand in for those that cannot be told apart
+ENOUGH = 0.01  # probability of chi2 above which fewer Gaussians may do
 CALLS = 2000  # of the likelihood in one minimisation; a good start needs 200
 EXPECTED = 5.0  # effective events in a bin of the chi2
 KERNEL = 1.0  # GeV
@@ -171,9 +171,10 @@ class Fit:
     """What was fitted to a histogram, and how well.
 
     law: the density; parameters, covariance, limits: of the Gaussians (see names), empty for a smoothed histogram.
-    status: ``fitted``; ``fewer``, fewer Gaussians where so many cannot be told apart; ``limit``, valid with a parameter at
+    status: ``fitted``; ``fewer``, fewer Gaussians, since the histogram does not ask for more; ``limit``, valid with a parameter at
     its limit or an inaccurate covariance; ``smoothed``, no fit was valid and the smoothed histogram is used.
-    chi2, ndof, probability: of Pearson's chi2 over bins of at least five effective events. n_effective: of the histogram.
+    deviance: -2 log likelihood. chi2, ndof, probability: of Pearson's chi2 over bins of at least five effective events.
+    n_effective: of the histogram.
     """
 
     law: Mixture
@@ -182,6 +183,7 @@ class Fit:
     limits: Array
     status: str
     accurate: bool
+    deviance: float
     chi2: float
     ndof: int
     n_effective: float
@@ -191,15 +193,17 @@ class Fit:
         """Probability of a larger chi2."""
         return float(chi2.sf(self.chi2, self.ndof)) if self.ndof > 0 else float("nan")
 
-    def shifted(self) -> list[Mixture]:
-        """The density one standard deviation along each eigenvector of the covariance, largest first, inside the limits."""
+    def shifted(self, size: float) -> list[Mixture]:
+        """The density moved by so many standard deviations along each eigenvector of the covariance, largest first.
+
+        Inside the limits; each eigenvector's largest part is positive, since it has no sign of its own.
+        """
         if not self.parameters.size:
             return []
         variances, vectors = np.linalg.eigh(self.covariance)
         largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(len(variances))]
-        steps = np.sqrt(np.maximum(variances, 0)) * vectors * np.sign(largest)
-        moved = np.clip(self.parameters + steps.T[::-1], *self.limits.T)
-        return [mixture(parameters) for parameters in moved]
+        steps = (np.sqrt(np.maximum(variances, 0)) * vectors * np.sign(largest)).T[::-1]
+        return [mixture(parameters) for parameters in np.clip(self.parameters + size * steps, *self.limits.T)]
 
 
 def fit(counts: Counts, n: int = 2) -> Fit:
@@ -210,17 +214,24 @@ def fit(counts: Counts, n: int = 2) -> Fit:
     if np.count_nonzero(counts.signal.values > 0) < 3 * n:
         return smoothed(counts)
     best = _best(counts, n)
-    if best is not None and (best.status == "fitted" or n == 1):
-        return best
-    simpler = fit(counts, n - 1) if n > 1 else smoothed(counts)
-    if simpler.parameters.size and simpler.probability > ENOUGH:
+    if n == 1:
+        return best or smoothed(counts)
+    simpler = fit(counts, n - 1)
+    if simpler.probability > ENOUGH and not _needed(best, simpler):
         return replace(simpler, status="fewer")
     return best or simpler
 
 
+def _needed(best: Fit | None, simpler: Fit) -> bool:
+    """Whether the data ask for another Gaussian, by Akaike's criterion: its three parameters must gain more than they cost."""
+    if best is None or best.status != "fitted":
+        return False
+    return simpler.deviance - best.deviance > 2 * (len(best.parameters) - len(simpler.parameters))
+
+
 def _best(counts: Counts, n: int) -> Fit | None:
     """The valid fit of highest likelihood; one start is enough where its fit is good, and for one or three Gaussians."""
-    found: list[tuple[bool, float, Fit]] = []
+    found: list[Fit] = []
     for start in STARTS if n == 2 else STARTS[:1]:
         minuit = _minimised(counts, n, start)
         if not minuit.valid:
@@ -228,8 +239,8 @@ def _best(counts: Counts, n: int) -> Fit | None:
         result = _result(counts, minuit)
         if result.status == "fitted" and result.probability > GOOD:
             return result
-        found.append((result.status != "fitted", float(minuit.fval or 0), result))
-    return min(found, key=lambda entry: entry[:2])[2] if found else None
+        found.append(result)
+    return min(found, key=lambda result: (result.status != "fitted", result.deviance), default=None)
 
 
 def _minimised(counts: Counts, n: int, start: tuple[float, float, float]) -> Minuit:
@@ -268,14 +279,15 @@ def _result(counts: Counts, minuit: Minuit) -> Fit:
     status = "fitted" if inside and minuit.accurate else "limit"
     law = mixture(parameters)
     chi2_ndof, n_effective = _pearson(counts, law, len(parameters)), counts.signal.n_effective
-    return Fit(law, parameters, covariance, limits, status, minuit.accurate, *chi2_ndof, n_effective)
+    deviance = float(minuit.fval or 0)
+    return Fit(law, parameters, covariance, limits, status, minuit.accurate, deviance, *chi2_ndof, n_effective)
 
 
 def smoothed(counts: Counts) -> Fit:
     """The histogram itself in place of a fit, smoothed with a Gaussian kernel of KERNEL."""
     none = np.empty(0)
     law, n_effective = smooth(counts.signal, KERNEL), counts.signal.n_effective
-    return Fit(law, none, np.empty((0, 0)), np.empty((0, 2)), "smoothed", False, 0.0, 0, n_effective)
+    return Fit(law, none, np.empty((0, 0)), np.empty((0, 2)), "smoothed", False, np.inf, 0.0, 0, n_effective)
 
 
 def smooth(counts: Counts, width: float) -> Mixture:

@@ -43,8 +43,11 @@ class QuantileMap:
         low = self.y[0] + self.low_slope * np.minimum(x - self.x[0], 0)
         return np.interp(x, self.x, self.y) - self.y[0] + low + self.high_slope * np.maximum(x - self.x[-1], 0)
 
-
-IDENTITY = QuantileMap(np.array([-1.0, 1.0]), np.array([-1.0, 1.0]), 1.0, 1.0)
+    def moved(self, shifts: Array) -> QuantileMap:
+        """The map with its knots moved (n,), GeV, as far as it still rises; the tails go on as the outer pieces do."""
+        y = np.maximum.accumulate(self.y + shifts)
+        low, high = ((y[b] - y[a]) / (self.x[b] - self.x[a]) for a, b in ((0, 1), (-2, -1)))
+        return QuantileMap(self.x, y, float(low), float(high))
 
 
 def exact(mc: Mixture, data: Mixture, x: ArrayLike) -> Array:
@@ -70,9 +73,7 @@ def quantile_map(mc: Mixture, data: Mixture) -> QuantileMap:
     x = np.linspace(centre - reach, centre + reach, GRID)
     tolerance = np.where(np.abs(x - centre) < CORE * width, TOLERANCE, TAIL_TOLERANCE)
     knots = _knots(x, exact(mc, data, x), tolerance)
-    y = exact(mc, data, knots)
-    low, high = ((y[b] - y[a]) / (knots[b] - knots[a]) for a, b in ((0, 1), (-2, -1)))
-    return QuantileMap(knots, y, float(low), float(high))
+    return QuantileMap(knots, exact(mc, data, knots), 1.0, 1.0).moved(np.zeros_like(knots))
 
 
 def smoothed_map(mc: Mixture, data: Mixture) -> QuantileMap:

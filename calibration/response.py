@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import hist
@@ -30,6 +31,11 @@ class Response:
         """What to divide u by in each bin: 1 where there is no response (below 10 GeV, or too few events)."""
         value = np.full(len(self.values), self.plateau) if kind == "plateau" else self.values
         return np.where(np.isfinite(value), value, 1.0)
+
+    def rows(self) -> Iterator[tuple[float, float, float, float]]:
+        """Edges in qT (GeV), response and error: of each bin, then of the plateau."""
+        yield from zip(QT_STORED[:-1], QT_STORED[1:], self.values, self.errors, strict=True)
+        yield *PLATEAU, self.plateau, self.plateau_error
 
 
 def measure(moments: hist.Hist, estimator: str) -> Response:

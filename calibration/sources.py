@@ -63,11 +63,16 @@ class Source:
         """What a correction file keeps of it."""
         return {"name": self.name, "sha256": self.sha256, "events": len(self.table) if self.table else None}
 
-    def part(self, number: int, parts: int) -> Source:
-        """Every n-th event of a table; of a run nothing, since its events are not there."""
+    @property
+    def events(self) -> table.RecoilTable:
+        """The selected events of a table; OptionError of a run, which has none."""
         if self.table is None:
-            raise OptionError(f"{self.name}: a run has no events to divide, a closure test needs recoil tables")
-        return replace(self, table=self.table.select(np.arange(len(self.table)) % parts == number))
+            raise OptionError(f"{self.name} is a run: it keeps no events, a recoil table does")
+        return self.table
+
+    def part(self, number: int, parts: int) -> Source:
+        """Every n-th of a table's events."""
+        return replace(self, table=self.events.select(np.arange(len(self.events)) % parts == number))
 
     def histograms(
         self,

@@ -16,15 +16,17 @@ from dataclasses import dataclass
 
 import hist
 import numpy as np
+from numpy.typing import NDArray
 
 from ptmiss.histograms import CALIBRATION_RESIDUAL, COMPONENTS
 
 from .binning import Cell, Yields, cells, inclusive
 from .gaussians import Counts, Fit, fit, smoothed
-from .quantiles import QuantileMap, quantile_map, smoothed_map
+from .quantiles import QuantileMap, exact, quantile_map, smoothed_map
 
 BACKGROUND = 0.2  # relative uncertainty of the background
 HALF_RANGE = {"par": 350.0, "perp": 150.0}  # GeV, of what is fitted
+STEP = 0.1  # standard deviations
 DIRECTIONS = 5  # eigenvectors of a fit of two Gaussians
 STATISTICAL = tuple(f"stat_{i}" for i in range(2 * DIRECTIONS))
 
@@ -98,6 +100,35 @@ class Derivation:
         """Of the correction."""
         return f"{self.estimator}_u_{self.component}"
 
+    def map(self, systematic: str, number: int) -> QuantileMap:
+        """A systematic's map in one of the cells."""
+        if systematic != "njets_inclusive":
+            return self.maps[systematic][number]
+        middle = sum(self.cells[number].qt_bins) / 2
+        around = [i for i, cell in enumerate(self.inclusive) if cell.qt_bins[0] <= middle < cell.qt_bins[1]]
+        return self.maps[systematic][around[0]]
+
+    def effects(self, number: int) -> dict[str, tuple[float, float]]:
+        """Mean and RMS of corrected simulation in a cell, GeV, with each systematic: its fitted density, mapped."""
+        law = self.fits["mc"][number].law
+        x = np.linspace(law.mean - 8 * law.rms, law.mean + 8 * law.rms, 801)
+        density = law.pdf(x)
+        out = {}
+        for systematic in self.maps:
+            y = self.map(systematic, number)(x)
+            mean = np.average(y, weights=density)
+            out[systematic] = float(mean), float(np.sqrt(np.average((y - mean) ** 2, weights=density)))
+        return out
+
+    def uncertainty(self, number: int) -> tuple[float, float, float]:
+        """Mean (GeV) of corrected simulation in a cell, its uncertainty (GeV), and the relative one of the RMS."""
+        effects = self.effects(number)
+        mean, rms = effects.pop("nominal")
+        shifts = np.array([[other - mean, spread / rms - 1] for other, spread in effects.values()])
+        weights = np.array([0.5 if name.startswith("background") else 1.0 for name in effects])  # up and down are one
+        shift, stretch = np.sqrt(weights @ shifts**2)
+        return mean, float(shift), float(stretch)
+
 
 def derive(residuals: Residuals, estimator: str, minimum: float) -> Iterator[Derivation]:
     """The corrections of both components."""
@@ -135,9 +166,10 @@ def _maps(fits: Mapping[str, list[Fit]]) -> dict[str, list[QuantileMap]]:
     for name in ("background_up", "background_down"):
         if f"data_{name}" in fits:
             out[name] = [_map(*pair) for pair in zip(mc, fits[f"data_{name}"], strict=True)]
-    shifted = [statistical(*pair) for pair in zip(mc, data, strict=True)]
+    signs = np.random.default_rng(0).choice([-1, 1], (len(mc), len(STATISTICAL)))
+    varied = [statistical(*both) for both in zip(mc, data, out["nominal"], signs, strict=True)]
     for i, name in enumerate(STATISTICAL):
-        out[name] = [maps.get(i, nominal) for maps, nominal in zip(shifted, out["nominal"], strict=True)]
+        out[name] = [maps[i] for maps in varied]
     return out
 
 
@@ -146,9 +178,18 @@ def _map(mc: Fit, data: Fit) -> QuantileMap:
     return between(mc.law, data.law)
 
 
-def statistical(mc: Fit, data: Fit) -> dict[int, QuantileMap]:
-    """The map with each eigenvector of either fit's covariance shifted by one standard deviation, by its number."""
+def statistical(mc: Fit, data: Fit, nominal: QuantileMap, signs: NDArray[np.int64]) -> list[QuantileMap]:
+    """The map moved by one standard deviation along each eigenvector of either fit's covariance: STATISTICAL.
+
+    The move is that of a small step, scaled: a covariance holds near the minimum, and a whole step along an eigenvector
+    that the data hardly bound can leave it far behind. signs: (2 DIRECTIONS,); drawn for each cell, they make the cells'
+    independent errors add in quadrature, on average, where one ``stat_<i>`` is applied to events of many cells.
+    """
+    out = [nominal] * len(STATISTICAL)
     if "smoothed" in (mc.status, data.status):
-        return {}
-    out = {i: quantile_map(law, data.law) for i, law in enumerate(mc.shifted())}
-    return out | {DIRECTIONS + i: quantile_map(mc.law, law) for i, law in enumerate(data.shifted())}
+        return out
+    pairs = {i: (law, data.law) for i, law in enumerate(mc.shifted(STEP))}
+    pairs |= {DIRECTIONS + i: (mc.law, law) for i, law in enumerate(data.shifted(STEP))}
+    for i, laws in pairs.items():
+        out[i] = nominal.moved(signs[i] / STEP * (exact(*laws, nominal.x) - nominal.y))
+    return out
