@@ -45,7 +45,7 @@ class Cell:
         first, stop = self.njets_bins
         if stop == NJETS:
             return f"≥ {first} jets" if first else "any nJets"
-        return f"{first}–{stop - 1} jets" if stop - first > 1 else f"{first} jet{'s' * (first != 1)}"
+        return f"{first} or {stop - 1} jets" if stop - first > 1 else f"{first} jet{'s' * (first != 1)}"
 
     @property
     def title(self) -> str:

@@ -79,7 +79,11 @@ def fit_rows(derivation: Derivation) -> list[dict[str, Any]]:
     for sample, fits in derivation.fits.items():
         cells = derivation.cells_of(sample.partition("_")[2])
         for cell, fit in zip(cells, fits, strict=True):
-            row = {"estimator": derivation.estimator, "component": derivation.component, "sample": sample}
+            row: dict[str, Any] = {
+                "estimator": derivation.estimator,
+                "component": derivation.component,
+                "sample": sample,
+            }
             row |= {"qt_low": cell.qt[0], "qt_high": cell.qt[1], "njets": cell.jets, "bins_merged": cell.merged}
             row |= {"status": fit.status, "accurate": fit.accurate, "n_effective": round(fit.n_effective, 1)}
             row |= {"chi2": round(fit.chi2, 2), "ndof": fit.ndof, "mean": round(fit.law.mean, 4)}
@@ -157,7 +161,7 @@ def pieces(quantile_map: QuantileMap, name: str) -> cs.Binning:
     first, last = ((y[end], round(slope, 6), x[end]) for end, slope in tails)
     inner = [straight(*piece) for piece in zip(y[:-1], slopes, x[:-1], strict=True)]
     edges: list[Any] = ["-inf", *(float(edge) for edge in x), "inf"]
-    content = [straight(*first), *inner, straight(*last)]
+    content: list[Any] = [straight(*first), *inner, straight(*last)]
     return cs.Binning(nodetype="binning", input=name, edges=edges, content=content, flow="clamp")
 
 

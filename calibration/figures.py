@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from numpy.typing import NDArray
 
 from ptmiss.corrections import NOMINAL
@@ -72,8 +73,8 @@ def draw(calibration: Calibration, comparison: Comparison | None, directory: Pat
     for estimator in calibration.estimators:
         shifts = {sample: calibration.shifts[sample][estimator] for sample in ("data", "mc")}
         pages.append((f"xy_{estimator}", *xy_lines(shifts, estimator, label)))
-        for variable in SPECTRA if comparison else ():
-            pages.append((f"{estimator}_{variable}", *spectra(comparison, estimator, variable, label)))
+        if comparison is not None:
+            pages += [(f"{estimator}_{v}", *spectra(comparison, estimator, v, label)) for v in SPECTRA]
     return [path for page in pages for path in _written(directory, *page)]
 
 
@@ -86,17 +87,21 @@ def _page(panels: int, title: str, ratios: Sequence[float]) -> tuple[Figure, lis
     """A page of small multiples, each with axes one above the other."""
     columns = min(COLUMNS, panels)
     rows = -(-panels // columns)
+    width, height = 4.8 * columns, 4.4 * rows + 1
     with mpl.rc_context(SMALL):
-        figure = Figure(figsize=(4.6 * columns, 4.2 * rows + 0.8), layout="constrained")
-        figure.suptitle(title, fontsize=17, x=0.01, ha="left")
-        parts = figure.subfigures(rows, columns, squeeze=False).ravel()
-        grids = [list(_stack(part, ratios)) for part in parts[:panels]]
+        figure = Figure(figsize=(width, height))
+        figure.text(0.7 / width, 1 - 0.35 / height, title, fontsize=17, va="center")
+        margins = {"left": 0.7 / width, "right": 1 - 0.2 / width, "bottom": 0.6 / height, "top": 1 - 1 / height}
+        grid = figure.add_gridspec(rows, columns, hspace=0.32, wspace=0.22, **margins)
+        grids = [_stack(figure, grid[divmod(panel, columns)], ratios) for panel in range(panels)]
     return figure, grids
 
 
-def _stack(part: SubFigure, ratios: Sequence[float]) -> Iterator[Axes]:
-    axes = part.subplots(len(ratios), 1, sharex=True, gridspec_kw={"height_ratios": ratios, "hspace": 0.03})
-    yield from axes
+def _stack(figure: Figure, place: SubplotSpec, ratios: Sequence[float]) -> list[Axes]:
+    inner = place.subgridspec(len(ratios), 1, height_ratios=ratios, hspace=0.06)
+    top = figure.add_subplot(inner[0])
+    top.tick_params(labelbottom=False)
+    return [top, *(figure.add_subplot(inner[row], sharex=top) for row in range(1, len(ratios)))]
 
 
 def fits(calibration: Calibration, derivation: Derivation, sample: str, label: str = "") -> tuple[Figure, pd.DataFrame]:
@@ -143,8 +148,8 @@ def _fit(main: Axes, below: Axes, counts: Counts, fit: Fit, cell: Cell) -> pd.Da
         label="events",
     )
     main.plot(x, total * fit.law.pdf(x), color=FIT, lw=2, label="fit")
-    for part in _parts(fit.law) if fit.parameters.size else ():
-        main.plot(x, total * part(x), color=FIT, lw=1, ls="--")
+    for fraction, part in _parts(fit.law) if fit.parameters.size else ():
+        main.plot(x, total * fraction * part.pdf(x), color=FIT, lw=1, ls="--")
     if counts.background is not None:
         main.stairs(counts.expected_background / width, counts.edges, fill=True, color=BACKGROUND, label="background")
     main.set_xlim(x[0], x[-1])
@@ -165,15 +170,13 @@ def _fit(main: Axes, below: Axes, counts: Counts, fit: Fit, cell: Cell) -> pd.Da
     )  # fmt: skip
 
 
-def _parts(law: Mixture) -> list[Callable[[Array], Array]]:
-    """The density of each Gaussian of a sum of several."""
+def _parts(law: Mixture) -> list[tuple[float, Mixture]]:
+    """Fraction and density of each Gaussian of a sum of several."""
     if len(law.fractions) == 1:
         return []
     one = np.ones(1)
-    return [
-        lambda x, f=fraction, part=Mixture(one, mean * one, width * one): f * part.pdf(x)
-        for fraction, mean, width in zip(law.fractions, law.means, law.widths, strict=True)
-    ]
+    parts = zip(law.fractions, law.means, law.widths, strict=True)
+    return [(fraction, Mixture(one, mean * one, width * one)) for fraction, mean, width in parts]
 
 
 def maps(derivation: Derivation, label: str = "") -> tuple[Figure, pd.DataFrame]:
@@ -187,7 +190,7 @@ def maps(derivation: Derivation, label: str = "") -> tuple[Figure, pd.DataFrame]
             below.set_xlabel(COMPONENTS[derivation.component])
         above, below = grids[0]
         above.legend(loc="upper left", frameon=False)
-        figure.legend(*below.get_legend_handles_labels(), loc="upper right", ncols=6, frameon=False)
+        figure.legend(*below.get_legend_handles_labels(), loc="upper right", ncols=6, frameon=False, fontsize=13)
     return figure, pd.concat(frames)
 
 
@@ -213,12 +216,12 @@ def _map(above: Axes, below: Axes, derivation: Derivation, number: int) -> pd.Da
     return pd.DataFrame({**where, "u": x, "cdf_mc": mc.cdf(x), "cdf_data": data.cdf(x), "shift": nominal, **sizes})
 
 
-def _bands(ax: Axes, x: Array, centre: Array, sizes: Mapping[str, Array], step: str | None = None) -> None:
+def _bands(ax: Axes, x: Array, centre: Array, sizes: Mapping[str, Array]) -> None:
     """Sources of uncertainty around a curve, each added in quadrature to those before it."""
     inner = np.zeros_like(centre)
     for name, size in sizes.items():
         outer = np.hypot(inner, np.nan_to_num(size))
-        style = {"color": SHADES[name], "lw": 0, "step": step}
+        style: dict[str, Any] = {"color": SHADES[name], "lw": 0}
         ax.fill_between(x, centre + inner, centre + outer, label=name, **style)
         ax.fill_between(x, centre - outer, centre - inner, **style)
         inner = outer
@@ -268,10 +271,10 @@ def spectra(comparison: Comparison, estimator: str, variable: str, label: str = 
             rows.append(frame.assign(when=when))
         top = max(ax.get_ylim()[1] for ax in grid[0])
         for ax in grid[0]:
-            ax.set_ylim(0, 1.15 * top)
+            ax.set_ylim(0, 1.45 * top)
         grid[0, 0].set_ylabel("Events")
         grid[1, 0].set_ylabel("data / MC")
-        grid[0, 1].legend(*_legend(grid[:, 1]), loc="upper right", fontsize="xx-small")
+        grid[0, 1].legend(*_legend(grid[:, 1]), loc="upper right", fontsize="xx-small", ncols=2)
     return figure, pd.concat(rows)
 
 
@@ -360,7 +363,7 @@ def _regions(ax: Axes, part: pd.DataFrame) -> None:
     ax.errorbar(x + 0.15, part["after"], part["after_error"], fmt="o", color=FIT, markersize=5, label="after")
     ax.axhline(1, color="0.3", lw=1)
     names = [
-        f"{low:g}–{high:g}" if np.isfinite(high) else f"> {low:g}"
+        f"{low:g} to {high:g}" if np.isfinite(high) else f"> {low:g}"
         for low, high in zip(part["qt_low"], part["qt_high"], strict=True)
     ]
     jets = list(JETS)

@@ -17,7 +17,7 @@ from .gaussians import Mixture
 
 Array = NDArray[np.float64]
 
-TOLERANCE = 0.0035  # GeV: of a straight piece where |z| < CORE
+TOLERANCE = 0.0025  # GeV: of a straight piece where |z| < CORE
 TAIL_TOLERANCE = 0.05  # GeV: further out
 CORE, RANGE = 5.5, 12.0  # in units of the largest width
 GRID = 500  # points at which the curvature of the map is looked at
@@ -81,7 +81,8 @@ def smoothed_map(mc: Mixture, data: Mixture) -> QuantileMap:
 
     Beyond the last quantiles of SMOOTH_RANGE its shift is carried on: there are too few events to say more.
     """
-    x = np.linspace(*(_quantile(mc, q) for q in SMOOTH_RANGE), GRID)
+    low, high = (_quantile(mc, q) for q in SMOOTH_RANGE)
+    x = np.linspace(low, high, GRID)
     knots = _knots(x, exact(mc, data, x), np.full(GRID, TAIL_TOLERANCE))
     return QuantileMap(knots, exact(mc, data, knots), 1.0, 1.0)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ptmiss import corrections, results
+from ptmiss.plots import save
 from ptmiss.provenance import provenance
 
 from . import closure, cms, derivation, export, figures, sources
@@ -100,4 +101,4 @@ def test_closure(
     table = closure.tabulate(comparison)
     _table(directory / "closure.csv", table)
     _table(directory / "closure_summary.csv", closure.summary(table))
-    figures.save(figures.closure(table, label), directory / "closure", ("png",))
+    save(figures.closure(table, label), directory / "closure", ("png",))

@@ -15,7 +15,8 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss import results, table
+from ptmiss import results
+from ptmiss import table as tables
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.histograms import (
     book_calibration,
@@ -48,7 +49,7 @@ class Source:
     sha256: str
     metadata: Mapping[str, Any]
     total: float
-    table: table.RecoilTable | None = None
+    table: tables.RecoilTable | None = None
     filled: Histograms | None = None
 
     @property
@@ -64,7 +65,7 @@ class Source:
         return {"name": self.name, "sha256": self.sha256, "events": len(self.table) if self.table else None}
 
     @property
-    def events(self) -> table.RecoilTable:
+    def events(self) -> tables.RecoilTable:
         """The selected events of a table; OptionError of a run, which has none."""
         if self.table is None:
             raise OptionError(f"{self.name} is a run: it keeps no events, a recoil table does")
@@ -105,7 +106,7 @@ def read(given: str) -> Source:
 
 
 def _of_table(given: str, path: Path) -> Source:
-    events = table.read(path)
+    events = tables.read(path)
     described = list(events.provenance.get("datasets", {}).values())
     metadata = described[0]["metadata"] if len(described) == 1 else {}
     total = float(events["weight"].sum())

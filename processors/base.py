@@ -69,9 +69,10 @@ class CorrectedProcessor(RecoilProcessor):
     ):
         super().__init__(estimators, selection)
         self.path = None if corrections is None else str(corrections)
-        for name in self.names if self.corrections else ():
-            if name not in self.corrections.estimators:
-                raise UnknownName(f"estimator of {self.path}", name, self.corrections.estimators)
+        known = self.corrections.estimators if self.corrections else self.names
+        for name in self.names:
+            if name not in known:
+                raise UnknownName(f"estimator of {self.path}", name, known)
 
     @property
     def corrections(self) -> Corrections | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import correctionlib
+import correctionlib.schemav2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -75,7 +76,7 @@ class Corrections:
         self._check("u", u, np.isfinite(u), "a number")
         self._check("njets", njets, (njets >= 0) & (njets == np.floor(njets)), "an integer from 0")
         counts = np.minimum(njets, np.iinfo(np.int32).max).astype(np.int64)
-        return self.set[f"{estimator}_u_{component}"].evaluate(qt, counts, u, systematic)
+        return np.asarray(self.set[f"{estimator}_u_{component}"].evaluate(qt, counts, u, systematic))
 
     def shift(self, estimator: str, npv: ArrayLike, sample: str) -> Vector:
         """(events, 2) mean pTmiss of ``data`` or ``mc`` at a number of vertices, GeV: what the XY correction takes off."""
@@ -92,7 +93,7 @@ class Corrections:
         self._require(estimator)
         qt = np.asarray(qt, float)
         self._check("qt", qt, np.isfinite(qt) & (qt >= 0), "a number from 0")
-        return self.set[f"{estimator}_response"].evaluate(sample, kind, qt)
+        return np.asarray(self.set[f"{estimator}_response"].evaluate(sample, kind, qt))
 
     def weight(self, npv: ArrayLike) -> Array:
         """Weights of simulated events by their number of vertices; 1 where the calibration did without."""
@@ -100,7 +101,7 @@ class Corrections:
         if PILEUP not in self.set:
             return np.ones_like(npv)
         self._check("npv", npv, np.isfinite(npv) & (npv >= 0), "a number from 0")
-        return self.set[PILEUP].evaluate(npv)
+        return np.asarray(self.set[PILEUP].evaluate(npv))
 
     def met(
         self,
