@@ -62,7 +62,7 @@ def test_the_calibration_closes_on_events_that_it_was_not_derived_from(made):
     assert (before**2).mean() > 5
     assert (after**2).mean() < 2
     summary = pd.read_csv(made / "closure_summary.csv").set_index("quantity")
-    assert summary["p_before"].max() < 1e-6
+    assert summary["p_before"].max() < 1e-4
     assert summary["p_after_total"].min() > 0.001
 
 
@@ -140,7 +140,7 @@ def run(invented, tmp_path_factory):
 
 def test_a_run_is_a_source_like_a_table(run):
     data, mc = (sources.read(f"{run}:{name}") for name in ("data", "mc"))
-    calibration = derivation.derive(data, mc, [], ["puppi"], minimum=20)
+    calibration = derivation.derive(data, mc, [], ["puppi"], minimum=120)
     assert calibration.pileup is None
     assert not calibration.xy_first
     assert calibration.made["data"]["sha256"].endswith(":data")
@@ -152,9 +152,9 @@ def test_a_run_is_a_source_like_a_table(run):
 
 
 def test_runs_that_cannot_be_calibrated(run, tables, tmp_path):
-    with pytest.raises(OptionError, match="has several datasets, expected .*:NAME with one of data, mc"):
+    with pytest.raises(OptionError, match=r"has several datasets, expected .*:NAME with one of data, mc"):
         sources.read(str(run))
-    with pytest.raises(UnknownName, match="dataset in .* 'top'"):
+    with pytest.raises(UnknownName, match=r"dataset in .* 'top'"):
         sources.read(f"{run}:top")
     data, mc = (sources.read(f"{run}:{name}") for name in ("data", "mc"))
     with pytest.raises(OptionError, match="swapped"):
