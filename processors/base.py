@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from coffea.processor import ProcessorABC
+from numpy.typing import NDArray
 
-from ptmiss.errors import ColumnError
+from ptmiss.corrections import NOMINAL, Corrections, load
+from ptmiss.errors import ColumnError, UnknownName
 from ptmiss.estimators import Estimator
+from ptmiss.recoil import Vector
 
-from .selections import Selection, branches, preset, require_trigger
+from .selections import Selection, branches, event_weight, preset, require_trigger
+from .truth import is_data
 
 
 class RecoilProcessor(ProcessorABC):
@@ -47,3 +53,46 @@ class RecoilProcessor(ProcessorABC):
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing is left to do after the chunks are merged."""
         return accumulator
+
+
+class CorrectedProcessor(RecoilProcessor):
+    """A recoil processor that can correct pTmiss and fill its systematic variations in the same pass.
+
+    corrections: a file that ``ptmiss calibrate`` wrote; workers read it by its path.
+    """
+
+    def __init__(
+        self,
+        estimators: Sequence[Estimator],
+        selection: Selection | str = "default",
+        corrections: Path | str | None = None,
+    ):
+        super().__init__(estimators, selection)
+        self.path = None if corrections is None else str(corrections)
+        known = self.corrections.estimators if self.corrections else self.names
+        for name in self.names:
+            if name not in known:
+                raise UnknownName(f"estimator of {self.path}", name, known)
+
+    @property
+    def corrections(self) -> Corrections | None:
+        """The corrections, read once in each process."""
+        return load(self.path) if self.path else None
+
+    def weight(self, events: Any, npv: NDArray) -> NDArray[np.float64]:
+        """Event weights: the generator's, and in simulation those of the pile-up."""
+        weight = event_weight(events)
+        return weight if self.corrections is None or is_data(events) else weight * self.corrections.weight(npv)
+
+    def varied(
+        self, events: Any, estimator: str, met: Vector, boson: Vector, npv: NDArray, njets: NDArray
+    ) -> Iterator[tuple[str, Vector]]:
+        """Names of systematics, ``nominal`` first, and (events, 2) pTmiss with each; the recoil is varied in signal."""
+        if self.corrections is None:
+            yield NOMINAL, met
+            return
+        background = events.metadata.get("role") == "background"
+        sample = "data" if is_data(events) else "background" if background else "mc"
+        names = self.corrections.systematics(estimator) if sample == "mc" else [NOMINAL]
+        for name in names:
+            yield name, self.corrections.met(estimator, met, boson, npv, njets, sample, name)

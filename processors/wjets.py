@@ -12,11 +12,11 @@ from ptmiss.histograms import book_met, book_mt, book_recoil, fill_met, fill_rec
 from ptmiss.recoil import recoil, transverse_mass
 
 from . import selections as select
-from .base import RecoilProcessor
+from .base import CorrectedProcessor
 from .truth import generated_boson
 
 
-class Wjets(RecoilProcessor):
+class Wjets(CorrectedProcessor):
     """PTmiss, mT and recoil in events with exactly one muon."""
 
     def process(self, events: Any) -> dict[str, Any]:
@@ -25,16 +25,18 @@ class Wjets(RecoilProcessor):
         jets = select.good_jets(events.Jet, muons, self.selection)
         cuts = select.single_muon_cuts(events, muons)
         keep = cuts.all()
-        weight = select.event_weight(events)
-        mets = evaluate(self.estimators, events[keep], muons[keep])
+        npv, njets = ak.to_numpy(events.PV.npvs), ak.to_numpy(ak.num(jets))
+        weight = self.weight(events, npv)
+        events, muons, npv, njets = events[keep], muons[keep], npv[keep], njets[keep]
+        mets = evaluate(self.estimators, events, muons)
         histograms = book_recoil(self.names) | book_met(self.names) | book_mt(self.names)
-        lepton, boson = select.transverse_sum(muons[keep]), generated_boson(events[keep])
-        npv, njets = ak.to_numpy(events.PV.npvs)[keep], ak.to_numpy(ak.num(jets))[keep]
-        known = np.isfinite(boson[:, 0])
+        lepton, boson = select.transverse_sum(muons), generated_boson(events)
+        chosen, known = weight[keep], np.isfinite(boson[:, 0])
         for name, met in mets.met.items():
-            mt = transverse_mass(lepton, met)
-            histograms["mt"].fill(systematic="nominal", estimator=name, mt=mt, weight=weight[keep])
-            fill_met(histograms, name, met, weight[keep])
-            u = recoil(boson[known], met[known])
-            fill_recoil(histograms, name, u, npv[known], njets[known], weight[keep][known])
+            for systematic, corrected in self.varied(events, name, met, boson, npv, njets):
+                mt = transverse_mass(lepton, corrected)
+                histograms["mt"].fill(systematic=systematic, estimator=name, mt=mt, weight=chosen)
+                fill_met(histograms, name, corrected, chosen, systematic)
+                u = recoil(boson[known], corrected[known])
+                fill_recoil(histograms, name, u, npv[known], njets[known], chosen[known], systematic)
         return {**histograms, "cutflow": select.cutflow(cuts, weight), "notes": dict(mets.notes)}

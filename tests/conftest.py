@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from ptmiss import corrections
+from ptmiss.calibration import derivation, export, sources
 from ptmiss.inference import DeepMET, deepmet_shapes
 from ptmiss.model import save_model
 
+from .calibration import toys
 from .invented import write_events
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -80,3 +83,31 @@ def small_library(monkeypatch, tmp_path_factory):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(production, "pileup_library", partial(production.pileup_library, size=200))
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory) -> dict[str, Path]:
+    """Toy recoil tables of ``data`` with top pairs, simulation (``mc``) and top pairs (``top``)."""
+    return toys.write_all(tmp_path_factory.mktemp("tables"), 16_000, top=400)
+
+
+@pytest.fixture(scope="session")
+def calibration(tables):
+    """The calibration of the toy tables, in few cells."""
+    data = sources.read(str(tables["data"]))
+    background = sources.background(f"{tables['top']}={1 / 3}", data)
+    return derivation.derive(data, sources.read(str(tables["mc"])), [background], ["puppi"], minimum=6000)
+
+
+@pytest.fixture(scope="session")
+def correction_file(calibration, tmp_path_factory) -> Path:
+    """Its correction file."""
+    path = tmp_path_factory.mktemp("corrections") / "corrections.json.gz"
+    path.write_bytes(export.compressed(export.correction_set(calibration)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def applied(correction_file) -> corrections.Corrections:
+    """Its corrections."""
+    return corrections.load(correction_file)

@@ -133,6 +133,7 @@ def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
 @click.option("--fileset", "fileset_path", type=PATH, required=True, help="Coffea's fileset JSON.")
 @click.option("--output", type=PATH, required=True, help="Directory for the results.")
 @click.option("--force", is_flag=True, help="Replace results that are there.")
+@click.option("--corrections", type=PATH, help="File of ptmiss calibrate: corrected pTmiss, nominal and varied.")
 @click.option(
     "--option", "own", callback=pairs, multiple=True, metavar="NAME=JSON", help="Option of your own processor."
 )
@@ -143,6 +144,7 @@ def run(
     fileset_path: Path,
     output: Path,
     force: bool,
+    corrections: Path | None,
     own: Mapping[str, str],
     estimators: list[Estimator],
     selection: str,
@@ -159,7 +161,8 @@ def run(
     fileset = filesets.read(fileset_path)
     cls = runner.find_processor(processor)
     given = {name: _json(name, value) for name, value in own.items()}
-    instance = runner.make_processor(cls, _processor_options(cls, estimators, selection) | given)
+    options = _processor_options(cls, estimators, selection) | given
+    instance = runner.make_processor(cls, options | {"corrections": corrections})
     with pool() as workers:
         outputs, details = runner.run(fileset, instance, pool=workers, chunksize=chunksize)
     made = provenance(
@@ -167,6 +170,7 @@ def run(
         estimators=[describe(estimator) for estimator in estimators],
         selection=selection,
         options=given,
+        corrections=_described(corrections),
         **details,
     )
     results.save(output, made, outputs)
@@ -376,6 +380,73 @@ def _training(module: str) -> Any:
         raise OptionError("training needs torch, the extra train: pip install 'ptmiss[train]'") from error
 
 
+@cli.command(
+    "calibrate",
+    cls=Verb,
+    epilog="""
+  ptmiss calibrate --data data.parquet --mc dy.parquet --background ttbar.parquet=0.335 \\
+      --estimators pf,puppi --output out/calibration
+""",
+)
+@click.option("--data", required=True, metavar="SOURCE", help="Recoil table, or DIRECTORY[:DATASET] of a run.")
+@click.option("--mc", required=True, metavar="SOURCE", help="The same of the simulated signal.")
+@click.option(
+    "--background",
+    "backgrounds",
+    multiple=True,
+    metavar="SOURCE[=FACTOR]",
+    help="Simulated background and what its weights are multiplied by. [default: from metadata]",
+)
+@click.option(
+    "--estimators", callback=names, default="pf,puppi", show_default=True, metavar="A,B,…", help="What to calibrate."
+)
+@click.option("--output", type=PATH, required=True, help="Directory for corrections, tables and figures.")
+@click.option("--minimum", type=float, default=300, show_default=True, help="Effective events of a bin of the fits.")
+@click.option(
+    "--pileup/--no-pileup", default=True, show_default=True, help="Weigh simulated tables to the data's vertices."
+)
+@click.option("--closure", is_flag=True, help="Also derive on half of the events and test on the other half.")
+@click.option("--era", default="all", show_default=True, help="Key of the files in CMS's layout.")
+@click.option("--order", default="any", show_default=True, help="Key of the files in CMS's layout.")
+@click.option("--label", default="", help="Text above the figures.")
+@click.option("--force", is_flag=True, help="Replace results that are there.")
+def calibrate(
+    data: str,
+    mc: str,
+    backgrounds: tuple[str, ...],
+    estimators: list[str],
+    output: Path,
+    minimum: float,
+    pileup: bool,
+    closure: bool,
+    era: str,
+    order: str,
+    label: str,
+    force: bool,
+) -> None:
+    """Calibrate the recoil of simulation to data: corrections for correctionlib, with uncertainties."""
+    from importlib import import_module
+
+    from ptmiss import results
+
+    results.writable(output, force)
+    derive = import_module("ptmiss.calibration.report").calibrate
+    path = derive(
+        data,
+        mc,
+        backgrounds,
+        estimators,
+        output,
+        minimum=minimum,
+        pileup=pileup,
+        test=closure,
+        era=era,
+        order=order,
+        label=label,
+    )
+    click.echo(path)
+
+
 @cli.group()
 def models() -> None:
     """Weights files of networks."""
@@ -580,6 +651,15 @@ def _processor_options(cls: type, estimators: Any, selection: str) -> dict[str, 
 
     taken = inspect.signature(cls).parameters
     return {k: v for k, v in {"estimators": estimators, "selection": selection}.items() if k in taken}
+
+
+def _described(corrections: Path | None) -> dict[str, str] | None:
+    """What a manifest keeps of a correction file."""
+    if corrections is None:
+        return None
+    from ptmiss.corrections import load
+
+    return {"path": str(corrections), "sha256": load(corrections).sha256}
 
 
 def _json(name: str, value: str) -> Any:

@@ -5,6 +5,7 @@ PtmissError
 ├── ColumnError      a file lacks a column that an estimator or a processor needs
 ├── FilesetError     a fileset has a wrong key or value
 ├── WeightsError     a weights file does not match its hash, its shapes or its layout
+├── CorrectionError  a correction file is of another schema, or is asked for what it cannot answer
 ├── UnknownName      an estimator, processor or model that does not exist
 ├── OptionError      an option, or two options together, that make no sense
 ├── ChunkError       a worker failed on one range of entries
@@ -35,6 +36,10 @@ class FilesetError(PtmissError):
 
 class WeightsError(PtmissError):
     """A weights file does not match its hash, its shapes or its layout."""
+
+
+class CorrectionError(PtmissError):
+    """A correction file is of another schema, or is asked for what it cannot answer."""
 
 
 class OptionError(PtmissError):

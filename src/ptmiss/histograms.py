@@ -13,7 +13,7 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss.recoil import Recoil, Vector, azimuth, magnitude
+from ptmiss.recoil import Recoil, Vector, azimuth, magnitude, recoil
 
 QT_EDGES = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 140, 170, 200, 230, 260, 290, 350)
 PLATEAU = (150, 1000)
@@ -23,6 +23,22 @@ NPV_EDGES = (4.5, 7.5, 9.5, 11.5, 13.5, 15.5, 17.5, 19.5, 21.5, 23.5, 27.5, 31.5
 """Published up to 40.6; continued to the range of today's pile-up."""
 NJETS = 3  # 0, 1, 2 or more
 RESIDUAL = (200, -200.0, 200.0)  # bins, low, high in GeV
+VERTICES = 120  # each number of vertices below this has a bin of its own
+
+
+def _steps(*pieces: tuple[float, float, float]) -> tuple[float, ...]:
+    """Edges of adjoining ranges (low, high, width), with the last upper edge."""
+    edges = [np.arange(low, high, width) for low, high, width in pieces]
+    return (*map(float, np.concatenate(edges)), pieces[-1][1])
+
+
+CALIBRATION_QT = (
+    *_steps((0, 20, 0.5), (20, 30, 1), (30, 50, 2), (50, 59, 3)),
+    *map(float, (63, 67, 71, 75, 80, 85, 90, 100, 110, 120, 140, 160, 180, 200, 220, 250, 300, 1000)),
+)
+"""The 81 bins of qT of the measurement's quantile corrections."""
+CALIBRATION_RESIDUAL = _steps((-350, -150, 5), (-150, 150, 1), (150, 350, 5))
+"""GeV; the perpendicular component uses the bins inside ±150."""
 
 
 class Moment(NamedTuple):
@@ -52,6 +68,7 @@ MOMENTS = (*_moments(1, 2), *_moments(2, 4))
 """What is summed in each bin: in w up to second order for means and RMS, in w² up to fourth order for their errors."""
 
 COMPONENTS = ("par", "perp")
+MET_AXES = ("x", "y")
 
 
 def axes(estimators: Iterable[str]) -> list[Any]:
@@ -89,6 +106,25 @@ def book_met(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     return {
         "met": _spectrum(estimators, 100, 0, 200, "met", r"$p_\mathrm{T}^\mathrm{miss}$ (GeV)"),
         "met_phi": _spectrum(estimators, 32, -np.pi, np.pi, "met_phi", r"$\phi(p_\mathrm{T}^\mathrm{miss})$"),
+    }
+
+
+def book_calibration(estimators: Iterable[str]) -> dict[str, hist.Hist]:
+    """Empty histograms of what a calibration starts from.
+
+    residuals: (estimator, qt, njets, component, residual) in the calibration's bins: u_par - qT and u_perp.
+    met_xy: (estimator, axis, npv), mean pTmiss_x and pTmiss_y of each number of vertices.
+    """
+    estimator = hist.axis.StrCategory(list(estimators), name="estimator", label="estimator", overflow=False)
+    qt = hist.axis.Variable(CALIBRATION_QT, name="qt", label=r"$q_\mathrm{T}$ (GeV)", underflow=False)
+    njets = hist.axis.Integer(0, NJETS, name="njets", label="number of jets", flow=False)
+    component = hist.axis.StrCategory(COMPONENTS, name="component", label="component", overflow=False)
+    residual = hist.axis.Variable(CALIBRATION_RESIDUAL, name="residual", label="residual (GeV)")
+    axis = hist.axis.StrCategory(MET_AXES, name="axis", label="axis", overflow=False)
+    npv = hist.axis.Integer(0, VERTICES, name="npv", label="number of primary vertices")
+    return {
+        "residuals": hist.Hist(estimator, qt, njets, component, residual, storage=hist.storage.Weight()),
+        "met_xy": hist.Hist(estimator, axis, npv, storage=hist.storage.WeightedMean()),
     }
 
 
@@ -140,6 +176,26 @@ def fill_met(
     """Fill size and direction of one estimator's pTmiss, shape (events, 2)."""
     for name, value in (("met", magnitude(met)), ("met_phi", azimuth(met))):
         histograms[name].fill(systematic=systematic, estimator=estimator, **{name: value}, weight=weight)
+
+
+def fill_calibration(
+    histograms: Mapping[str, hist.Hist],
+    estimator: str,
+    boson: Vector,
+    met: Vector,
+    npv: NDArray,
+    njets: NDArray,
+    weight: NDArray[np.float64],
+) -> None:
+    """Fill one estimator's residuals and its mean pTmiss; events whose recoil is not finite are left out."""
+    finite = np.isfinite(boson + met).all(axis=1)
+    u, met = recoil(boson[finite], met[finite]), met[finite]
+    npv, njets, weight = npv[finite], njets[finite], weight[finite]
+    where = {"estimator": estimator, "qt": u.qt, "njets": np.clip(njets, 0, NJETS - 1), "weight": weight}
+    for component, residual in zip(COMPONENTS, (u.u_par - u.qt, u.u_perp), strict=True):
+        histograms["residuals"].fill(**where, component=component, residual=residual)
+    for axis, sample in zip(MET_AXES, met.T, strict=True):
+        histograms["met_xy"].fill(estimator=estimator, axis=axis, npv=npv, sample=sample, weight=weight)
 
 
 def scaled(histogram: hist.Hist, factor: float) -> hist.Hist:

@@ -143,7 +143,7 @@ def correction(s: Sums, kind: str) -> Array:
     if kind == "none":
         return np.ones(1)
     if kind == "plateau":
-        value = response(s.part(_qt_range(*PLATEAU)))[0]
+        value = response(s.part(qt_range(*PLATEAU)))[0]
         if not value > 0:
             raise OptionError(
                 f"no plateau response: no events with {PLATEAU[0]} < qT < {PLATEAU[1]} GeV; "
@@ -290,7 +290,7 @@ def bins(histograms: Mapping[str, hist.Hist]) -> Iterator[tuple[str, str, float,
     """Region, axis, edges and index of each bin that is shown."""
     npv = histograms["moments"].axes["npv"].edges
     everywhere = slice(None)
-    below, above = _qt_range(0, 50)[0], _qt_range(50, np.inf)[0]
+    below, above = qt_range(0, 50)[0], qt_range(50, np.inf)[0]
     jets = {"0 jets": 0, "1 jet": 1, "2 or more jets": 2}
     regions: dict[str, tuple[slice, Any]] = {
         "inclusive": (everywhere, everywhere),
@@ -304,10 +304,10 @@ def bins(histograms: Mapping[str, hist.Hist]) -> Iterator[tuple[str, str, float,
             yield region, "npv", low, high, (qt, i, njets)
         if qt == everywhere:
             for low, high in pairwise(QT_EDGES):
-                yield region, "qt", float(low), float(high), (_qt_range(low, high)[0], everywhere, njets)
+                yield region, "qt", float(low), float(high), (qt_range(low, high)[0], everywhere, njets)
 
 
-def _qt_range(low: float, high: float) -> tuple[slice, slice, slice]:
+def qt_range(low: float, high: float) -> tuple[slice, slice, slice]:
     """Index of the stored qT bins between two edges; an infinite edge takes the overflow along."""
     edges = list(map(float, QT_STORED))
     stop = None if high == np.inf else edges.index(high) + 1

@@ -1,0 +1,92 @@
+"""Cells of (qT, nJets) with enough events: bins of the calibration histogram, poor ones merged with their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss.histograms import CALIBRATION_QT, NJETS
+
+Array = NDArray[np.float64]
+
+MINIMUM = 300.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Bins of the calibration histogram that share one fit: ranges of the bins' numbers, the stops not included."""
+
+    qt_bins: tuple[int, int]
+    njets_bins: tuple[int, int] = (0, NJETS)
+
+    @property
+    def qt(self) -> tuple[float, float]:
+        """Edges in qT, GeV; the last cell also takes what is above."""
+        return CALIBRATION_QT[self.qt_bins[0]], CALIBRATION_QT[min(self.qt_bins[1], len(CALIBRATION_QT) - 1)]
+
+    @property
+    def where(self) -> tuple[slice, slice]:
+        """Index over (qt with overflow, njets)."""
+        return slice(*self.qt_bins), slice(*self.njets_bins)
+
+    @property
+    def merged(self) -> int:
+        """How many bins of the calibration histogram, without the overflow, are in it."""
+        qt = min(self.qt_bins[1], len(CALIBRATION_QT) - 1) - self.qt_bins[0]
+        return qt * (self.njets_bins[1] - self.njets_bins[0])
+
+    @property
+    def jets(self) -> str:
+        """The range of nJets for people."""
+        first, stop = self.njets_bins
+        if stop == NJETS:
+            return f"≥ {first} jets" if first else "any nJets"
+        return f"{first} or {stop - 1} jets" if stop - first > 1 else f"{first} jet{'s' * (first != 1)}"
+
+    @property
+    def title(self) -> str:
+        """The cell for people."""
+        return f"{self.qt[0]:g} < $q_T$ < {self.qt[1]:g} GeV, {self.jets}"
+
+
+@dataclass(frozen=True)
+class Yields:
+    """Sums of weights and of their squares of one sample, each (qt with overflow, njets)."""
+
+    weights: Array
+    squares: Array
+
+
+def cells(samples: Sequence[Yields], minimum: float = MINIMUM) -> list[Cell]:
+    """Cells of at least so many effective events in each sample; nJets bins too poor for one cell are merged first."""
+    jets = merged([Yields(y.weights.sum(axis=0)[::-1], y.squares.sum(axis=0)[::-1]) for y in samples], minimum)
+    bounds = sorted(NJETS - edge for edge in jets)
+    out = []
+    for njets in pairwise(bounds):
+        part = [Yields(*(sums[:, slice(*njets)].sum(axis=1) for sums in (y.weights, y.squares))) for y in samples]
+        out += [Cell(qt, njets) for qt in pairwise(merged(part, minimum))]
+    return out
+
+
+def inclusive(samples: Sequence[Yields], minimum: float = MINIMUM) -> list[Cell]:
+    """Cells of qT alone."""
+    part = [Yields(y.weights.sum(axis=1), y.squares.sum(axis=1)) for y in samples]
+    return [Cell(qt) for qt in pairwise(merged(part, minimum))]
+
+
+def merged(samples: Sequence[Yields], minimum: float) -> list[int]:
+    """Bounds of groups of neighbouring bins with enough effective events in each sample; a poor rest joins the last."""
+    bounds, size = [0], len(samples[0].weights)
+    for stop in range(1, size + 1):
+        if all(_effective(y, bounds[-1], stop) >= minimum for y in samples):
+            bounds.append(stop)
+    return [*(bounds[:-1] if len(bounds) > 1 else bounds), size]
+
+
+def _effective(yields: Yields, start: int, stop: int) -> float:
+    total, squares = yields.weights[start:stop].sum(), yields.squares[start:stop].sum()
+    return float(total**2 / squares) if total > 0 else 0.0

@@ -1,0 +1,184 @@
+"""Closure: data over simulation before and after the correction, in regions of (qT, nJets)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Any
+
+import hist
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2
+
+from ptmiss import resolution
+from ptmiss.corrections import NOMINAL, Corrections
+from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil, scaled
+from ptmiss.recoil import recoil
+from ptmiss.resolution import Sums
+
+from .sources import Background, Histograms, Source, less
+
+QT_EDGES = (0, 5, 10, 20, 40, np.inf)
+JETS = {"0 jets": 0, "1 jet": 1, "≥ 2 jets": 2}
+MINIMUM = 40.0  # effective events of a region that is compared
+RATIO_MINIMUM = 5.0  # GeV: below it a ratio of means says nothing
+QUANTITIES = {
+    "response": resolution.response,
+    "rms_par": lambda sums: resolution.rms(sums, "par"),
+    "rms_perp": lambda sums: resolution.rms(sums, "perp"),
+}
+SPECTRA = ("u_par", "u_perp", "met", "met_phi")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Histograms of background-subtracted data and of simulation, as ``book_recoil`` and ``book_met`` have them.
+
+    data, mc: before the correction; corrected_data, corrected_mc: after it, simulation with every systematic.
+    """
+
+    data: Histograms
+    mc: Histograms
+    corrected_data: Histograms
+    corrected_mc: Histograms
+
+    @property
+    def estimators(self) -> list[str]:
+        """Estimators that are compared."""
+        return list(self.data["moments"].axes["estimator"])
+
+    @property
+    def systematics(self) -> list[str]:
+        """Variations of the corrected simulation, without the nominal one."""
+        return [name for name in self.corrected_mc["moments"].axes["systematic"] if name != NOMINAL]
+
+
+def compare(data: Source, mc: Source, backgrounds: Sequence[Background], corrections: Corrections) -> Comparison:
+    """Apply a correction to tables of events; simulation has the same weights before and after."""
+    before, after = (
+        less(fill(data, corrections, "data", apply), _sum(backgrounds, corrections, apply)) for apply in (False, True)
+    )
+    return Comparison(before, fill(mc, corrections, "mc", False), after, fill(mc, corrections, "mc", True))
+
+
+def fill(source: Source, corrections: Corrections, sample: str, apply: bool) -> dict[str, hist.Hist]:
+    """Histograms of a table's recoil and pTmiss, corrected or not, as a processor fills them."""
+    events = source.events
+    boson, npv, njets = events.vector("boson"), events["npv"], events["njets"]
+    weight = events["weight"] * (1.0 if sample == "data" else corrections.weight(npv))
+    out = book_recoil(corrections.estimators) | book_met(corrections.estimators)
+    for estimator in corrections.estimators:
+        systematics = corrections.systematics(estimator) if apply and sample == "mc" else [NOMINAL]
+        for systematic in systematics:
+            met = events.met(estimator)
+            if apply:
+                met = corrections.met(estimator, met, boson, npv, njets, sample, systematic)
+            fill_recoil(out, estimator, recoil(boson, met), npv, njets, weight, systematic)
+            fill_met(out, estimator, met, weight, systematic)
+    return out
+
+
+def _sum(backgrounds: Sequence[Background], corrections: Corrections, apply: bool) -> dict[str, hist.Hist]:
+    out: dict[str, hist.Hist] = {}
+    for background in backgrounds:
+        for name, part in fill(background.source, corrections, "background", apply).items():
+            part = scaled(part, background.factor)
+            out[name] = out[name] + part if name in out else part
+    return out
+
+
+def tabulate(comparison: Comparison) -> pd.DataFrame:
+    """Data over simulation of response and resolutions in each region, before and after.
+
+    Errors are statistical, of the events compared; ``systematic`` is the quadratic sum of the correction's variations,
+    which holds the statistical error of its derivation. Regions with fewer than MINIMUM effective events are left out.
+    """
+    rows = [row for estimator in comparison.estimators for row in _rows(comparison, estimator)]
+    return pd.DataFrame(rows)
+
+
+def _rows(comparison: Comparison, estimator: str) -> Iterator[dict[str, Any]]:
+    before = [resolution.sums(h["moments"], estimator) for h in (comparison.data, comparison.mc)]
+    after = resolution.sums(comparison.corrected_data["moments"], estimator)
+    varied = {
+        name: resolution.sums(comparison.corrected_mc["moments"], estimator, name)
+        for name in (NOMINAL, *comparison.systematics)
+    }
+    for (jets, number), (low, high) in product(JETS.items(), pairwise(QT_EDGES)):
+        where = (resolution.qt_range(low, high)[0], slice(None), number)
+        data, mc = (sums.part(where) for sums in before)
+        events = min(float(np.nan_to_num(resolution.n_effective(sums))) for sums in (data, mc))
+        if events >= MINIMUM:
+            parts = {name: sums.part(where) for name, sums in varied.items()}
+            region = {"estimator": estimator, "njets": jets, "qt_low": low, "qt_high": high, "events": round(events)}
+            yield from _quantities(region, (data, mc), after.part(where), parts)
+
+
+def _quantities(
+    region: Mapping[str, Any], before: tuple[Sums, Sums], data: Sums, mc: Mapping[str, Sums]
+) -> Iterator[dict[str, Any]]:
+    for quantity in QUANTITIES:
+        if quantity == "response" and region["qt_low"] < RATIO_MINIMUM:
+            continue
+        uncorrected, uncorrected_error = _ratio(quantity, *before)
+        value, error = _ratio(quantity, data, mc[NOMINAL])
+        shifts = {name: _ratio(quantity, data, sums)[0] - value for name, sums in mc.items() if name != NOMINAL}
+        numbers = {"before": uncorrected, "before_error": uncorrected_error, "after": value, "after_error": error}
+        yield {**region, "quantity": quantity, **numbers, "systematic": quadratic(shifts)}
+
+
+def _ratio(quantity: str, data: Sums, mc: Sums) -> tuple[float, float]:
+    (above, above_error), (below, below_error) = QUANTITIES[quantity](data), QUANTITIES[quantity](mc)
+    value = above / below
+    return float(value), float(np.abs(value) * np.hypot(above_error / above, below_error / below))
+
+
+SOURCES = {
+    "statistical": "stat_",
+    "smoothing": "smoothing",
+    "Gaussians": "gaussians",
+    "nJets": "njets_inclusive",
+    "background": "background_",
+}
+"""Systematics that make one source of uncertainty, by the beginning of their names."""
+
+
+def by_source(shifts: Mapping[str, Any]) -> dict[str, Any]:
+    """Size of each source of uncertainty: the quadratic sum of its shifts; up and down count half each."""
+    out = {}
+    for source, start in SOURCES.items():
+        squares = [np.square(shift) for name, shift in shifts.items() if name.startswith(start)]
+        if squares:
+            out[source] = np.sqrt(sum(squares) / (2 if source == "background" else 1))
+    return out
+
+
+def quadratic(shifts: Mapping[str, Any]) -> Any:
+    """The quadratic sum of all sources of uncertainty."""
+    return np.sqrt(sum(np.square(size) for size in by_source(shifts).values()))
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Chi2 of all regions against 1 for each estimator and quantity: before, after with the statistical errors alone, and
+    after with the correction's uncertainty added."""
+    rows = []
+    for (estimator, quantity), part in table.groupby(["estimator", "quantity"], sort=False):
+        total = np.hypot(part["after_error"], part["systematic"])
+        pulls = {
+            "before": (part["before"] - 1) / part["before_error"],
+            "after": (part["after"] - 1) / part["after_error"],
+            "after_total": (part["after"] - 1) / total,
+        }
+        row = {"estimator": estimator, "quantity": quantity, "regions": len(part)}
+        for name, pull in pulls.items():
+            row[f"chi2_{name}"] = float((pull**2).sum())
+            row[f"p_{name}"] = float(chi2.sf((pull**2).sum(), len(part)))
+        row |= {f"mean_{when}": _weighted(part, when) for when in ("before", "after")}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _weighted(part: pd.DataFrame, when: str) -> float:
+    return float(np.average(part[when], weights=part[f"{when}_error"] ** -2))

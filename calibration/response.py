@@ -1,0 +1,47 @@
+"""Response corrections: the plateau's and that of each bin of qT, in data and in simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import hist
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss import resolution
+from ptmiss.histograms import PLATEAU, QT_STORED
+
+KINDS = ("plateau", "bin")
+
+
+@dataclass(frozen=True)
+class Response:
+    """Response of one estimator in one sample, in the bins of QT_STORED; the last also holds what is above.
+
+    values, errors: (bins,); plateau, plateau_error: of 150 < qT < 1000 GeV, NaN where there are no events.
+    """
+
+    values: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    plateau: float
+    plateau_error: float
+
+    def correction(self, kind: str) -> NDArray[np.float64]:
+        """What to divide u by in each bin: 1 where there is no response (below 10 GeV, or too few events)."""
+        value = np.full(len(self.values), self.plateau) if kind == "plateau" else self.values
+        return np.where(np.isfinite(value), value, 1.0)
+
+    def rows(self) -> Iterator[tuple[float, float, float, float]]:
+        """Edges in qT (GeV), response and error: of each bin, then of the plateau."""
+        yield from zip(QT_STORED[:-1], QT_STORED[1:], self.values, self.errors, strict=True)
+        yield *PLATEAU, self.plateau, self.plateau_error
+
+
+def measure(moments: hist.Hist, estimator: str) -> Response:
+    """Response of one estimator from the moments that a run keeps."""
+    sums = resolution.sums(moments, estimator)
+    plateau, error = resolution.response(sums.part(resolution.qt_range(*PLATEAU)))
+    bins = slice(1, len(QT_STORED))
+    values, errors = resolution.correction(sums, "bin")[bins], resolution.response(sums.by_qt())[1][bins]
+    return Response(values, errors, float(plateau), float(error))
