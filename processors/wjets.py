@@ -8,6 +8,7 @@ import awkward as ak
 import numpy as np
 
 from ptmiss.estimators import evaluate
+from ptmiss.events import event_weight
 from ptmiss.histograms import book_met, book_mt, book_recoil, fill_met, fill_recoil
 from ptmiss.recoil import recoil, transverse_mass
 
@@ -25,7 +26,7 @@ class Wjets(RecoilProcessor):
         jets = select.good_jets(events.Jet, muons, self.selection)
         cuts = select.single_muon_cuts(events, muons)
         keep = cuts.all()
-        weight = select.event_weight(events)
+        weight = event_weight(events)
         mets = evaluate(self.estimators, events[keep], muons[keep])
         histograms = book_recoil(self.names) | book_met(self.names) | book_mt(self.names)
         lepton, boson = select.transverse_sum(muons[keep]), generated_boson(events[keep])

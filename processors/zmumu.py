@@ -7,6 +7,7 @@ from typing import Any
 import awkward as ak
 
 from ptmiss.estimators import evaluate
+from ptmiss.events import event_weight
 from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil
 from ptmiss.recoil import recoil
 
@@ -23,7 +24,7 @@ class Zmumu(RecoilProcessor):
         jets = select.good_jets(events.Jet, muons, self.selection)
         cuts = select.dimuon_cuts(events, muons, jets, self.selection)
         keep = cuts.all()
-        weight = select.event_weight(events)
+        weight = event_weight(events)
         mets = evaluate(self.estimators, events[keep], muons[keep])
         histograms = book_recoil(self.names) | book_met(self.names)
         boson = select.transverse_sum(muons[keep])

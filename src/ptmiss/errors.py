@@ -7,7 +7,9 @@ PtmissError
 ├── WeightsError     a weights file does not match its hash, its shapes or its layout
 ├── UnknownName      an estimator, processor or model that does not exist
 ├── OptionError      an option, or two options together, that make no sense
-└── ChunkError       a worker failed on one range of entries
+├── ChunkError       a worker failed on one range of entries
+├── LedgerError      a number that what was skipped, or counted twice, would make wrong
+└── Interrupted      a run was stopped from outside
 """
 
 from __future__ import annotations
@@ -42,6 +44,14 @@ class OptionError(PtmissError):
 
 class ChunkError(PtmissError):
     """A worker failed on one range of entries of one file."""
+
+
+class LedgerError(PtmissError):
+    """A number that what was skipped, or counted twice, would make wrong."""
+
+
+class Interrupted(PtmissError):  # noqa: N818  (nothing is wrong)
+    """A run was stopped from outside; what is done is kept."""
 
 
 class UnknownName(PtmissError):  # noqa: N818  (reads as the sentence it prints)
