@@ -167,4 +167,4 @@ def _source_digest(module: ModuleType, cls: type) -> str:
 
 def changes(old: Recipe, new: Recipe) -> list[str]:
     """What differs between the recipes of two runs, in words."""
-    return [name for name in new if old.get(name) != new[name]]
+    return [name for name in new if json.dumps(old.get(name)) != json.dumps(new[name])]

@@ -508,6 +508,8 @@ def _tell_work(details: Mapping[str, Any]) -> None:
         f"{metrics['chunks']} chunks{resumed}, {metrics['bytesread'] / 1e6:.1f} MB, {total:.1f} s: {stages}; "
         f"{metrics['entries'] / max(total, 1e-9):.3g} events a second"
     )
+    if details["changed"]:
+        click.echo(f"note: other {', '.join(details['changed'])} than before: nothing of before was used", err=True)
     _tell_ledger(details["datasets"])
 
 

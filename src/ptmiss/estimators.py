@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import candidates as pf_candidates
+from ptmiss import luggage
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.inference import CATEGORIES, FEATURES, DeepMET, fingerprint, load_model
@@ -123,12 +124,20 @@ class Stored:
 
 @dataclass(frozen=True)
 class Network:
-    """A DeepMET network, shipped by the name and hash of its weights file and loaded once in each process."""
+    """A DeepMET network, which travels with its weights file and is loaded once in each process."""
 
     name: str
     weights: str
     treatment: str = EXACT
     columns: tuple[str, ...] = ("phi", *FEATURES[:6], *CATEGORIES)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything, and the content of the weights file."""
+        return vars(self) | {"weights": luggage.packed(self.weights)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The same in another process, which may be on another machine."""
+        vars(self).update(state | {"weights": luggage.unpacked(*state["weights"])})
 
     @property
     def model(self) -> DeepMET:

@@ -64,7 +64,7 @@ def needed(processor: ProcessorABC, source: Source) -> tuple[float, float]:
     [whole] = source.chunks(source.file.entries)
     items = [replace(whole, entrystop=n) for n in (few, few, more)]  # the first time something is always set up
     probe = Probe()
-    Runner(probe, schema=EventSchema, format=source.file.format, savemetrics=True, retries=0).run(items, processor)
+    Runner(probe, schema=EventSchema, format=source.file.format, savemetrics=True).run(items, processor)
     _, first, second = probe.peaks
     slope = max(second - first, 0) / max(more - few, 1)
     return max(first - slope * few, 0.0), max(slope, 1.0)

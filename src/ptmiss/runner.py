@@ -73,6 +73,7 @@ class Run:
             sources, self.directory.ledger.skipped = look(self.fileset, self.processor, self.policy)
         with self.timed("plan"):
             plan, items = self.plan(sources)
+            changed = addresses.changes(self.directory.before.recipe, plan.recipe) if self.directory.before else []
             self.directory.begin(plan)
         account = Account(items, sink, self.timed)
         course = Course(self.directory, plan.recipe, items, account.receive)
@@ -89,6 +90,7 @@ class Run:
             "metrics": account.metrics(),
             "chunksize": plan.chunksize,
             "chunks": {"all": len(items), "resumed": course.resumed, "halved": course.halved},
+            "changed": changed,
         }
         return details | {"seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()}}
 
@@ -118,7 +120,7 @@ class Run:
         try:
             for form, items in _formats(missing):
                 executor = PoolExecutor(pool=self.pool, policy=self.policy, sink=course.receive)
-                coffea = Runner(executor, schema=EventSchema, format=form, savemetrics=True, retries=0)
+                coffea = Runner(executor, schema=EventSchema, format=form, savemetrics=True)
                 coffea.run(items, Counted(self.processor))
         except KeyboardInterrupt:
             self.directory.log("interrupted", done=course.done)
@@ -132,12 +134,12 @@ class Run:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the time that a block takes to a stage of the run."""
-        began = time.monotonic()
+        """Add the time that a block takes to a stage of the run, less that of stages within."""
+        began = time.monotonic() - sum(self.seconds.values())
         try:
             yield
         finally:
-            self.seconds[stage] += time.monotonic() - began
+            self.seconds[stage] += time.monotonic() - sum(self.seconds.values()) - began
 
 
 def _formats(items: Sequence[WorkItem]) -> Iterator[tuple[str, list[WorkItem]]]:
