@@ -27,7 +27,7 @@ from ptmiss.failures import Failure, Kind, Policy, failure_of
 DEATHS = 2  # of workers, until the chunk that they had is taken for the reason
 HALVINGS = 4
 PAUSE = 0.5  # s before the first new attempt, then twice as long each time
-GRACE = 5.0  # s beyond a chunk's time until its worker is stopped
+GRACE = 30.0  # s beyond a chunk's time until its worker is stopped: one that has just begun imports things first
 TICK = 0.5  # s between two looks at the clock
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import contextmanager, suppress
@@ -32,6 +34,8 @@ from ptmiss.errors import OptionError, UnknownName
 
 KINDS = ("iterative", "futures", "dask")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+WATCH = 1.0  # s between two looks of a worker for its driver
 
 Call = Callable[[Any], Any]
 
@@ -91,7 +95,7 @@ class Processes:
         from loky import ProcessPoolExecutor
 
         environment = dict.fromkeys(THREADS, str(threads(self.size)))
-        return ProcessPoolExecutor(self.size, env=environment, initializer=limit, initargs=(self._memory,))
+        return ProcessPoolExecutor(self.size, env=environment, initializer=begin, initargs=(os.getpid(), self._memory))
 
     def submit(self, function: Call, item: Any) -> Future:
         """Run a function on an item in one of the processes."""
@@ -171,10 +175,20 @@ def threads(workers: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // workers)
 
 
-def limit(memory: int | None) -> None:
-    """Let this process have so many bytes of data and no more: MemoryError is better than to be killed."""
+def begin(driver: int, memory: int | None) -> None:
+    """Set up a worker: it ends with its driver, and has so many bytes of data and no more.
+
+    MemoryError is better than to be killed by the system.
+    """
+    threading.Thread(target=_watch, args=(driver,), daemon=True).start()
     if memory is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+
+
+def _watch(driver: int) -> None:
+    while os.getppid() == driver:
+        time.sleep(WATCH)
+    os._exit(1)
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import inspect as python_inspect
+import signal
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -118,10 +120,8 @@ class Run:
         missing = course.missing()
         self.directory.log("start", chunks=len(course.plan), missing=len(missing), events=sum(map(len, missing)))
         try:
-            for form, items in _formats(missing):
-                executor = PoolExecutor(pool=self.pool, policy=self.policy, sink=course.receive)
-                coffea = Runner(executor, schema=EventSchema, format=form, savemetrics=True)
-                coffea.run(items, Counted(self.processor))
+            with terminable():
+                self._run(missing, course)
         except KeyboardInterrupt:
             self.directory.log("interrupted", done=course.done)
             raise Interrupted(
@@ -132,6 +132,12 @@ class Run:
             raise
         self.directory.log("end", done=course.done)
 
+    def _run(self, missing: Sequence[WorkItem], course: Course) -> None:
+        for form, items in _formats(missing):
+            executor = PoolExecutor(pool=self.pool, policy=self.policy, sink=course.receive)
+            coffea = Runner(executor, schema=EventSchema, format=form, savemetrics=True)
+            coffea.run(items, Counted(self.processor))
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the time that a block takes to a stage of the run, less that of stages within."""
@@ -140,6 +146,19 @@ class Run:
             yield
         finally:
             self.seconds[stage] += time.monotonic() - sum(self.seconds.values()) - began
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Take a request to terminate, as batch systems send it, for Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _formats(items: Sequence[WorkItem]) -> Iterator[tuple[str, list[WorkItem]]]:
