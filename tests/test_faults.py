@@ -319,8 +319,8 @@ def chunks(output):
 @pytest.mark.parametrize("executor", [(), FUTURES, DASK], ids=["iterative", "futures", "dask"])
 def test_a_driver_that_is_killed_loses_what_was_in_flight_only(executor, fileset, reference, tmp_path):
     output = tmp_path / "out"
-    arguments = command(fileset(), output, *executor, seconds=0.5)
-    with start(arguments) as process:
+    arguments = command(fileset(), output, seconds=0.5)
+    with start([*arguments, *executor]) as process:
         wait_for(lambda: len(chunks(output)) >= EVENTS // CHUNK // 2)
         process.kill()
     there = len(chunks(output))
@@ -351,8 +351,8 @@ def test_workers_do_not_outlive_a_driver_that_is_killed(fileset, tmp_path):
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_a_run_that_is_interrupted_says_how_to_go_on(signal_, fileset, reference, tmp_path):
     output = tmp_path / "out"
-    arguments = command(fileset(), output, *FUTURES, seconds=0.5)
-    with start(arguments) as process:
+    arguments = command(fileset(), output, seconds=0.5)
+    with start([*arguments, *FUTURES]) as process:
         wait_for(lambda: len(chunks(output)) >= 2)
         process.send_signal(signal_)
         printed, _ = process.communicate(timeout=60)

@@ -73,7 +73,8 @@ def described(value: Any) -> Any:
         case None | bool() | int() | float():
             return value
         case str() | Path():
-            return {"file": str(value), "sha256": content} if (content := file_digest(str(value))) else str(value)
+            content = file_digest(str(value))
+            return {"file": Path(value).name, "sha256": content} if content else str(value)
         case np.ndarray():
             return {"array": str(value.dtype), "shape": value.shape, "sha256": digest(value.tobytes())}
         case Mapping():
