@@ -1,5 +1,6 @@
 import io
 import json
+import pickle
 import zipfile
 
 import hist
@@ -32,7 +33,7 @@ def assert_equal(one, other):
 
 
 def test_round_trip():
-    assert_equal(unpack(pack(chunk())), chunk())
+    assert_equal(unpack(pack(chunk()).content), chunk())
 
 
 def test_what_a_processor_may_return():
@@ -59,7 +60,7 @@ def test_a_store_gives_back_what_it_was_given(tmp_path):
     store = ChunkStore(tmp_path / "chunks")
     assert "one" not in store
     assert store.load("one") is None
-    store.save("one", pack(chunk()))
+    store.save("one", pack(chunk()).content)
     assert "one" in store
     assert_equal(store.load("one"), chunk())
     np.testing.assert_array_equal(store.ids("one"), chunk().ids)
@@ -75,7 +76,7 @@ def test_a_store_keeps_what_it_is_told(tmp_path):
 
 
 def test_a_chunk_that_is_cut_anywhere_is_not_there(tmp_path):
-    store, content = ChunkStore(tmp_path), pack(chunk())
+    store, content = ChunkStore(tmp_path), pack(chunk()).content
     for length in (*range(0, len(content), 5), *range(len(content) - 100, len(content))):
         store.path("cut").write_bytes(content[:length])
         assert store.load("cut") is None, length
@@ -83,7 +84,7 @@ def test_a_chunk_that_is_cut_anywhere_is_not_there(tmp_path):
 
 def test_a_chunk_with_a_wrong_byte_is_not_there_or_the_same(tmp_path):
     """Zip archives have bytes that nobody reads; a change of any other is noticed."""
-    store, content = ChunkStore(tmp_path), pack(chunk())
+    store, content = ChunkStore(tmp_path), pack(chunk()).content
     for place in range(0, len(content), 11):
         changed = bytearray(content)
         changed[place] ^= 0x55
@@ -120,17 +121,40 @@ def pickled_array():
 
 @pytest.mark.parametrize("evil", [PICKLE, pickled_array()], ids=["pickle", "array of objects"])
 def test_a_pickle_in_any_place_is_not_loaded(tmp_path, evil):
-    store, content = ChunkStore(tmp_path), pack(chunk())
+    store, content = ChunkStore(tmp_path), pack(chunk()).content
     store.path("all").write_bytes(evil)
     assert store.load("all") is None
     names = zipfile.ZipFile(io.BytesIO(content)).namelist()
-    assert {"chunk.json", "ids.npy", "3.parquet", "1.json"} <= set(names)
+    assert set(names) == {"chunk.json", "ids.npy", "3.parquet", "histograms.zip.zst"}
     for name in names:
         store.path("part").write_bytes(with_member(content, name, evil))
         assert store.load("part") is None, name
 
 
+@pytest.mark.parametrize("evil", [PICKLE, pickled_array()], ids=["pickle", "array of objects"])
+def test_a_pickle_among_the_histograms_is_not_loaded(tmp_path, evil):
+    store, content = ChunkStore(tmp_path), pack(chunk()).content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        about, packed = json.loads(archive.read("chunk.json")), archive.read("histograms.zip.zst")
+    inner = pa.decompress(packed, about["histograms"], "zstd", asbytes=True)
+    names = zipfile.ZipFile(io.BytesIO(inner)).namelist()
+    assert "1_storage_values.npy" in names
+    for name in names:
+        changed = with_member(inner, name, evil)
+        outer = with_member(content, "chunk.json", json.dumps({**about, "histograms": len(changed)}))
+        outer = with_member(outer, "histograms.zip.zst", pa.compress(changed, "zstd", asbytes=True))
+        store.path("part").write_bytes(outer)
+        assert store.load("part") is None, name
+
+
+def test_a_chunk_travels_as_the_content_of_its_file():
+    packed = pack(chunk())
+    arrived = pickle.loads(pickle.dumps(packed))
+    assert len(pickle.dumps(packed)) < len(packed.content) + 200
+    assert_equal(arrived.chunk, packed.chunk)
+
+
 def test_a_chunk_says_what_it_holds():
-    with zipfile.ZipFile(io.BytesIO(pack(chunk()))) as archive:
+    with zipfile.ZipFile(io.BytesIO(pack(chunk()).content)) as archive:
         about = json.loads(archive.read("chunk.json"))
-    assert about["outputs"][:2] == [["z", "json", 1], ["h", "histogram"]]
+    assert about["outputs"][:2] == [["z", "json", 1], ["h", "histogram", None]]

@@ -58,7 +58,7 @@ def impatient(monkeypatch):
 def test_every_chunk_comes_once(size):
     events = list(Dispatch(Threads(size), Attempt(result), Policy()).run(items(6)))
     assert sorted(event.item.filename for event in events) == [f"{i}.root" for i in range(6)]
-    chunk = unpack(events[0].content)
+    chunk = unpack(events[0].packed.content)
     assert chunk.events == 16
     assert chunk.metrics["columns"] == ["a", "b"]
 

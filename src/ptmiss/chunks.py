@@ -1,8 +1,9 @@
 """Finished chunks on disk: each one file, written whole, in formats that cannot run code.
 
-A chunk's file is a zip archive: ``chunk.json`` with numbers and the order of the outputs, histograms as uhi writes
-them, tables as parquet, and ``ids.npy`` with a fingerprint of each event. Its name is the chunk's address (see
-ptmiss.addresses). A file that is cut or changed does not load, and its chunk counts as missing.
+A chunk's file is a zip archive: ``chunk.json`` with numbers and the order of the outputs, tables as parquet, ``ids.npy``
+with a fingerprint of each event, and ``histograms.zip.zst`` with the histograms as uhi writes them, compressed as a
+whole, for most of their bins are empty. Its name is the chunk's address (see ptmiss.addresses). A file that is cut or
+changed does not load, and its chunk counts as missing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ptmiss.errors import OptionError
 from ptmiss.files import write_atomically
 
 DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-COMPRESSION = zipfile.ZIP_DEFLATED, 1  # most bins are empty: the fastest level is nearly the best
+HISTOGRAMS, CODEC = "histograms.zip.zst", "zstd"
 
 Ids = NDArray[np.uint64]
 
@@ -49,24 +50,46 @@ class Chunk:
     metrics: Mapping[str, Any]
 
 
-def pack(chunk: Chunk) -> bytes:
-    """A chunk as the content of its file; OptionError if an output cannot be stored."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", COMPRESSION[0], compresslevel=COMPRESSION[1]) as archive:
-        outputs = [[name, *_write(archive, str(i), name, value)] for i, (name, value) in enumerate(chunk.out.items())]
+@dataclass
+class Packed:
+    """A chunk and the content of its file; only the content travels from process to process."""
+
+    content: bytes
+    _chunk: Chunk | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The content."""
+        return {"content": self.content, "_chunk": None}
+
+    @property
+    def chunk(self) -> Chunk:
+        """The chunk, unpacked if it came from elsewhere."""
+        return self._chunk or unpack(self.content)
+
+
+def pack(chunk: Chunk) -> Packed:
+    """A chunk with the content of its file; OptionError if an output cannot be stored."""
+    content, histograms = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        with zipfile.ZipFile(histograms, "w") as inner:
+            outputs = [_write(archive, inner, str(i), *output) for i, output in enumerate(chunk.out.items())]
+        archive.writestr(HISTOGRAMS, pa.compress(histograms.getbuffer(), CODEC, asbytes=True))
         with archive.open("ids.npy", "w") as file:
             np.save(file, chunk.ids)
-        about = {"events": chunk.events, "sumw": chunk.sumw, "metrics": chunk.metrics, "outputs": outputs}
-        archive.writestr("chunk.json", json.dumps(about))
-    return content.getvalue()
+        about = {"events": chunk.events, "sumw": chunk.sumw, "metrics": chunk.metrics}
+        size = histograms.getbuffer().nbytes
+        archive.writestr("chunk.json", json.dumps({"chunk": about, "outputs": outputs, "histograms": size}))
+    return Packed(content.getvalue(), chunk)
 
 
 def unpack(content: bytes) -> Chunk:
     """A chunk from the content of its file."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         about = json.loads(archive.read("chunk.json"))
-        out = {name: _read(archive, str(i), *stored) for i, (name, *stored) in enumerate(about.pop("outputs"))}
-        return Chunk(out=out, ids=np.load(archive.open("ids.npy")), **about)
+        histograms = pa.decompress(archive.read(HISTOGRAMS), about["histograms"], CODEC, asbytes=True)
+        with zipfile.ZipFile(io.BytesIO(histograms)) as inner:
+            out = {name: _read(archive, inner, str(i), *what) for i, (name, *what) in enumerate(about["outputs"])}
+        return Chunk(out=out, ids=np.load(archive.open("ids.npy")), **about["chunk"])
 
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:
@@ -94,22 +117,25 @@ def storable(name: str, value: Any) -> None:
         raise OptionError(f"output {name!r} of the processor cannot be stored: {error}") from error
 
 
-def _write(archive: zipfile.ZipFile, place: str, name: str, value: Any) -> list[Any]:
+def _write(
+    archive: zipfile.ZipFile, histograms: zipfile.ZipFile, place: str, name: str, value: Any
+) -> tuple[str, str, Any]:
+    """Store an output; its name, its kind, and its value where JSON holds it."""
     if isinstance(value, hist.Hist):
-        uhi.io.zip.write(archive, place, value)
-        return ["histogram"]
+        uhi.io.zip.write(histograms, place, value)
+        return name, "histogram", None
     if isinstance(value, pa.Table):
         with archive.open(f"{place}.parquet", "w") as file:
             pa.parquet.write_table(value, file, compression="lz4")
-        return ["table"]
+        return name, "table", None
     storable(name, value)
-    return ["json", value]
+    return name, "json", value
 
 
-def _read(archive: zipfile.ZipFile, place: str, kind: str, value: Any = None) -> Any:
+def _read(archive: zipfile.ZipFile, histograms: zipfile.ZipFile, place: str, kind: str, value: Any) -> Any:
     match kind:
         case "histogram":
-            return hist.Hist(uhi.io.zip.read(archive, place))
+            return hist.Hist(uhi.io.zip.read(histograms, place))
         case "table":
             return pa.parquet.read_table(io.BytesIO(archive.read(f"{place}.parquet")))
     return value

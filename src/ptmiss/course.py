@@ -9,7 +9,7 @@ from typing import Any
 from coffea.processor.executor import WorkItem
 
 from ptmiss.addresses import Recipe, address
-from ptmiss.chunks import Chunk, joined, pack, unpack
+from ptmiss.chunks import Chunk, joined, pack
 from ptmiss.dispatch import Done, Event, Halved, Left, Retried, halves
 from ptmiss.executors import progress_bar
 from ptmiss.failures import Failure
@@ -78,11 +78,11 @@ class Course:
     def receive(self, event: Event) -> None:
         """Take note of what became of a chunk."""
         match event:
-            case Done(item, content):
+            case Done(item, packed):
                 at = self._address(item)
-                self.directory.store.save(at, content)
-                chunk = unpack(content)
-                self.directory.log("done", **_place(item), **_measures(chunk), stored=len(content))
+                self.directory.store.save(at, packed.content)
+                chunk = packed.chunk
+                self.directory.log("done", **_place(item), **_measures(chunk), stored=len(packed.content))
                 self._add(item, (at, chunk))
             case Retried(item, failure):
                 self.directory.log("retry", **_place(item), **_reason(failure))
@@ -120,7 +120,7 @@ class Course:
         self.stored[whole] = [at for at, _ in there]
         chunk = joined([chunk for _, chunk in there]) if len(there) > 1 else there[0][1] if there else None
         if chunk and 1 < len(parts) == len(there):
-            self.directory.store.save(self.plan[whole], pack(chunk))
+            self.directory.store.save(self.plan[whole], pack(chunk).content)
             self.stored[whole] = [self.plan[whole]]
         self.done += bool(there)
         self.sink(whole, chunk)

@@ -19,7 +19,7 @@ from typing import Any
 
 from coffea.processor.executor import ExecutorBase, WorkItem
 
-from ptmiss.chunks import Chunk, pack
+from ptmiss.chunks import Chunk, Packed, pack
 from ptmiss.errors import ChunkError
 from ptmiss.executors import Pool
 from ptmiss.failures import Failure, Kind, Policy, failure_of
@@ -38,8 +38,8 @@ class Attempt:
     function: Callable[[WorkItem], dict[str, Any]]
     timeout: float | None = None
 
-    def __call__(self, item: WorkItem) -> bytes | Failure:
-        """The content of a chunk's file, or a failure."""
+    def __call__(self, item: WorkItem) -> Packed | Failure:
+        """The chunk, or a failure."""
         limit = TimeLimit(self.timeout)
         try:
             with limit.kept():
@@ -98,10 +98,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """A chunk's content."""
+    """A chunk that is finished."""
 
     item: WorkItem
-    content: bytes
+    packed: Packed
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def halves(item: WorkItem) -> tuple[WorkItem, WorkItem]:
 class Dispatch:
     """Chunks on their way through a pool."""
 
-    def __init__(self, pool: Pool, attempt: Callable[[WorkItem], bytes | Failure], policy: Policy):
+    def __init__(self, pool: Pool, attempt: Callable[[WorkItem], Packed | Failure], policy: Policy):
         self.pool, self.attempt, self.policy = pool, attempt, policy
         self.waiting: deque[Task] = deque()
         self.running: dict[Future, Task] = {}

@@ -94,7 +94,7 @@ def _modules(frames: TracebackType | None) -> Iterator[str]:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The error that a chain of ``raise … from`` began with."""
-    while error.__cause__ is not None:
+    """The error that a chain of ``raise … from`` began with, or the last of our own in it, which says it in words."""
+    while error.__cause__ is not None and not isinstance(error, PtmissError):
         error = error.__cause__
     return error

@@ -14,7 +14,7 @@ from coffea.processor.executor import WorkItem
 from ptmiss import ledger
 from ptmiss.errors import FileError, FilesetError
 from ptmiss.events import EventFile, identifier, inspect
-from ptmiss.failures import Failure, Kind, Policy, root_cause
+from ptmiss.failures import Failure, Kind, Policy
 from ptmiss.fileset import Fileset, Metadata
 from ptmiss.ledger import Skipped
 
@@ -84,7 +84,7 @@ def _inspected(dataset: str, path: str, tree: str, policy: Policy) -> EventFile 
 
 
 def _kind(error: FileError, path: str) -> Kind:
-    cause = root_cause(error)
+    cause = error.__cause__ or error
     if isinstance(cause, ImportError):
         return Kind.USER
     remote = "://" in path and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
