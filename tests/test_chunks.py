@@ -2,6 +2,7 @@ import io
 import json
 import pickle
 import zipfile
+from dataclasses import replace
 
 import hist
 import numpy as np
@@ -37,9 +38,14 @@ def test_round_trip():
 
 
 def test_what_a_processor_may_return():
-    storable("flow", {"all": [1.0, 2.0]})
+    assert storable("flow", {"all": [1.0, 2.0]}) == {"all": [1.0, 2.0]}
     with pytest.raises(OptionError, match="output 'x' of the processor cannot be stored"):
         storable("x", np.zeros(3))
+
+
+def test_a_chunk_is_the_same_before_it_is_on_disk():
+    packed = pack(replace(chunk(), out={"n": {1: (2, 3)}}))
+    assert packed.chunk.out == unpack(packed.content).out == {"n": {"1": [2, 3]}}
 
 
 def test_parts_are_joined_in_order():

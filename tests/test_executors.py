@@ -1,9 +1,10 @@
 import os
+import time
 
 import pytest
 
 from ptmiss import executors
-from ptmiss.errors import OptionError, UnknownName
+from ptmiss.errors import Interrupted, OptionError, UnknownName
 
 
 def test_kinds_of_pools():
@@ -26,3 +27,26 @@ def test_workers_share_the_cores():
 def test_no_dask_scheduler_there():
     with pytest.raises(OptionError, match="no dask scheduler answers"), executors.pool("dask", 1, "tcp://127.0.0.1:1"):
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_scheduler_that_goes_away_is_said_in_one_line():
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        client = Client(cluster)
+        pool = executors.Cluster(client)
+        assert pool.size == 1
+        future = pool.submit(time.sleep, 60)
+    with pytest.raises(Interrupted, match="the dask scheduler is gone; the same command with --resume goes on"):
+        pool.lost(future.exception(30))
+    pool.close()
+
+
+@pytest.mark.slow
+def test_a_process_may_have_so_much_memory_and_no_more():
+    with executors.pool("futures", 1, memory=1_000_000_000) as pool:
+        assert pool.submit(len, bytes(10)).result() == 10
+        with pytest.raises(MemoryError):
+            pool.submit(bytes, 2_000_000_000).result()

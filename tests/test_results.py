@@ -1,6 +1,5 @@
 import hashlib
 import json
-import pickle
 import zipfile
 
 import hist
@@ -10,6 +9,8 @@ import pytest
 from ptmiss import results
 from ptmiss.errors import FileError, OptionError
 from ptmiss.histograms import book_met, book_recoil
+
+from .malice import PICKLE
 
 
 def outputs():
@@ -66,13 +67,6 @@ def test_directories_that_hold_no_results(tmp_path):
         results.load(tmp_path)
 
 
-class Evil:
-    """Runs code when it is unpickled."""
-
-    def __reduce__(self):
-        return exec, ("raise SystemExit('code was run')",)
-
-
 def test_a_pickle_in_the_place_of_an_array_is_not_loaded(tmp_path):
     results.save(tmp_path / "run", MANIFEST, outputs())
     path = tmp_path / "run" / "histograms.zip"
@@ -80,7 +74,7 @@ def test_a_pickle_in_the_place_of_an_array_is_not_loaded(tmp_path):
         members = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
-            archive.writestr(name, pickle.dumps(Evil()) if name.endswith("values.npy") else content)
+            archive.writestr(name, PICKLE if name.endswith("values.npy") else content)
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     manifest["sha256"]["histograms.zip"] = hashlib.sha256(path.read_bytes()).hexdigest()
     (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
@@ -91,7 +85,7 @@ def test_a_pickle_in_the_place_of_an_array_is_not_loaded(tmp_path):
 @pytest.mark.parametrize("name", ["manifest.json", "histograms.zip"])
 def test_a_pickle_in_the_place_of_a_file_is_not_loaded(tmp_path, name):
     results.save(tmp_path / "run", MANIFEST, outputs())
-    (tmp_path / "run" / name).write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "run" / name).write_bytes(PICKLE)
     with pytest.raises(FileError, match="is not a readable output"):
         results.load(tmp_path / "run")
 

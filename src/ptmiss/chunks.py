@@ -13,7 +13,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Packed:
 
 def pack(chunk: Chunk) -> Packed:
     """A chunk with the content of its file; OptionError if an output cannot be stored."""
+    chunk = replace(chunk, out=stored(chunk.out))
     content, histograms = io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         with zipfile.ZipFile(histograms, "w") as inner:
@@ -109,12 +110,18 @@ def _sum(values: list[Any]) -> Any:
     return pa.concat_tables(values) if isinstance(values[0], pa.Table) else accumulate(values)
 
 
-def storable(name: str, value: Any) -> None:
-    """Raise OptionError unless an output is something that JSON can hold."""
+def storable(name: str, value: Any) -> Any:
+    """An output as JSON gives it back; OptionError if JSON cannot hold it."""
     try:
-        json.dumps(value)
+        return json.loads(json.dumps(value))
     except TypeError as error:
         raise OptionError(f"output {name!r} of the processor cannot be stored: {error}") from error
+
+
+def stored(out: Mapping[str, Any]) -> dict[str, Any]:
+    """A processor's output as it comes back from disk: what JSON holds has its kinds of keys and lists."""
+    kept = (hist.Hist, pa.Table)
+    return {name: value if isinstance(value, kept) else storable(name, value) for name, value in out.items()}
 
 
 def _write(
@@ -128,7 +135,6 @@ def _write(
         with archive.open(f"{place}.parquet", "w") as file:
             pa.parquet.write_table(value, file, compression="lz4")
         return name, "table", None
-    storable(name, value)
     return name, "json", value
 
 

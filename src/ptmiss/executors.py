@@ -30,11 +30,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ptmiss.errors import OptionError, UnknownName
+from ptmiss.errors import Interrupted, OptionError, UnknownName
 
 KINDS = ("iterative", "futures", "dask")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+GONE = "the dask scheduler is gone; the same command with --resume goes on"
 WATCH = 1.0  # s between two looks of a worker for its driver
 
 Call = Callable[[Any], Any]
@@ -102,14 +103,17 @@ class Processes:
         try:
             return self._pool.submit(function, item)
         except BrokenExecutor:
-            self.interrupt(Future())
+            self._restart()
             return self._pool.submit(function, item)
 
     def interrupt(self, future: Future) -> bool:
         """Kill all processes, and start others."""
+        self._restart()
+        return True
+
+    def _restart(self) -> None:
         self._pool.shutdown(kill_workers=True)
         self._pool = self._start()
-        return True
 
     def lost(self, error: BaseException) -> tuple[bool, bool]:
         """A process that dies breaks the whole pool."""
@@ -130,8 +134,11 @@ class Cluster:
 
     @property
     def size(self) -> int:
-        """Threads of all workers that are there now."""
-        return sum(self._client.nthreads().values())
+        """Threads of all workers that are there now; Interrupted if the scheduler is gone."""
+        try:
+            return sum(self._client.nthreads().values())
+        except OSError as error:
+            raise Interrupted(GONE) from error
 
     def submit(self, function: Call, item: Any) -> Future:
         """Run a function on an item on one of the workers."""
@@ -162,7 +169,9 @@ class Cluster:
         """The scheduler says which chunk its workers die of, after some attempts of its own."""
         from distributed import KilledWorker
 
-        return isinstance(error, KilledWorker | CancelledError), False
+        if isinstance(error, CancelledError):
+            raise Interrupted(GONE) from error
+        return isinstance(error, KilledWorker), False
 
     def close(self, kill: bool = False) -> None:
         """Let the client go, and the cluster if it was made for it."""
