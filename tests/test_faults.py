@@ -129,6 +129,16 @@ def test_a_bad_file_stops_the_run_or_is_left_out(fault, good, fileset, reference
     assert "finished, without 1 parts" in call("status", tmp_path / "out")
 
 
+def test_a_dataset_of_bad_files_alone_is_told(good, reference, tmp_path):
+    text(good, tmp_path / "bad.root")
+    (tmp_path / "f.json").write_text(json.dumps({"z": [str(good)], "top": [str(tmp_path / "bad.root")]}))
+    printed = call(*command(tmp_path / "f.json", tmp_path / "out", "--skip-bad-files"))
+    assert "of dataset 'top', an unknown number of events" in printed
+    manifest = same(tmp_path / "out", reference)
+    assert manifest["datasets"]["top"]["ledger"]["events"] == 0
+    assert len(manifest["datasets"]["top"]["ledger"]["skipped"]) == 1
+
+
 def test_a_file_without_events_is_no_loss(fileset, reference, tmp_path):
     with uproot.recreate(tmp_path / "none.root") as file:
         file.mktree("Events", {"run": "uint32"})

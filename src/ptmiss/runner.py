@@ -82,7 +82,7 @@ class Run:
         with self.timed("process"), course.shown():
             self.process(course)
         with self.timed("duplicates"):
-            datasets = describe(sources)
+            datasets = describe(self.fileset, sources)
             for name in datasets:
                 datasets[name]["ledger"] = account.record(name, sources, course)
         self.stored = [at for item in items for at in course.stored[item]]
@@ -128,7 +128,7 @@ class Run:
                 f"interrupted after {course.done} of {len(course.plan)} chunks; the same command with --resume goes on"
             ) from None
         except Exception as error:
-            self.directory.log("failed", done=course.done, reason=str(error).splitlines()[0])
+            self.directory.log("failed", done=course.done, reason=(str(error) or type(error).__name__).splitlines()[0])
             raise
         self.directory.log("end", done=course.done)
 

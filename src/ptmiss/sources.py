@@ -111,10 +111,12 @@ def _require(processor: ProcessorABC, sources: Sequence[Source]) -> None:
             processor.require(source.file.branches, source.file.path, source.metadata.model_dump())
 
 
-def describe(sources: Sequence[Source]) -> dict[str, Any]:
-    """Metadata and files of each dataset."""
-    datasets: dict[str, Any] = {}
+def describe(fileset: Fileset, sources: Sequence[Source]) -> dict[str, Any]:
+    """Metadata of each dataset, and its files that could be opened."""
+    datasets: dict[str, Any] = {
+        name: {"metadata": dataset.metadata.model_dump(mode="json", exclude_none=True), "files": []}
+        for name, dataset in fileset.items()
+    }
     for source in sources:
-        metadata = source.metadata.model_dump(mode="json", exclude_none=True)
-        datasets.setdefault(source.dataset, {"metadata": metadata, "files": []})["files"].append(source.record)
+        datasets[source.dataset]["files"].append(source.record)
     return datasets
