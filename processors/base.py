@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from ptmiss.corrections import NOMINAL, Corrections, load
 from ptmiss.errors import ColumnError, UnknownName
 from ptmiss.estimators import Estimator
+from ptmiss.events import event_weight
 from ptmiss.recoil import Vector
 
-from .selections import Selection, branches, event_weight, preset, require_trigger
+from .selections import Selection, branches, preset, require_trigger
 from .truth import is_data
 
 

@@ -168,13 +168,6 @@ def _data_quality(events: Any) -> PackedSelection:
     return cuts
 
 
-def event_weight(events: Any) -> NDArray[np.float64]:
-    """Generator weight of each event; 1 in data."""
-    if "genWeight" in events.fields:
-        return ak.to_numpy(events.genWeight).astype(np.float64)
-    return np.ones(len(events))
-
-
 def cutflow(cuts: PackedSelection, weight: NDArray[np.float64]) -> dict[str, dict[str, float]]:
     """Events and sum of weights left after each cut, in order; ``all`` first."""
     passed = {"all": np.ones(len(weight), bool)}

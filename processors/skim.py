@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.estimators import evaluate
+from ptmiss.events import event_weight
 from ptmiss.table import polar, rows
 
 from . import selections as select
@@ -30,7 +31,7 @@ class Skim(RecoilProcessor):
         mets = evaluate(self.estimators, events, muons)
         columns = {
             **{name: ak.to_numpy(events[name]) for name in ("run", "luminosityBlock", "event")},
-            "weight": select.event_weight(events),
+            "weight": event_weight(events),
             "npv": ak.to_numpy(events.PV.npvs),
             "njets": ak.to_numpy(ak.num(jets)),
             **self.boson_and_lepton(events, muons, jets),

@@ -8,6 +8,7 @@ import awkward as ak
 from coffea.analysis_tools import PackedSelection
 
 from ptmiss.estimators import evaluate
+from ptmiss.events import event_weight
 from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil
 from ptmiss.recoil import Recoil, magnitude, project
 
@@ -29,7 +30,7 @@ class Validation(RecoilProcessor):
         """Run the estimators on all events of a chunk and fill the histograms."""
         muons = select.good_muons(events.Muon, self.selection)
         jets = select.good_jets(events.Jet, muons, self.selection)
-        weight = select.event_weight(events)
+        weight = event_weight(events)
         mets = evaluate(self.estimators, events, muons)
         histograms = book_recoil(self.names) | book_met(self.names)
         truth = generated_met(events)

@@ -211,7 +211,7 @@ def test_results_are_kept_unless_told(drell_yan, fileset_of, tmp_path):
         tmp_path / "out",
     )
     call(*arguments)
-    assert "is not empty (--force replaces it)" in failure(*arguments)
+    assert "is not empty (--resume goes on with it, --force replaces it)" in failure(*arguments)
     call(*arguments, "--force")
 
 

@@ -133,10 +133,10 @@ def test_a_stored_met_that_is_not_finite_is_noted():
     assert evaluate(build(["stored.MET"]), source, none_of(2)).notes == {"stored.MET: pTmiss not finite": 1}
 
 
-def test_estimators_travel_small(weights):
+def test_a_network_travels_as_its_weights_file(weights):
     network = build(["deepmet"], {"deepmet": weights})
     assert network[0].model.parameters == 5149  # loaded in this process, and still not shipped
-    assert len(pickle.dumps(network)) < 1000
+    assert len(pickle.dumps(network)) < weights.stat().st_size + 1000
     assert pickle.loads(pickle.dumps(network)) == network
 
 

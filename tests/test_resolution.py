@@ -207,7 +207,7 @@ def test_quantile_in_the_flow_is_unknown_and_negative_bins_do_no_harm():
 
 
 def manifest(**metadata):
-    return {"metadata": metadata, "cutflow": {"sum of weights": {"all": 1000.0}}}
+    return {"metadata": metadata, "ledger": {"events": 1000, "sumw": 1000.0, "skipped": [], "duplicates": {}}}
 
 
 def test_backgrounds_are_brought_to_the_luminosity_of_the_data():

@@ -1,5 +1,5 @@
+import hashlib
 import json
-import pickle
 import zipfile
 
 import hist
@@ -9,6 +9,8 @@ import pytest
 from ptmiss import results
 from ptmiss.errors import FileError, OptionError
 from ptmiss.histograms import book_met, book_recoil
+
+from .malice import PICKLE
 
 
 def outputs():
@@ -51,33 +53,18 @@ def test_a_failure_while_writing_leaves_the_old_results(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
-def test_what_a_processor_may_return():
-    results.storable({"h": outputs()["dy/2018"]["own"], "n": 3, "flow": {"all": [1.0, 2.0]}})
-    with pytest.raises(OptionError, match="must return a dictionary, not list"):
-        results.storable([1])
-    with pytest.raises(OptionError, match="output 'x' of the processor cannot be stored"):
-        results.storable({"x": np.zeros(3)})
-
-
 def test_directories_that_hold_no_results(tmp_path):
     with pytest.raises(FileError, match=r"is not the output of a run: it has no manifest\.json"):
         results.load(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(FileError, match="is not a readable output"):
         results.load(tmp_path)
-    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+    (tmp_path / "manifest.json").write_text(json.dumps({**MANIFEST, "sha256": {}}))
     with pytest.raises(FileError, match=r"it has no histograms\.zip"):
         results.load(tmp_path)
     (tmp_path / "histograms.zip").write_bytes(b"not a zip")
     with pytest.raises(FileError, match="is not a readable output"):
         results.load(tmp_path)
-
-
-class Evil:
-    """Runs code when it is unpickled."""
-
-    def __reduce__(self):
-        return exec, ("raise SystemExit('code was run')",)
 
 
 def test_a_pickle_in_the_place_of_an_array_is_not_loaded(tmp_path):
@@ -87,6 +74,25 @@ def test_a_pickle_in_the_place_of_an_array_is_not_loaded(tmp_path):
         members = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
-            archive.writestr(name, pickle.dumps(Evil()) if name.endswith("values.npy") else content)
+            archive.writestr(name, PICKLE if name.endswith("values.npy") else content)
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    manifest["sha256"]["histograms.zip"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(FileError, match="is not a readable output"):
         results.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "histograms.zip"])
+def test_a_pickle_in_the_place_of_a_file_is_not_loaded(tmp_path, name):
+    results.save(tmp_path / "run", MANIFEST, outputs())
+    (tmp_path / "run" / name).write_bytes(PICKLE)
+    with pytest.raises(FileError, match="is not a readable output"):
+        results.load(tmp_path / "run")
+
+
+def test_histograms_of_another_run_are_noticed(tmp_path):
+    for name in ("one", "other"):
+        results.save(tmp_path / name, MANIFEST, outputs() if name == "one" else {"dy/2018": {}})
+    (tmp_path / "other" / "histograms.zip").replace(tmp_path / "one" / "histograms.zip")
+    with pytest.raises(FileError, match=r"histograms\.zip is not the one that manifest\.json is about"):
+        results.load(tmp_path / "one")

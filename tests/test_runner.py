@@ -10,6 +10,7 @@ from ptmiss import executors, fileset, runner
 from ptmiss.errors import ChunkError, ColumnError, FileError, OptionError, UnknownName
 from ptmiss.estimators import build
 from ptmiss.processors.zmumu import Zmumu
+from ptmiss.sources import look
 
 STORED = ["stored.MET", "stored.PuppiMET"]
 
@@ -66,9 +67,9 @@ def test_real_events_are_selected(reference):
 
 
 def test_chunks_cover_each_file_once(dy, drell_yan):
-    [source] = runner.look(dy, Zmumu(build(STORED)))
+    [source], _ = look(dy, Zmumu(build(STORED)))
     for size in (1, 3, 11, 39, 40, 41):
-        pieces = list(runner.chunks(source, size))
+        pieces = list(source.chunks(size))
         assert [p.entrystart for p in pieces] == [0, *(p.entrystop for p in pieces[:-1])]
         assert pieces[-1].entrystop == 40
         assert max(map(len, pieces)) <= size
@@ -101,6 +102,11 @@ class Failing(Counting):
         raise RuntimeError("boom\nsecond line")
 
 
+class NoDictionary(Counting):
+    def process(self, events):
+        return [len(events)]
+
+
 class NotStorable(Counting):
     def process(self, events):
         return {"thing": object()}
@@ -112,8 +118,10 @@ def test_a_failing_processor_says_dataset_file_and_entries(dy, drell_yan):
 
 
 def test_an_output_that_cannot_be_stored_is_refused_at_the_first_chunk(dy):
-    with pytest.raises(OptionError, match="output 'thing' of the processor cannot be stored"):
+    with pytest.raises(ChunkError, match="entries 0 to 1: output 'thing' of the processor cannot be stored"):
         runner.run(dy, NotStorable(), chunksize=1)
+    with pytest.raises(ChunkError, match="a processor must return a dictionary, not list"):
+        runner.run(dy, NoDictionary())
 
 
 def test_missing_branches_are_found_before_any_event_is_read(dy):

@@ -18,12 +18,12 @@ from ptmiss import __version__
 from ptmiss.errors import OptionError, PtmissError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from ptmiss.estimators import Estimator
+    from ptmiss.executors import Pool
     from ptmiss.fileset import Fileset
+    from ptmiss.rundirs import Status
 
-    Pool = Callable[[], AbstractContextManager[Executor | None]]
+    Opener = Callable[[], AbstractContextManager[Pool]]
 
 EXECUTORS = "iterative|futures|dask"
 CORRECTIONS = ("none", "plateau", "bin")
@@ -104,19 +104,40 @@ def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
-    """Options that choose where to run; the verb gets what opens the pool."""
+    """Options that choose where and how to run; the verb gets what opens the pool, and the options of a run."""
 
     @click.option("--executor", default="iterative", show_default=True, metavar=EXECUTORS, help="Where to run.")
     @click.option(
         "--workers", type=int, default=2, show_default=True, help="Processes of futures or of a local cluster."
     )
-    @click.option("--scheduler", metavar="URL", help="A running dask scheduler, tcp://host:port.")
-    @click.option("--chunksize", type=int, default=50_000, show_default=True, help="Events at a time, at most.")
+    @click.option(
+        "--scheduler", metavar="URL|FILE", help="A running dask scheduler, tcp://host:port, or a job queue, queue.toml."
+    )
+    @click.option("--chunksize", type=int, help="Events at a time, at most.  [default: 50000]")
+    @click.option("--memory", metavar="SIZE", help="Of each worker, such as 2GB: the chunk size is chosen to fit.")
+    @click.option("--resume", is_flag=True, help="Go on with what an earlier run left; redo only what is missing.")
+    @click.option("--skip-bad-files", "skip", is_flag=True, help="Leave out what cannot be read, and say so.")
+    @click.option("--retries", type=click.IntRange(0), default=2, show_default=True, help="After a failure to read.")
+    @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds for each chunk.")
     @wraps(verb)
-    def wrapped(executor: str, workers: int, scheduler: str | None, **options: Any) -> None:
+    def wrapped(
+        executor: str,
+        workers: int,
+        scheduler: str | None,
+        chunksize: int | None,
+        memory: str | None,
+        skip: bool,
+        retries: int,
+        timeout: float | None,
+        **options: Any,
+    ) -> None:
         from ptmiss.executors import pool
+        from ptmiss.failures import Policy
+        from ptmiss.memory import parse
 
-        verb(pool=partial(pool, executor, workers, scheduler), **options)
+        budget = None if memory is None else parse(memory)
+        how = {"chunksize": chunksize, "budget": budget, "policy": Policy(retries, timeout, skip)}
+        verb(pool=partial(pool, executor, workers, scheduler, budget), how=how, **options)
 
     return wrapped
 
@@ -127,6 +148,7 @@ def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
     epilog="""
   ptmiss run zmumu --fileset dy.json --estimators stored.MET,stored.PuppiMET \\
       --executor futures --workers 2 --output out/dy
+  ptmiss status out/dy     # from another terminal, or after it was stopped
 """,
 )
 @click.argument("processor")
@@ -148,36 +170,70 @@ def run(
     own: Mapping[str, str],
     estimators: list[Estimator],
     selection: str,
-    pool: Pool,
-    chunksize: int,
+    pool: Opener,
+    how: Mapping[str, Any],
+    resume: bool,
 ) -> None:
     """Run a coffea processor over a fileset: zmumu, wjets, validation, FILE.py or FILE.py:Class."""
     from ptmiss import fileset as filesets
-    from ptmiss import results, runner
+    from ptmiss import results, rundirs, runner
     from ptmiss.estimators import describe
     from ptmiss.provenance import provenance
 
-    results.writable(output, force)
+    rundirs.startable(output, (results.MANIFEST,), resume, force)
     fileset = filesets.read(fileset_path)
     cls = runner.find_processor(processor)
     given = {name: _json(name, value) for name, value in own.items()}
     options = _processor_options(cls, estimators, selection) | given
     instance = runner.make_processor(cls, options | {"corrections": corrections})
-    with pool() as workers:
-        outputs, details = runner.run(fileset, instance, pool=workers, chunksize=chunksize)
-    made = provenance(
-        processor=processor,
-        estimators=[describe(estimator) for estimator in estimators],
-        selection=selection,
-        options=given,
-        corrections=_described(corrections),
-        **details,
-    )
-    results.save(output, made, outputs)
+    with pool() as workers, rundirs.opened(output, resume) as directory:
+        outputs, details = runner.run(fileset, instance, pool=workers, directory=directory, **how)
+        made = provenance(
+            processor=processor,
+            estimators=[describe(estimator) for estimator in estimators],
+            selection=selection,
+            options=given,
+            corrections=_described(corrections),
+            **details,
+        )
+        results.save(output, made, outputs)
     for dataset, out in outputs.items():
         _tell_cutflow(dataset, out.get("cutflow"))
         _tell_notes(out.get("notes", {}))
+    _tell_work(details)
     click.echo(f"{details['metrics']['entries']} events -> {output}")
+
+
+@cli.command(
+    "status",
+    cls=Verb,
+    epilog="""
+  ptmiss status out/dy
+""",
+)
+@click.argument("directory", type=PATH)
+def status(directory: Path) -> None:
+    """How far the run in DIRECTORY has come: what is done, missing and failed."""
+    from ptmiss import results, rundirs
+
+    found = rundirs.status(directory)
+    for name, (events, listed) in found.events.items():
+        click.echo(f"{name}: {found.done[name]} of {found.total[name]} chunks, {events} of {listed} events")
+    for entry in found.skipped:
+        click.echo(entry)
+    click.echo(_state(found, (directory / results.MANIFEST).is_file()))
+
+
+def _state(found: Status, results: bool) -> str:
+    """What goes on in a run's directory, in one line."""
+    if found.worker:
+        return f"running: {found.worker}"
+    if found.last.get("event") == "end" and results:
+        return "finished" + (
+            f", without {len(found.skipped)} parts: --resume tries them again" if found.missing else ""
+        )
+    reason = f" ({found.last['reason']})" if "reason" in found.last else ""
+    return f"stopped{reason}: the same command with --resume goes on"
 
 
 @cli.command(
@@ -200,16 +256,18 @@ def skim(
     output: Path,
     estimators: list[Estimator],
     selection: str,
-    pool: Pool,
-    chunksize: int,
+    pool: Opener,
+    how: Mapping[str, Any],
+    resume: bool,
 ) -> None:
     """Write the recoil table of event FILES (ROOT or parquet; paths, globs, URLs): one row an event."""
     from ptmiss.skim import skim as write
 
     fileset = _fileset(files, fileset_path)
     with pool() as workers:
-        made = write(fileset, estimators, output, selection=selection, pool=workers, chunksize=chunksize)
+        made = write(fileset, estimators, output, selection=selection, pool=workers, resume=resume, **how)
     _tell_notes(made["notes"])
+    _tell_ledger(made["datasets"])
     click.echo(f"{made['metrics']['entries']} events -> {output}")
 
 
@@ -248,6 +306,7 @@ def _fileset(files: tuple[str, ...], path: Path | None) -> Fileset:
 @click.option(
     "--subtract", callback=pairs, multiple=True, metavar="NAME=FACTOR", help="Of a run: a background to subtract."
 )
+@click.option("--rescale", is_flag=True, help="Of a run: take what it read for the whole, if it skipped something.")
 @click.option("--window", type=float, help="Also the RMS inside ±WINDOW GeV, for comparison with code that truncates.")
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True)
 @click.option("--label", default="", help="Text above the figures.")
@@ -259,6 +318,7 @@ def resolution(
     boson: str,
     dataset: str | None,
     subtract: dict[str, str],
+    rescale: bool,
     window: float | None,
     formats: tuple[str, ...],
     label: str,
@@ -269,7 +329,7 @@ def resolution(
 
     results.writable(output, force)
     factors = {name: _number(name, value) for name, value in subtract.items()}
-    histograms = report.histograms_of(source, boson=boson, dataset=dataset, subtract=factors)
+    histograms = report.histograms_of(source, boson=boson, dataset=dataset, subtract=factors, rescale=rescale)
     figures = report.resolution(histograms, output, source, correction, window=window, formats=formats, label=label)
     for figure in figures:
         click.echo(figure)
@@ -680,6 +740,32 @@ def _tell_cutflow(dataset: str, cutflow: Mapping[str, Any] | None) -> None:
     if cutflow:
         steps = ", ".join(f"{name} {count}" for name, count in cutflow["events"].items())
         click.echo(f"{dataset}: {steps}")
+
+
+def _tell_work(details: Mapping[str, Any]) -> None:
+    """What a run took, in all and by stage, and what it went without."""
+    metrics, chunks, seconds = details["metrics"], details["chunks"], details["seconds"]
+    total = sum(seconds.values())
+    stages = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
+    resumed = f", {chunks['resumed']} of them from before" if chunks["resumed"] else ""
+    click.echo(
+        f"{metrics['chunks']} chunks{resumed}, {metrics['bytesread'] / 1e6:.1f} MB, {total:.1f} s: {stages}; "
+        f"{metrics['entries'] / max(total, 1e-9):.3g} events a second"
+    )
+    if details["changed"]:
+        click.echo(f"note: other {', '.join(details['changed'])} than before: nothing of before was used", err=True)
+    _tell_ledger(details["datasets"])
+
+
+def _tell_ledger(datasets: Mapping[str, Any]) -> None:
+    """What was skipped, and what was there twice."""
+    from ptmiss.ledger import Skipped, told
+
+    for name, dataset in datasets.items():
+        for entry in dataset["ledger"]["skipped"]:
+            click.echo(f"note: {Skipped(**entry)}", err=True)
+        if duplicates := dataset["ledger"]["duplicates"]:
+            click.echo(f"note: dataset {name!r}: {told(duplicates)}", err=True)
 
 
 def _tell_notes(notes: Mapping[str, int]) -> None:

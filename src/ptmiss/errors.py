@@ -9,7 +9,9 @@ PtmissError
 ├── UnknownName      an estimator, processor or model that does not exist
 ├── OptionError      an option, or two options together, that make no sense
 ├── ChunkError       a worker failed on one range of entries
-└── TrainingError    a training that cannot go on
+├── TrainingError    a training that cannot go on
+├── LedgerError      a number that what was skipped, or counted twice, would make wrong
+└── Interrupted      a run was stopped from outside
 """
 
 from __future__ import annotations
@@ -52,6 +54,14 @@ class ChunkError(PtmissError):
 
 class TrainingError(PtmissError):
     """A training that cannot go on."""
+
+
+class LedgerError(PtmissError):
+    """A number that what was skipped, or counted twice, would make wrong."""
+
+
+class Interrupted(PtmissError):  # noqa: N818  (nothing is wrong)
+    """A run was stopped from outside; what is done is kept."""
 
 
 class UnknownName(PtmissError):  # noqa: N818  (reads as the sentence it prints)

@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import candidates as pf_candidates
+from ptmiss import luggage
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.inputs import CATEGORIES, FEATURES, Inputs
 from ptmiss.leptons import EXACT, TREATMENTS, leave_out, matched
-from ptmiss.model import Model, load_model, shipped
+from ptmiss.model import Model, load_model, shipped, weights_file
 from ptmiss.recoil import Vector, cartesian
 from ptmiss.weights import fingerprint
 
@@ -129,12 +130,20 @@ class Stored:
 
 @dataclass(frozen=True)
 class Network:
-    """A DeepMET network, shipped by the name and hash of its weights file and loaded once in each process."""
+    """A DeepMET network, which travels with its weights file and is loaded once in each process."""
 
     name: str
     weights: str
     treatment: str = EXACT
     columns: tuple[str, ...] = ("phi", *FEATURES[:6], *CATEGORIES)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything, and the content of the weights file."""
+        return vars(self) | {"weights": luggage.packed(self.weights)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The same in another process, which may be on another machine."""
+        vars(self).update(state | {"weights": luggage.unpacked(*state["weights"])})
 
     @property
     def model(self) -> Model:
@@ -193,15 +202,20 @@ def build(
 
 def _build(name: str, weights: Mapping[str, str | Path], leptons: str) -> Estimator:
     if name in weights:
-        load_model(str(weights[name]))
-        return Network(name, str(weights[name]), leptons)
+        return _network(name, weights[name], leptons)
     if name in SUMS:
         return WeightedSum(name)
     if name.startswith(STORED) and name != STORED:
         return Stored(name)
     if name in shipped():
-        return Network(name, name, leptons)
+        return _network(name, name, leptons)
     raise UnknownName("estimator", name, known(weights))
+
+
+def _network(name: str, model: str | Path, leptons: str) -> Network:
+    path = str(weights_file(model))
+    load_model(path)
+    return Network(name, path, leptons)
 
 
 def known(weights: Iterable[str] = ()) -> list[str]:

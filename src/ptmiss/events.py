@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
+import numpy as np
 import pyarrow.parquet
 import uproot
 from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
+from numpy.typing import NDArray
 
 from ptmiss.errors import FileError
 
@@ -58,12 +61,15 @@ class EventFile:
         return NanoEventsFactory.from_root({self.path: self.tree}, **options).events()
 
 
-def expand(patterns: Iterable[str]) -> list[str]:
-    """Paths of local files, globs and URLs, in the order given; a glob's files sorted."""
-    return [path for pattern in patterns for path in _matches(pattern)]
+def expand(patterns: Iterable[str], strict: bool = True) -> list[str]:
+    """Paths of local files, globs and URLs, in the order given; a glob's files sorted.
+
+    A glob that matches nothing is an error; so is a path where there is no file, if ``strict``.
+    """
+    return [path for pattern in patterns for path in _matches(pattern, strict)]
 
 
-def _matches(pattern: str) -> list[str]:
+def _matches(pattern: str, strict: bool) -> list[str]:
     if "://" in pattern:
         return [pattern]
     if glob.has_magic(pattern) and not Path(pattern).exists():
@@ -71,7 +77,7 @@ def _matches(pattern: str) -> list[str]:
         if not found:
             raise FileError(f"no file matches {pattern}")
         return found
-    if not Path(pattern).is_file():
+    if strict and not Path(pattern).is_file():
         raise FileError(f"no such file: {pattern}")
     return [pattern]
 
@@ -86,7 +92,7 @@ def inspect(path: str, tree: str = TREE) -> EventFile:
         raise FileError(f"cannot open {path}: {_first_line(error)}") from error
     except uproot.KeyInFileError as error:
         raise FileError(f"{path} has no tree {tree!r}; there: {', '.join(_names(path)) or 'nothing'}") from error
-    except (OSError, ValueError, EOFError, uproot.DeserializationError) as error:
+    except Exception as error:  # a damaged file can fail in any way
         raise FileError(f"{path} is not a readable {_kind(path)} file: {_first_line(error)}") from error
 
 
@@ -119,6 +125,13 @@ def _first_line(error: BaseException) -> str:
         return "it ends before its contents do (truncated?)"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(":") if lines else type(error).__name__
+
+
+def event_weight(events: Any) -> NDArray[np.float64]:
+    """Generator weight of each event; 1 in data."""
+    if "genWeight" in events.fields:
+        return ak.to_numpy(events.genWeight).astype(np.float64)
+    return np.ones(len(events))
 
 
 def identifier(identity: bytes) -> str:

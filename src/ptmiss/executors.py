@@ -1,21 +1,22 @@
-"""Where chunks run: in this process, in a pool of processes, or on a dask cluster.
+"""Where chunks run: in this process, in a pool of processes, on a dask cluster. All three are used alike.
 
-All three are one coffea executor, so that results come in the order of the chunks and are the same to the last bit
-whatever the executor and the number of workers. A failure in a worker is a value that says what failed.
+A pool takes as many chunks at a time as it has workers, so that what a dying worker takes with it is known. Each worker
+may use its share of this machine's cores.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent import futures
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
 
-from coffea.processor.executor import ExecutorBase, WorkItem
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -29,146 +30,226 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ptmiss.errors import ChunkError, OptionError, PtmissError, UnknownName
+from ptmiss.errors import Interrupted, OptionError, UnknownName
 
 KINDS = ("iterative", "futures", "dask")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-T = TypeVar("T")
+GONE = "the dask scheduler is gone; the same command with --resume goes on"
+WATCH = 1.0  # s between two looks of a worker for its driver
+
+Call = Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
-class Failure:
-    """What went wrong with one chunk, as a worker tells it."""
+class Pool(Protocol):
+    """Where chunks run."""
 
-    message: str
-    traceback: str
+    @property
+    def size(self) -> int:
+        """Chunks that it takes at a time; 0 while no worker is there."""
 
+    def submit(self, function: Call, item: Any) -> Future:
+        """Run a function on an item."""
 
-@dataclass
-class OrderedExecutor(ExecutorBase):
-    """A coffea executor that hands each chunk's output to a sink, in the order of the chunks.
+    def interrupt(self, future: Future) -> bool:
+        """Stop what runs, at the cost of a worker; whether that took all other workers with it."""
 
-    pool: where to run; None runs here, one chunk after the other.
-    sink: called with each work item and the output of its chunk.
-    """
+    def lost(self, error: BaseException) -> tuple[bool, bool]:
+        """Whether an error means that a worker died, and whether all others died with it."""
 
-    pool: futures.Executor | None = None
-    sink: Callable[[WorkItem, dict[str, Any]], None] | None = None
-
-    def __call__(
-        self, items: Sequence[WorkItem], function: Callable[[WorkItem], dict[str, Any]], accumulator: Any
-    ) -> tuple[dict[str, Any], int]:
-        """Run the function on all items; coffea's interface."""
-        if self.sink is None:
-            raise ValueError("an OrderedExecutor needs a sink")
-        with progress_bar() as bar:
-            task = bar.add_task(self.desc, total=sum(len(item) for item in items))
-            results = completed(self.pool, Attempt(function), items)
-            for item, result in zip(items, in_order(results), strict=True):
-                if isinstance(result, Failure):
-                    raise ChunkError(f"{describe(item)}: {result.message}") from WorkerTraceback(result.traceback)
-                self.sink(item, result)
-                bar.advance(task, len(item))
-        return {"out": {}}, 0
+    def close(self, kill: bool = False) -> None:
+        """Let the workers go, at once if they are to be killed."""
 
 
-class WorkerTraceback(Exception):  # noqa: N818  (an exception's cause, never raised by itself)
-    """The traceback of a failure in a worker."""
+class Here:
+    """This process: one chunk after the other."""
+
+    size = 1
+
+    def submit(self, function: Call, item: Any) -> Future:
+        """Run a function on an item, now."""
+        future: Future = Future()
+        future.set_result(function(item))
+        return future
+
+    def interrupt(self, future: Future) -> bool:
+        """Nothing runs between two calls."""
+        return False
+
+    def lost(self, error: BaseException) -> tuple[bool, bool]:
+        """No worker can die."""
+        return False, False
+
+    def close(self, kill: bool = False) -> None:
+        """Nothing is held."""
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """A function whose exceptions become Failures, so that they cross from process to process whole."""
+class Processes:
+    """Processes of this machine. memory: bytes of data that each may have, None for no limit."""
 
-    function: Callable[[WorkItem], dict[str, Any]]
+    def __init__(self, workers: int, memory: int | None = None):
+        self.size = workers
+        self._memory = memory
+        self._pool = self._start()
 
-    def __call__(self, item: WorkItem) -> dict[str, Any] | Failure:
-        """The function's result, or what went wrong."""
+    def _start(self) -> Any:
+        from loky import ProcessPoolExecutor
+
+        environment = dict.fromkeys(THREADS, str(threads(self.size)))
+        return ProcessPoolExecutor(self.size, env=environment, initializer=begin, initargs=(os.getpid(), self._memory))
+
+    def submit(self, function: Call, item: Any) -> Future:
+        """Run a function on an item in one of the processes."""
         try:
-            return self.function(item)
-        except Exception as error:  # noqa: BLE001  (a worker's failure is told by the driver)
-            cause = root_cause(error)
-            kind = "" if isinstance(cause, PtmissError) else f"{type(cause).__name__}: "
-            lines = str(cause).splitlines() or ["no message"]
-            return Failure(kind + lines[0], traceback.format_exc())
+            return self._pool.submit(function, item)
+        except BrokenExecutor:
+            self._restart()
+            return self._pool.submit(function, item)
+
+    def interrupt(self, future: Future) -> bool:
+        """Kill all processes, and start others."""
+        self._restart()
+        return True
+
+    def _restart(self) -> None:
+        self._pool.shutdown(kill_workers=True)
+        self._pool = self._start()
+
+    def lost(self, error: BaseException) -> tuple[bool, bool]:
+        """A process that dies breaks the whole pool."""
+        died = isinstance(error, BrokenExecutor)
+        return died, died
+
+    def close(self, kill: bool = False) -> None:
+        """Let the processes go."""
+        self._pool.shutdown(kill_workers=kill)
 
 
-def root_cause(error: BaseException) -> BaseException:
-    """The error that a chain of ``raise … from`` began with."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+class Cluster:
+    """The workers of a dask client."""
+
+    def __init__(self, client: Any, *owned: Any):
+        self._client, self._owned = client, owned
+        self._remote: dict[Future, Any] = {}
+
+    @property
+    def size(self) -> int:
+        """Threads of all workers that are there now; Interrupted if the scheduler is gone."""
+        try:
+            return sum(self._client.nthreads().values())
+        except OSError as error:
+            raise Interrupted(GONE) from error
+
+    def submit(self, function: Call, item: Any) -> Future:
+        """Run a function on an item on one of the workers."""
+        future: Future = Future()
+        remote = self._client.submit(function, item, pure=False)
+        self._remote[future] = remote
+        remote.add_done_callback(lambda done: self._settle(future, done))
+        return future
+
+    def _settle(self, future: Future, done: Any) -> None:
+        if self._remote.pop(future, None) is None:
+            return
+        try:
+            future.set_result(done.result())
+        except BaseException as error:  # noqa: BLE001  (handed on to whoever asks for the result)
+            future.set_exception(error)
+
+    def interrupt(self, future: Future) -> bool:
+        """Restart the worker that has this chunk."""
+        remote = self._remote.pop(future)
+        workers = [address for address, keys in self._client.processing().items() if remote.key in keys]
+        remote.cancel()
+        with suppress(ValueError):  # a worker without a nanny cannot be restarted
+            self._client.restart_workers(workers, raise_for_error=False)
+        return False
+
+    def lost(self, error: BaseException) -> tuple[bool, bool]:
+        """The scheduler says which chunk its workers die of, after some attempts of its own."""
+        from distributed import KilledWorker
+
+        if isinstance(error, CancelledError):
+            raise Interrupted(GONE) from error
+        return isinstance(error, KilledWorker), False
+
+    def close(self, kill: bool = False) -> None:
+        """Let the client go, and the cluster if it was made for it."""
+        for part in (self._client, *self._owned):
+            part.close()
 
 
-def describe(item: WorkItem) -> str:
-    """A chunk in words."""
-    return f"dataset {item.dataset!r}, {item.filename}, entries {item.entrystart} to {item.entrystop}"
+def threads(workers: int) -> int:
+    """A worker's share of the cores that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)) // workers)
 
 
-def completed(
-    pool: futures.Executor | None, function: Callable[[WorkItem], T], items: Iterable[WorkItem]
-) -> Iterator[tuple[int, T]]:
-    """Number and result of each item, as they complete; what has not begun is cancelled when the caller stops."""
-    if pool is None:
-        yield from enumerate(map(function, items))
-        return
-    pending = {pool.submit(function, item): number for number, item in enumerate(items)}
-    try:
-        for future in futures.as_completed(pending):
-            yield pending[future], future.result()
-    finally:
-        for future in pending:
-            future.cancel()
+def begin(driver: int, memory: int | None) -> None:
+    """Set up a worker: it ends with its driver, and has so many bytes of data and no more.
+
+    MemoryError is better than to be killed by the system.
+    """
+    threading.Thread(target=_watch, args=(driver,), daemon=True).start()
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
 
-def in_order(results: Iterable[tuple[int, T]]) -> Iterator[T]:
-    """Results by number, from 0 on, each as soon as all before it are there."""
-    waiting: dict[int, T] = {}
-    expected = 0
-    for number, result in results:
-        waiting[number] = result
-        while expected in waiting:
-            yield waiting.pop(expected)
-            expected += 1
+def _watch(driver: int) -> None:
+    while os.getppid() == driver:
+        time.sleep(WATCH)
+    os._exit(1)
 
 
 @contextmanager
-def pool(kind: str, workers: int, scheduler: str | None = None) -> Iterator[futures.Executor | None]:
-    """A pool of the kind asked for: None for ``iterative``.
+def pool(kind: str, workers: int = 1, scheduler: str | None = None, memory: int | None = None) -> Iterator[Pool]:
+    """A pool of the kind asked for.
 
-    Each worker may use its share of this machine's cores. scheduler: address of a running dask cluster, else a local
-    one is made.
+    scheduler: address of a running dask cluster, or the file of a job queue (see ptmiss.queues), else a local cluster
+    is made. memory: bytes that a worker of this machine may use.
     """
     if kind not in KINDS:
         raise UnknownName("executor", kind, KINDS)
     if workers < 1:
         raise OptionError(f"--workers {workers}: expected at least 1")
-    with ExitStack() as stack:
-        match kind:
-            case "iterative":
-                yield None
-            case "futures":
-                from loky import ProcessPoolExecutor
-
-                threads = str(max(1, (os.cpu_count() or 1) // workers))
-                yield stack.enter_context(ProcessPoolExecutor(workers, env=dict.fromkeys(THREADS, threads)))
-            case "dask":
-                yield _dask(stack, workers, scheduler).get_executor(retries=0)
+    opened = _open(kind, workers, scheduler, memory)
+    try:
+        yield opened
+    except BaseException:
+        opened.close(kill=True)
+        raise
+    opened.close()
 
 
-def _dask(stack: ExitStack, workers: int, scheduler: str | None) -> Any:
+def _open(kind: str, workers: int, scheduler: str | None, memory: int | None) -> Pool:
+    match kind:
+        case "iterative":
+            return Here()
+        case "futures":
+            return Processes(workers, memory)
+    return _cluster(workers, scheduler, memory)
+
+
+def _cluster(workers: int, scheduler: str | None, memory: int | None) -> Cluster:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise OptionError("--executor dask needs the package distributed: pip install 'ptmiss[dask]'") from error
-    if scheduler is not None:
-        try:
-            return stack.enter_context(Client(scheduler, timeout=10))
-        except OSError as error:
-            raise OptionError(f"no dask scheduler answers at {scheduler}") from error
-    cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None))
-    return stack.enter_context(Client(cluster))
+    if scheduler is None:
+        environment = dict.fromkeys(THREADS, str(threads(workers)))
+        options: dict[str, Any] = {"memory_limit": memory} if memory else {}
+        local = LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=None, env=environment, **options
+        )
+        return Cluster(Client(local), local)
+    if scheduler.endswith(".toml"):
+        from ptmiss import queues
+
+        queue = queues.read(Path(scheduler)).cluster()
+        return Cluster(Client(queue), queue)
+    try:
+        return Cluster(Client(scheduler, timeout=10))
+    except (OSError, ValueError) as error:
+        raise OptionError(f"no dask scheduler answers at {scheduler}") from error
 
 
 class Rate(ProgressColumn):
@@ -179,9 +260,18 @@ class Rate(ProgressColumn):
         return Text(f"{task.speed:.3g}/s" if task.speed else "")
 
 
+class Read(ProgressColumn):
+    """Bytes read from files."""
+
+    def render(self, task: Task) -> Text:
+        """The sum so far, once there is one."""
+        count = task.fields.get("bytesread", 0)
+        return Text(f"{count / 1e6:.0f} MB read" if count else "")
+
+
 def progress_bar(unit: str = "events") -> Progress:
-    """A bar with the units done, their rate and the time left, on a terminal; nothing elsewhere."""
-    left = (TextColumn("left"), TimeRemainingColumn())
+    """A bar with the units done, their rate, the bytes read and the time left, on a terminal; nothing elsewhere."""
+    left = (Read(), TextColumn("left"), TimeRemainingColumn())
     return Progress(
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), Rate(), *left),
         console=Console(stderr=True),

@@ -1,14 +1,16 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and holding them for one process."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ptmiss.errors import FileError
+from ptmiss.errors import FileError, OptionError
 
 
 @contextmanager
@@ -35,6 +37,35 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold a file for this process; OptionError says who holds it already. The system lets go when a process dies."""
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise OptionError(f"{what} is in use by {file.read().strip() or 'another process'}") from None
+        except OSError:
+            pass  # a file system without locks
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def holder(path: Path) -> str | None:
+    """Who holds a file that :func:`locked` made, if anyone does."""
+    try:
+        with path.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return path.read_text().strip()
+    except OSError:
+        return None
+    return None
 
 
 def _umask() -> int:

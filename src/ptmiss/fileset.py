@@ -66,7 +66,7 @@ class Dataset(BaseModel):
         named = self.files.items() if isinstance(self.files, Mapping) else ((f, self.treename) for f in self.files)
         seen = set()
         for pattern, tree in named:
-            for path in expand([pattern]):
+            for path in expand([pattern], strict=False):
                 if path in seen:
                     raise FilesetError(f"{path} is listed twice in one dataset; its events would count twice")
                 seen.add(path)

@@ -22,8 +22,12 @@ def histograms_of(
     boson: str = "boson",
     dataset: str | None = None,
     subtract: Mapping[str, float] | None = None,
+    rescale: bool = False,
 ) -> dict[str, hist.Hist]:
-    """Moments and spectra of a recoil table, or of one dataset of a run, with backgrounds subtracted."""
+    """Moments and spectra of a recoil table, or of one dataset of a run, with backgrounds subtracted.
+
+    rescale: take what a run read for the whole, if it skipped something.
+    """
     if not source.is_dir():
         if dataset or subtract:
             raise OptionError("--dataset and --subtract are for the output of a run, not for a recoil table")
@@ -32,7 +36,7 @@ def histograms_of(
     candidates = [name for name in result.histograms if name not in (subtract or {})]
     if dataset is None and len(candidates) != 1:
         raise OptionError(f"{source} has several datasets, --dataset takes one of {', '.join(candidates)}")
-    return resolutions.without_backgrounds(result, dataset or candidates[0], subtract or {})
+    return resolutions.without_backgrounds(result, dataset or candidates[0], subtract or {}, rescale)
 
 
 def resolution(

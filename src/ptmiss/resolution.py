@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ptmiss import ledger
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import (
     COMPONENTS,
@@ -344,26 +345,23 @@ def recoils(
     return table, {name: along(table.met(name)) for name in table.estimators}
 
 
-def normalisation(dataset: Mapping[str, Any], luminosity: float) -> float:
-    """Factor that brings a simulated dataset of a run's manifest to a luminosity in fb^-1."""
-    cross_section = dataset["metadata"].get("cross_section")
-    if cross_section is None:
-        raise OptionError("a background to subtract needs a cross_section (pb) in its metadata")
-    return 1e3 * cross_section * luminosity / dataset["cutflow"]["sum of weights"]["all"]
+def without_backgrounds(
+    result: RunResult, data: str, backgrounds: Mapping[str, float], rescale: bool = False
+) -> dict[str, hist.Hist]:
+    """Histograms of a dataset less those of the backgrounds, each at the data's luminosity times a factor of its own.
 
-
-def without_backgrounds(result: RunResult, data: str, backgrounds: Mapping[str, float]) -> dict[str, hist.Hist]:
-    """Histograms of a dataset less those of the backgrounds, each at the data's luminosity times a factor of its own."""
+    LedgerError if the run skipped something of either, unless ``rescale`` (see ptmiss.ledger).
+    """
     for name in (data, *backgrounds):
         if name not in result.histograms:
             raise UnknownName("dataset in the run", name, result.histograms)
     described = result.manifest["datasets"]
-    luminosity = described[data]["metadata"].get("luminosity")
-    if backgrounds and luminosity is None:
-        raise OptionError(f"to subtract backgrounds, dataset {data!r} needs a luminosity (fb^-1) in its metadata")
+    if not backgrounds:
+        return dict(result.histograms[data])
+    luminosity = ledger.luminosity(data, described[data], rescale)
     histograms = dict(result.histograms[data])
     for background, factor in backgrounds.items():
-        scale = factor * normalisation(described[background], luminosity)
+        scale = factor * ledger.normalisation(background, described[background], luminosity, rescale)
         for name in ("moments", "spectra"):
             histograms[name] = subtracted(histograms[name], scaled(result.histograms[background][name], scale))
     return histograms

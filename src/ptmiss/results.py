@@ -1,11 +1,16 @@
 """What a run leaves: a directory with a manifest and histograms, in formats that cannot run code.
 
-``manifest.json``    how it was made: command, versions, processor, inputs, and of each dataset its cut flow and notes
-``histograms.zip``   all histograms as uhi JSON and arrays, named ``dataset/histogram``
+``manifest.json``    how it was made: command, versions, processor, inputs, and of each dataset its cut flow, its notes,
+                     and what was read and skipped
+``histograms.zip``   all histograms as uhi JSON and arrays, named ``dataset/histogram``; the manifest has its hash
+
+Beside them is what the run needed while it went on, see ptmiss.rundirs.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import shutil
 import tempfile
@@ -20,6 +25,7 @@ import hist
 import uhi.io.zip
 
 from ptmiss.errors import FileError, OptionError
+from ptmiss.files import write_atomically
 
 MANIFEST, HISTOGRAMS = "manifest.json", "histograms.zip"
 
@@ -43,18 +49,6 @@ def as_json(manifest: Mapping[str, Any]) -> str:
     return json.dumps(manifest, indent=2) + "\n"
 
 
-def storable(outputs: Any) -> None:
-    """Raise OptionError unless a processor's output is a map of histograms and things that JSON can hold."""
-    if not isinstance(outputs, Mapping):
-        raise OptionError(f"a processor must return a dictionary, not {type(outputs).__name__}")
-    for name, value in outputs.items():
-        if not isinstance(value, hist.Hist):
-            try:
-                json.dumps(value)
-            except TypeError as error:
-                raise OptionError(f"output {name!r} of the processor cannot be stored: {error}") from error
-
-
 def writable(directory: Path, force: bool = False) -> None:
     """Raise OptionError if results are there already, unless they may be replaced."""
     if directory.exists() and not directory.is_dir():
@@ -64,25 +58,31 @@ def writable(directory: Path, force: bool = False) -> None:
 
 
 def save(directory: Path, manifest: Mapping[str, Any], outputs: Mapping[str, Outputs]) -> None:
-    """Write the outputs of each dataset and the manifest, whole or not at all."""
+    """Write the outputs of each dataset, then the manifest with their hash, each whole or not at all."""
     datasets = {
         dataset: {**manifest["datasets"][dataset], **{k: v for k, v in out.items() if not isinstance(v, hist.Hist)}}
         for dataset, out in outputs.items()
     }
-    with replacing_directory(directory) as temporary:
-        with zipfile.ZipFile(temporary / HISTOGRAMS, "w", zipfile.ZIP_DEFLATED) as archive:
-            for dataset, out in outputs.items():
-                for name, value in out.items():
-                    if isinstance(value, hist.Hist):
-                        uhi.io.zip.write(archive, f"{dataset}/{name}", value)
-        (temporary / MANIFEST).write_text(as_json({**manifest, "datasets": datasets}))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for dataset, out in outputs.items():
+            for name, value in out.items():
+                if isinstance(value, hist.Hist):
+                    uhi.io.zip.write(archive, f"{dataset}/{name}", value)
+    digest = hashlib.sha256(content.getbuffer()).hexdigest()
+    made = as_json({**manifest, "datasets": datasets, "sha256": {HISTOGRAMS: digest}})
+    write_atomically(directory / HISTOGRAMS, content.getvalue())
+    write_atomically(directory / MANIFEST, made)
 
 
 def load(directory: Path) -> RunResult:
     """Read the results of a run."""
     try:
         manifest = json.loads((directory / MANIFEST).read_text())
-        with zipfile.ZipFile(directory / HISTOGRAMS) as archive:
+        content = (directory / HISTOGRAMS).read_bytes()
+        if hashlib.sha256(content).hexdigest() != manifest["sha256"][HISTOGRAMS]:
+            raise ValueError(f"{HISTOGRAMS} is not the one that {MANIFEST} is about")
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = [n.removesuffix(".json").rsplit("/", 1) for n in archive.namelist() if n.endswith(".json")]
             found: dict[str, dict[str, hist.Hist]] = {dataset: {} for dataset in manifest["datasets"]}
             for dataset, name in names:

@@ -1,125 +1,245 @@
-"""A processor over a fileset: every file looked into first, then coffea's Runner over the chunks."""
+"""A processor over a fileset: coffea's Runner over the chunks that are not done yet, and the sum of all of them."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect as python_inspect
+import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import cloudpickle
+import numpy as np
 from coffea.processor import ProcessorABC, Runner, accumulate
 from coffea.processor.executor import WorkItem
 
-from ptmiss.errors import FileError, OptionError, UnknownName
-from ptmiss.events import EventFile, EventSchema, identifier, inspect
-from ptmiss.executors import OrderedExecutor
-from ptmiss.fileset import Fileset, Metadata
-from ptmiss.results import storable
+from ptmiss import addresses, ledger, memory
+from ptmiss.chunks import Chunk
+from ptmiss.course import Course
+from ptmiss.dispatch import PoolExecutor
+from ptmiss.errors import FileError, Interrupted, OptionError, UnknownName
+from ptmiss.events import EventSchema
+from ptmiss.executors import Here, Pool
+from ptmiss.failures import Policy
+from ptmiss.fileset import Fileset
+from ptmiss.ledger import Counted
+from ptmiss.merging import Merging
+from ptmiss.rundirs import Entry, Plan, RunDirectory, opened
+from ptmiss.sources import Source, describe, look
 
 GROUP = "ptmiss.processors"
 CHUNKSIZE = 50_000
-LOOKING = 16  # files looked into at a time
+
+Sink = Callable[[str, int, Chunk | None], None]
 
 
-@dataclass(frozen=True)
-class Source:
-    """One file of a dataset."""
+@dataclass
+class Run:
+    """One run: what is done, where and how.
 
-    dataset: str
-    metadata: Metadata
-    file: EventFile
+    pool: None runs here. chunksize: events at a time, at most; None for what a resumed run had, or 50 000. budget:
+    bytes that a worker may use, to choose the chunk size by. policy: what is done about failures. directory: where
+    finished chunks are kept, to resume from. seconds: what each stage took; stored: addresses of finished chunks in the order of
+    the files; both are known afterwards.
+    """
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """What a manifest keeps of it."""
-        return {"path": self.file.path, "entries": self.file.entries, "uuid": identifier(self.file.identity)}
+    fileset: Fileset
+    processor: ProcessorABC
+    directory: RunDirectory
+    pool: Pool = field(default_factory=Here)
+    chunksize: int | None = None
+    budget: int | None = None
+    policy: Policy = field(default_factory=Policy)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    stored: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.chunksize is not None and self.chunksize < 1:
+            raise OptionError(f"--chunksize {self.chunksize}: expected at least 1")
+
+    def stream(self, sink: Sink) -> dict[str, Any]:
+        """Process all chunks; the sink gets dataset, number in it, and chunk, as they come; None for a skipped one.
+
+        Returns what a manifest says of the datasets and the work.
+        """
+        with self.timed("look"):
+            sources, self.directory.ledger.skipped = look(self.fileset, self.processor, self.policy)
+        with self.timed("plan"):
+            plan, items = self.plan(sources)
+            changed = addresses.changes(self.directory.before.recipe, plan.recipe) if self.directory.before else []
+            self.directory.begin(plan)
+        account = Account(items, sink, self.timed)
+        course = Course(self.directory, plan.recipe, items, account.receive)
+        with self.timed("process"), course.shown():
+            self.process(course)
+        with self.timed("duplicates"):
+            datasets = describe(self.fileset, sources)
+            for name in datasets:
+                datasets[name]["ledger"] = account.record(name, sources, course)
+        self.stored = [at for item in items for at in course.stored[item]]
+        self.directory.store.keep(set(self.stored))
+        details = {
+            "datasets": datasets,
+            "metrics": account.metrics(),
+            "chunksize": plan.chunksize,
+            "chunks": {"all": len(items), "resumed": course.resumed, "halved": course.halved},
+            "changed": changed,
+        }
+        return details | {"seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()}}
+
+    def plan(self, sources: Sequence[Source]) -> tuple[Plan, dict[WorkItem, str]]:
+        """The chunks, and the address of each."""
+        recipe = addresses.recipe(self.processor)
+        chunksize = self._chunksize(sources, recipe)
+        items = [item for source in sources for item in source.chunks(chunksize)]
+        found = {item: addresses.address(recipe, item) for item in items}
+        entries = [Entry(i.dataset, i.filename, i.entrystart, i.entrystop, at) for i, at in found.items()]
+        return Plan(recipe, chunksize, self.budget, entries), found
+
+    def _chunksize(self, sources: Sequence[Source], recipe: addresses.Recipe) -> int:
+        before = self.directory.before
+        if self.chunksize is not None:
+            return self.chunksize
+        if before and before.memory == self.budget and (self.budget is None or before.recipe == recipe):
+            return before.chunksize
+        if self.budget is not None:
+            return memory.chunksize(self.budget, self.processor, sources)
+        return CHUNKSIZE
+
+    def process(self, course: Course) -> None:
+        """Coffea's Runner over what is missing; what is done is kept whatever happens."""
+        missing = course.missing()
+        self.directory.log("start", chunks=len(course.plan), missing=len(missing), events=sum(map(len, missing)))
+        try:
+            with terminable():
+                self._run(missing, course)
+        except KeyboardInterrupt:
+            self.directory.log("interrupted", done=course.done)
+            raise Interrupted(
+                f"interrupted after {course.done} of {len(course.plan)} chunks; the same command with --resume goes on"
+            ) from None
+        except Exception as error:
+            self.directory.log("failed", done=course.done, reason=(str(error) or type(error).__name__).splitlines()[0])
+            raise
+        self.directory.log("end", done=course.done)
+
+    def _run(self, missing: Sequence[WorkItem], course: Course) -> None:
+        for form, items in _formats(missing):
+            executor = PoolExecutor(pool=self.pool, policy=self.policy, sink=course.receive)
+            coffea = Runner(executor, schema=EventSchema, format=form, savemetrics=True)
+            coffea.run(items, Counted(self.processor))
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time that a block takes to a stage of the run, less that of stages within."""
+        began = time.monotonic() - sum(self.seconds.values())
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.monotonic() - sum(self.seconds.values()) - began
 
 
-def look(fileset: Fileset, processor: ProcessorABC) -> list[Source]:
-    """Look into every file; raise before any event is read if one cannot be read or lacks a needed column."""
-    wanted = [(name, dataset.metadata, *tree) for name, dataset in fileset.items() for tree in dataset.trees()]
-    with ThreadPoolExecutor(LOOKING) as threads:
-        files = threads.map(lambda want: inspect(*want[2:]), wanted)
-        sources = [Source(name, metadata, file) for (name, metadata, *_), file in zip(wanted, files, strict=True)]
-    if hasattr(processor, "require"):
-        for source in sources:
-            processor.require(source.file.branches, source.file.path, source.metadata.model_dump())
-    if not any(source.file.entries for source in sources):
-        raise FileError(f"no events in {', '.join(source.file.path for source in sources)}")
-    return sources
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Take a request to terminate, as batch systems send it, for Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def chunks(source: Source, chunksize: int) -> Iterator[WorkItem]:
-    """Ranges of about equal length, at most ``chunksize`` entries each, that cover a file."""
-    file = source.file
-    pieces = -(-file.entries // chunksize)
-    for piece in range(pieces):
-        start, stop = piece * file.entries // pieces, (piece + 1) * file.entries // pieces
-        yield WorkItem(source.dataset, file.path, file.tree, start, stop, file.identity, source.metadata.model_dump())
+def _formats(items: Sequence[WorkItem]) -> Iterator[tuple[str, list[WorkItem]]]:
+    """Items of each format of file, of those that there are."""
+    for form in ("parquet", "root"):
+        if found := [item for item in items if item.filename.endswith(".parquet") == (form == "parquet")]:
+            yield form, found
 
 
-def stream(
-    sources: Sequence[Source],
-    processor: ProcessorABC,
-    sink: Callable[[str, Any], None],
-    *,
-    pool: Executor | None = None,
-    chunksize: int = CHUNKSIZE,
-) -> dict[str, Any]:
-    """Process the sources' chunks; the sink gets dataset and output of each, in order. Returns what it took."""
-    if chunksize < 1:
-        raise OptionError(f"--chunksize {chunksize}: expected at least 1")
-    metrics: dict[str, Any] = {}
+class Account:
+    """Adds up what comes in, and numbers the chunks of each dataset for the sink."""
 
-    def receive(item: WorkItem, result: dict[str, Any]) -> None:
-        nonlocal metrics
-        metrics = accumulate([result["metrics"]], metrics)
-        sink(item.dataset, result["out"])
+    def __init__(self, items: Iterable[WorkItem], sink: Sink, timed: Callable[[str], AbstractContextManager[None]]):
+        self._sink, self._timed = sink, timed
+        counts: Counter[str] = Counter()
+        self._numbers: dict[WorkItem, int] = {}
+        for item in items:
+            self._numbers[item] = counts[item.dataset]
+            counts[item.dataset] += 1
+        self._sums = {dataset: Merging() for dataset in counts}
+        self._metrics: dict[str, Any] = {}
 
-    for form in sorted({source.file.format for source in sources}):
-        items = [item for source in sources if source.file.format == form for item in chunks(source, chunksize)]
-        executor = OrderedExecutor(pool=pool, sink=receive)
-        if items:
-            Runner(executor, schema=EventSchema, format=form, savemetrics=True).run(items, processor)
-    return {name: sorted(value) if isinstance(value, set) else value for name, value in metrics.items()}
+    def receive(self, item: WorkItem, chunk: Chunk | None) -> None:
+        """Count a chunk and hand it on."""
+        number = self._numbers[item]
+        if chunk is not None:
+            self._sums[item.dataset].add(number, {"events": chunk.events, "sumw": chunk.sumw})
+            metrics = {**chunk.metrics, "columns": set(chunk.metrics["columns"]), "chunks": 1}
+            self._metrics = accumulate([metrics], self._metrics)
+        with self._timed("merge"):
+            self._sink(item.dataset, number, chunk)
+
+    def metrics(self) -> dict[str, Any]:
+        """Entries, bytes read, columns touched, and the time in processors (s)."""
+        nothing = {"entries": 0, "bytesread": 0, "processtime": 0.0, "chunks": 0}
+        return nothing | {name: sorted(m) if isinstance(m, set) else m for name, m in self._metrics.items()}
+
+    def record(self, dataset: str, sources: Sequence[Source], course: Course) -> dict[str, Any]:
+        """What a manifest keeps of a dataset's events: those in its files, those read, and what was wrong with some."""
+        listed = sum(source.file.entries for source in sources if source.dataset == dataset)
+        counted = self._sums[dataset].total() if dataset in self._sums else None
+        counted = counted or {"events": 0, "sumw": 0.0}
+        skipped = [asdict(entry) for entry in course.directory.ledger.of(dataset)]
+        duplicates = _duplicates(dataset, course, listed)
+        return {"listed": listed, **counted, "skipped": skipped, "duplicates": duplicates}
+
+
+def _duplicates(dataset: str, course: Course, events: int) -> dict[str, Any]:
+    """How many events of a dataset are there more than once, and in which files; empty if none is."""
+    stored = [(item.filename, at) for item, found in course.stored.items() if item.dataset == dataset for at in found]
+    load = course.directory.store.ids
+    found = ledger.duplicated([at for _, at in stored], load, events)
+    if not len(found):
+        return {}
+    files = sorted({path for path, at in stored if np.isin(found, load(at)).any()})
+    return {"events": len(found), "files": files}
 
 
 def run(
     fileset: Fileset,
     processor: ProcessorABC,
     *,
-    pool: Executor | None = None,
-    chunksize: int = CHUNKSIZE,
+    pool: Pool | None = None,
+    chunksize: int | None = None,
+    budget: int | None = None,
+    policy: Policy | None = None,
+    directory: RunDirectory | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Outputs of a processor merged over each dataset, and what a manifest says of the datasets and the work.
 
-    The processor returns a dictionary of histograms and numbers. The result is the same for every pool.
+    The processor returns a dictionary of histograms and numbers. The result is the same for every pool. For the options
+    see :class:`Run`; without a directory nothing is kept.
     """
-    sources = look(fileset, processor)
-    outputs: dict[str, Any] = {}
+    sums: dict[str, Merging] = defaultdict(Merging)
 
-    def merge(dataset: str, output: Any) -> None:
-        storable(output)
-        outputs[dataset] = accumulate([output], outputs.get(dataset))
+    def merge(dataset: str, number: int, chunk: Chunk | None) -> None:
+        sums[dataset].add(number, chunk and dict(chunk.out))
 
-    metrics = stream(sources, processor, merge, pool=pool, chunksize=chunksize)
-    return outputs, {"datasets": describe(sources), "metrics": metrics, "chunksize": chunksize}
-
-
-def describe(sources: Sequence[Source]) -> dict[str, Any]:
-    """Metadata and files of each dataset."""
-    datasets: dict[str, Any] = {}
-    for source in sources:
-        metadata = source.metadata.model_dump(mode="json", exclude_none=True)
-        datasets.setdefault(source.dataset, {"metadata": metadata, "files": []})["files"].append(source.record)
-    return datasets
+    with opened(None) if directory is None else nullcontext(directory) as place:
+        details = Run(fileset, processor, place, pool or Here(), chunksize, budget, policy or Policy()).stream(merge)
+    return {dataset: sums[dataset].total() or {} for dataset in details["datasets"]}, details
 
 
 def processors() -> dict[str, Any]:

@@ -1,18 +1,25 @@
-"""From event files to a recoil table, written chunk by chunk: memory is bounded by the chunk, not by the files."""
+"""From event files to a recoil table, chunk by chunk: memory is bounded by the chunk, not by the files.
+
+Finished chunks are kept beside the table, in ``<table>.parts``, until it is written.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ptmiss import runner
+from ptmiss import rundirs
+from ptmiss.chunks import Chunk
 from ptmiss.estimators import Estimator, describe
+from ptmiss.executors import Here, Pool
+from ptmiss.failures import Policy
 from ptmiss.fileset import Fileset
 from ptmiss.provenance import provenance
+from ptmiss.runner import Run
 from ptmiss.table import writing
 
 PROCESSOR = "ptmiss.processors.skim"
@@ -24,26 +31,33 @@ def skim(
     output: Path,
     *,
     selection: str = "default",
-    pool: Executor | None = None,
-    chunksize: int = runner.CHUNKSIZE,
+    pool: Pool | None = None,
+    chunksize: int | None = None,
+    budget: int | None = None,
+    policy: Policy | None = None,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Write the recoil table of all files of a fileset, in their order; return how it was made."""
     processor = import_module(PROCESSOR).Skim(estimators, selection)
-    sources = runner.look(fileset, processor)
     notes: Counter[str] = Counter()
-    with writing(output) as table:
 
-        def receive(dataset: str, rows: dict[str, Any]) -> None:
-            table.write(rows["rows"])
-            notes.update(rows["notes"])
+    def receive(_dataset: str, _number: int, chunk: Chunk | None) -> None:
+        if chunk is not None:
+            notes.update(chunk.out["notes"])
 
-        metrics = runner.stream(sources, processor, receive, pool=pool, chunksize=chunksize)
+    with rundirs.opened(output.with_name(f"{output.name}.parts"), resume) as directory:
+        run = Run(fileset, processor, directory, pool or Here(), chunksize, budget, policy or Policy())
+        details = run.stream(receive)
         made = provenance(
             estimators=[describe(estimator) for estimator in estimators],
             selection=selection,
-            datasets=runner.describe(sources),
             notes=dict(notes),
-            metrics=metrics,
+            **details,
         )
-        table.close(made)
+        with writing(output) as table:
+            for address in run.stored:
+                table.write(directory.store.read(address).out["rows"])
+            table.close(made)
+    if not any(dataset["ledger"]["skipped"] for dataset in details["datasets"].values()):
+        shutil.rmtree(directory.path)
     return made

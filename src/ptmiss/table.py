@@ -108,7 +108,10 @@ def read(path: Path) -> RecoilTable:
     missing = [name for name in EVENT_COLUMNS if name not in data.column_names]
     if missing:
         raise ColumnError(f"{path} is not a recoil table: it has no column {', '.join(missing)}")
-    return RecoilTable(data, json.loads(metadata.get(METADATA, b"{}")))
+    try:
+        return RecoilTable(data, json.loads(metadata.get(METADATA, b"{}")))
+    except ValueError as error:
+        raise FileError(f"{path} does not say how it was made: {METADATA.decode()!r} in it is not JSON") from error
 
 
 class TableWriter:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ def save(library: Library, path: Path) -> None:
 def load(path: Path) -> Library:
     """Read a library that :func:`save` wrote."""
     try:
-        with np.load(path) as file:
+        with np.load(path, allow_pickle=False) as file:
             return Library(Particles(*(file[name] for name in Particles._fields)), file["offsets"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise FileError(f"{path} is not a particle library: {error}") from None

@@ -1,0 +1,188 @@
+"""Finished chunks on disk: each one file, written whole, in formats that cannot run code.
+
+A chunk's file is a zip archive: ``chunk.json`` with numbers and the order of the outputs, tables as parquet, ``ids.npy``
+with a fingerprint of each event, and ``histograms.zip.zst`` with the histograms as uhi writes them, compressed as a
+whole, for most of their bins are empty. Its name is the chunk's address (see ptmiss.addresses). A file that is cut or
+changed does not load, and its chunk counts as missing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import uhi.io.zip
+from coffea.processor import accumulate
+from numpy.typing import NDArray
+
+from ptmiss.errors import OptionError
+from ptmiss.files import write_atomically
+
+DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+HISTOGRAMS, CODEC = "histograms.zip.zst", "zstd"
+
+Ids = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What became of a range of entries.
+
+    out: the processor's output: histograms, tables, and what JSON can hold.
+    events, sumw: events read and the sum of their generator weights; ids: sorted fingerprints of the events.
+    metrics: entries, bytesread, columns, processtime (s).
+    """
+
+    out: Mapping[str, Any]
+    events: int
+    sumw: float
+    ids: Ids
+    metrics: Mapping[str, Any]
+
+
+@dataclass
+class Packed:
+    """A chunk and the content of its file; only the content travels from process to process."""
+
+    content: bytes
+    _chunk: Chunk | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The content."""
+        return {"content": self.content, "_chunk": None}
+
+    @property
+    def chunk(self) -> Chunk:
+        """The chunk, unpacked if it came from elsewhere."""
+        return self._chunk or unpack(self.content)
+
+
+def pack(chunk: Chunk) -> Packed:
+    """A chunk with the content of its file; OptionError if an output cannot be stored."""
+    chunk = replace(chunk, out=stored(chunk.out))
+    content, histograms = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        with zipfile.ZipFile(histograms, "w") as inner:
+            outputs = [_write(archive, inner, str(i), *output) for i, output in enumerate(chunk.out.items())]
+        archive.writestr(HISTOGRAMS, pa.compress(histograms.getbuffer(), CODEC, asbytes=True))
+        with archive.open("ids.npy", "w") as file:
+            np.save(file, chunk.ids)
+        about = {"events": chunk.events, "sumw": chunk.sumw, "metrics": chunk.metrics}
+        size = histograms.getbuffer().nbytes
+        archive.writestr("chunk.json", json.dumps({"chunk": about, "outputs": outputs, "histograms": size}))
+    return Packed(content.getvalue(), chunk)
+
+
+def unpack(content: bytes) -> Chunk:
+    """A chunk from the content of its file."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        about = json.loads(archive.read("chunk.json"))
+        histograms = pa.decompress(archive.read(HISTOGRAMS), about["histograms"], CODEC, asbytes=True)
+        with zipfile.ZipFile(io.BytesIO(histograms)) as inner:
+            out = {name: _read(archive, inner, str(i), *what) for i, (name, *what) in enumerate(about["outputs"])}
+        return Chunk(out=out, ids=np.load(archive.open("ids.npy")), **about["chunk"])
+
+
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """Chunks of neighbouring entries as one, in their order."""
+    metrics = accumulate([{**chunk.metrics, "columns": set(chunk.metrics["columns"])} for chunk in chunks])
+    names = dict.fromkeys(name for chunk in chunks for name in chunk.out)
+    return Chunk(
+        out={name: _sum([chunk.out[name] for chunk in chunks if name in chunk.out]) for name in names},
+        events=sum(chunk.events for chunk in chunks),
+        sumw=sum(chunk.sumw for chunk in chunks),
+        ids=np.sort(np.concatenate([chunk.ids for chunk in chunks])),
+        metrics={**metrics, "columns": sorted(metrics["columns"])},
+    )
+
+
+def _sum(values: list[Any]) -> Any:
+    return pa.concat_tables(values) if isinstance(values[0], pa.Table) else accumulate(values)
+
+
+def storable(name: str, value: Any) -> Any:
+    """An output as JSON gives it back; OptionError if JSON cannot hold it."""
+    try:
+        return json.loads(json.dumps(value))
+    except TypeError as error:
+        raise OptionError(f"output {name!r} of the processor cannot be stored: {error}") from error
+
+
+def stored(out: Mapping[str, Any]) -> dict[str, Any]:
+    """A processor's output as it comes back from disk: what JSON holds has its kinds of keys and lists."""
+    kept = (hist.Hist, pa.Table)
+    return {name: value if isinstance(value, kept) else storable(name, value) for name, value in out.items()}
+
+
+def _write(
+    archive: zipfile.ZipFile, histograms: zipfile.ZipFile, place: str, name: str, value: Any
+) -> tuple[str, str, Any]:
+    """Store an output; its name, its kind, and its value where JSON holds it."""
+    if isinstance(value, hist.Hist):
+        uhi.io.zip.write(histograms, place, value)
+        return name, "histogram", None
+    if isinstance(value, pa.Table):
+        with archive.open(f"{place}.parquet", "w") as file:
+            pa.parquet.write_table(value, file, compression="lz4")
+        return name, "table", None
+    return name, "json", value
+
+
+def _read(archive: zipfile.ZipFile, histograms: zipfile.ZipFile, place: str, kind: str, value: Any) -> Any:
+    match kind:
+        case "histogram":
+            return hist.Hist(uhi.io.zip.read(histograms, place))
+        case "table":
+            return pa.parquet.read_table(io.BytesIO(archive.read(f"{place}.parquet")))
+    return value
+
+
+class ChunkStore:
+    """The files of finished chunks in a directory, by address."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    def path(self, address: str) -> Path:
+        """The file of a chunk."""
+        return self.directory / f"{address}.zip"
+
+    def __contains__(self, address: str) -> bool:
+        return self.path(address).is_file()
+
+    def save(self, address: str, content: bytes) -> None:
+        """Write what :func:`pack` made, whole or not at all."""
+        write_atomically(self.path(address), content)
+
+    def load(self, address: str) -> Chunk | None:
+        """A chunk; None if it is not there or does not load."""
+        try:
+            return self.read(address)
+        except DAMAGE:
+            return None
+
+    def read(self, address: str) -> Chunk:
+        """A chunk that is there."""
+        return unpack(self.path(address).read_bytes())
+
+    def ids(self, address: str) -> Ids:
+        """Fingerprints of a chunk's events."""
+        with zipfile.ZipFile(self.path(address)) as archive:
+            return np.load(archive.open("ids.npy"))
+
+    def keep(self, addresses: set[str]) -> None:
+        """Remove all chunks but these, and what a killed run left half written."""
+        if self.directory.is_dir():
+            for path in self.directory.iterdir():
+                if path.stem not in addresses:
+                    path.unlink(missing_ok=True)

@@ -1,0 +1,145 @@
+"""The course of a run: which of the planned chunks are there, and what has become of each since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from coffea.processor.executor import WorkItem
+
+from ptmiss.addresses import Recipe, address
+from ptmiss.chunks import Chunk, joined, pack
+from ptmiss.dispatch import Done, Event, Halved, Left, Retried, halves
+from ptmiss.executors import progress_bar
+from ptmiss.failures import Failure
+from ptmiss.ledger import Skipped
+from ptmiss.rundirs import RunDirectory
+
+Sink = Callable[[WorkItem, Chunk | None], None]
+
+
+class Course:
+    """Takes events of the dispatch, keeps finished chunks in the directory, and hands whole ones to a sink.
+
+    plan: address of each planned chunk. The sink gets each planned chunk once, in whatever order; one that was cut in
+    halves as their sum, and None for one that was skipped.
+    """
+
+    def __init__(self, directory: RunDirectory, recipe: Recipe, plan: Mapping[WorkItem, str], sink: Sink):
+        self.directory, self.recipe, self.plan, self.sink = directory, recipe, plan, sink
+        self.done = self.resumed = self.halved = 0
+        self.stored: dict[WorkItem, list[str]] = {}  # addresses of what there is of each planned chunk
+        self._whole: dict[WorkItem, WorkItem] = {}
+        self._parts: dict[WorkItem, dict[int, tuple[str, Chunk] | None]] = {}
+        self._expected: dict[WorkItem, int] = {}
+        self._advance: Callable[[int, int], None] = lambda events, bytesread: None
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the progress on a terminal."""
+        with progress_bar() as bar:
+            task = bar.add_task("Processing", total=sum(map(len, self.plan)), bytesread=0)
+
+            def advance(events: int, bytesread: int) -> None:
+                bar.update(task, advance=events, bytesread=bar.tasks[task].fields["bytesread"] + bytesread)
+
+            self._advance = advance
+            yield
+
+    def missing(self) -> list[WorkItem]:
+        """What is left to do; what is in the directory already goes to the sink."""
+        return [piece for item, at in self.plan.items() for piece in self._left_of(item, at)]
+
+    def _left_of(self, item: WorkItem, at: str) -> list[WorkItem]:
+        pieces = [item] if at in self.directory.store else self._pieces(item)
+        self._parts[item], self._expected[item] = {}, len(pieces)
+        self._whole |= dict.fromkeys(pieces, item)
+        return [piece for piece in pieces if not self._resume(piece)]
+
+    def _pieces(self, item: WorkItem) -> list[WorkItem]:
+        """A chunk, or what it was cut into before."""
+        if _cut(item) not in self.directory.ledger.halved:
+            return [item]
+        return [piece for half in halves(item) for piece in self._pieces(half)]
+
+    def _resume(self, piece: WorkItem) -> bool:
+        at = self._address(piece)
+        if at not in self.directory.store:
+            return False
+        chunk = self.directory.store.load(at)
+        if chunk is None:
+            self.directory.log("damaged", **_place(piece), file=str(self.directory.store.path(at)))
+            return False
+        self.resumed += 1
+        self._add(piece, (at, chunk))
+        return True
+
+    def receive(self, event: Event) -> None:
+        """Take note of what became of a chunk."""
+        match event:
+            case Done(item, packed):
+                at = self._address(item)
+                self.directory.store.save(at, packed.content)
+                chunk = packed.chunk
+                self.directory.log("done", **_place(item), **_measures(chunk), stored=len(packed.content))
+                self._add(item, (at, chunk))
+            case Retried(item, failure):
+                self.directory.log("retry", **_place(item), **_reason(failure))
+            case Halved(item, failure, parts):
+                self._halve(item, failure, parts)
+            case Left(item, failure):
+                self._skip(item, failure)
+
+    def _halve(self, item: WorkItem, failure: Failure, parts: Sequence[WorkItem]) -> None:
+        self.halved += 1
+        self.directory.ledger.halved.append(_cut(item))
+        self.directory.ledger.save()
+        self.directory.log("halve", **_place(item), **_reason(failure))
+        whole = self._whole.pop(item)
+        self._whole |= dict.fromkeys(parts, whole)
+        self._expected[whole] += 1
+
+    def _skip(self, item: WorkItem, failure: Failure) -> None:
+        place = (item.dataset, item.filename, item.entrystart, item.entrystop)
+        self.directory.ledger.skipped.append(Skipped(*place, len(item), failure.kind, failure.message))
+        self.directory.ledger.save()
+        self.directory.log("skip", **_place(item), **_reason(failure))
+        self._add(item, None)
+
+    def _add(self, piece: WorkItem, found: tuple[str, Chunk] | None) -> None:
+        self._advance(len(piece), found[1].metrics.get("bytesread", 0) if found else 0)
+        whole = self._whole.pop(piece)
+        self._parts[whole][piece.entrystart] = found
+        if len(self._parts[whole]) == self._expected[whole]:
+            self._finish(whole)
+
+    def _finish(self, whole: WorkItem) -> None:
+        parts = [part for _, part in sorted(self._parts.pop(whole).items())]
+        there = [part for part in parts if part is not None]
+        self.stored[whole] = [at for at, _ in there]
+        chunk = joined([chunk for _, chunk in there]) if len(there) > 1 else there[0][1] if there else None
+        if chunk and 1 < len(parts) == len(there):
+            self.directory.store.save(self.plan[whole], pack(chunk).content)
+            self.stored[whole] = [self.plan[whole]]
+        self.done += bool(there)
+        self.sink(whole, chunk)
+
+    def _address(self, item: WorkItem) -> str:
+        return self.plan.get(item) or address(self.recipe, item)
+
+
+def _cut(item: WorkItem) -> list[Any]:
+    return [item.dataset, item.filename, item.entrystart, item.entrystop]
+
+
+def _place(item: WorkItem) -> dict[str, Any]:
+    return {"dataset": item.dataset, "path": item.filename, "start": item.entrystart, "stop": item.entrystop}
+
+
+def _measures(chunk: Chunk) -> dict[str, Any]:
+    return {"seconds": round(chunk.metrics["processtime"], 3), "bytesread": chunk.metrics.get("bytesread", 0)}
+
+
+def _reason(failure: Failure) -> dict[str, str]:
+    return {"kind": failure.kind, "reason": failure.message}

@@ -1,0 +1,95 @@
+"""Job queues: a small file says what to ask of HTCondor or Slurm, and dask-jobqueue asks.
+
+```toml
+system = "htcondor"            # or "slurm"
+jobs = 20                      # at most
+cores = 4                      # of each job: as many workers, with one thread each
+memory = "8GB"                 # of each job
+disk = "4GB"                   # of each job, HTCondor
+walltime = "02:00:00"          # of each job, Slurm
+queue = "standard"             # partition, Slurm
+account = "cms"
+prologue = ["source /cvmfs/sft.cern.ch/lcg/views/setup.sh"]
+directives = { "+JobFlavour" = '"longlunch"' }   # HTCondor; a list of options for Slurm
+```
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+
+from ptmiss.errors import FileError, OptionError, hint
+from ptmiss.executors import THREADS
+
+
+class JobQueue(BaseModel):
+    """What is asked of a job queue."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system: Literal["htcondor", "slurm"]
+    jobs: int = Field(1, gt=0, description="at most so many")
+    cores: int = Field(1, gt=0, description="of each job: as many workers, with one thread each")
+    memory: ByteSize = Field(ByteSize(2_000_000_000), description="of each job")
+    disk: ByteSize = Field(ByteSize(1_000_000_000), description="of each job, HTCondor")
+    walltime: str | None = Field(None, pattern=r"^(\d+-)?\d+:\d\d:\d\d$", description="of each job, Slurm")
+    queue: str | None = Field(None, description="partition, Slurm")
+    account: str | None = None
+    python: str = Field(sys.executable, description="the interpreter on the workers, with ptmiss installed")
+    prologue: tuple[str, ...] = Field((), description="shell commands before the worker starts")
+    directives: dict[str, str] | list[str] = Field(default_factory=list, description="further lines of the job")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What dask-jobqueue's cluster of this system takes."""
+        threads = [f"export {name}=1" for name in THREADS]
+        shared = {
+            "cores": self.cores,
+            "processes": self.cores,
+            "memory": f"{self.memory / 1e9:g}GB",
+            "python": self.python,
+            "job_script_prologue": [*self.prologue, *threads],
+        }
+        if self.system == "htcondor":
+            return shared | {"disk": f"{self.disk / 1e9:g}GB", "job_extra_directives": self.directives or {}}
+        own = {"queue": self.queue, "account": self.account, "walltime": self.walltime}
+        given = {name: value for name, value in own.items() if value is not None}
+        return shared | given | {"job_extra_directives": self.directives}
+
+    def cluster(self) -> Any:
+        """A dask cluster whose workers are jobs, as many as there is work for; OptionError without dask-jobqueue."""
+        cluster = self.unscaled()
+        cluster.adapt(minimum_jobs=1, maximum_jobs=self.jobs)
+        return cluster
+
+    def unscaled(self) -> Any:
+        """The cluster before it asks for a job."""
+        try:
+            dask_jobqueue = import_module("dask_jobqueue")
+        except ImportError as error:
+            raise OptionError("a job queue needs dask-jobqueue: pip install 'ptmiss[jobqueue]'") from error
+        kinds = {"htcondor": dask_jobqueue.HTCondorCluster, "slurm": dask_jobqueue.SLURMCluster}
+        return kinds[self.system](**self.options)
+
+
+def read(path: Path) -> JobQueue:
+    """A job queue from its file; OptionError names the first mistake in it."""
+    try:
+        return JobQueue.model_validate(tomllib.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise FileError(f"no such job queue: {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"cannot read job queue {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise OptionError(f"{path}: not TOML ({error})") from error
+    except ValidationError as errors:
+        first = errors.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        known = f"unknown key{hint(where, JobQueue.model_fields)}; known: {', '.join(JobQueue.model_fields)}"
+        raise OptionError(f"{path}: {where}: {known if first['type'] == 'extra_forbidden' else first['msg']}") from None

@@ -1,0 +1,122 @@
+"""What it costs that a run can be trusted: durable chunks against coffea alone, memory, workers, resuming."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+from coffea.processor import Runner, accumulate
+from coffea.processor.executor import ExecutorBase
+
+from ptmiss import executors, fileset, runner
+from ptmiss.estimators import build
+from ptmiss.events import EventSchema
+from ptmiss.processors.zmumu import Zmumu
+from ptmiss.rundirs import opened
+from ptmiss.sources import look
+
+from ..invented import write_events
+
+EVENTS, CHUNKS, ROUNDS = 50_000, 10, 3
+MANY = 200
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Ten links to a file of fifty thousand events of 300 candidates: a chunk each."""
+    place = tmp_path_factory.mktemp("bench")
+    write_events(place / "events.root", EVENTS)
+    for number in range(CHUNKS):
+        (place / f"{number}.root").symlink_to("events.root")
+    return {f"z{number}": [str(place / f"{number}.root")] for number in range(CHUNKS)}
+
+
+def timed(function, *arguments):
+    wall, cpu = time.perf_counter(), time.process_time()
+    function(*arguments)
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+class Alone(ExecutorBase):
+    """Coffea's own way in one process: outputs are added up as they come, nothing is kept."""
+
+    def __call__(self, items, function, accumulator):
+        out = None
+        for item in items:
+            out = accumulate([function(item)["out"]], out)
+        return {"out": {}}, 0
+
+
+def alone(files, estimators):
+    sources, _ = look(fileset.parse(files), Zmumu(build(estimators)))
+    items = [item for source in sources for item in source.chunks(EVENTS)]
+    Runner(Alone(), schema=EventSchema, savemetrics=True).run(items, Zmumu(build(estimators)))
+
+
+def durable(files, estimators, directory, resume=False, pool=None):
+    with opened(directory, resume) as place:
+        runner.run(fileset.parse(files), Zmumu(build(estimators)), chunksize=EVENTS, directory=place, pool=pool)
+
+
+@pytest.mark.parametrize("estimators", [["pf", "puppi"], ["stored.GenMET"]], ids=",".join)
+def test_durable_chunks_against_coffea_alone(files, estimators, tmp_path):
+    durable(files, estimators, tmp_path / "warm")
+    pairs = []
+    for number in range(ROUNDS):
+        pairs.append((timed(alone, files, estimators)[1], timed(durable, files, estimators, tmp_path / str(number))[1]))
+    less, more = (statistics.median(part) for part in zip(*pairs, strict=True))
+    each = (more - less) / CHUNKS
+    print(f"\nZ → μμ with {', '.join(estimators)}, {CHUNKS} chunks of {EVENTS} events, CPU time:")
+    print(f"  coffea alone    {less:7.2f} s   {1e3 * less / CHUNKS:7.0f} ms a chunk")
+    print(f"  durable         {more:7.2f} s   {1e3 * each:7.1f} ms more a chunk ({100 * (more / less - 1):.1f} %)")
+
+
+def test_what_resuming_costs(files, tmp_path):
+    done, _ = timed(durable, files, ["pf", "puppi"], tmp_path / "run")
+    again, _ = timed(durable, files, ["pf", "puppi"], tmp_path / "run", True)
+    print(
+        f"\n{CHUNKS} chunks: {done:.2f} s the first time, {again:.2f} s resumed ({1e3 * again / CHUNKS:.0f} ms a chunk)"
+    )
+
+
+def test_two_workers_against_one(files, tmp_path):
+    seconds = []
+    for workers in (1, 2):
+        with executors.pool("futures", workers) as pool:
+            small = dict(list(files.items())[:workers])
+            durable(small, ["pf", "puppi"], tmp_path / f"warm{workers}", False, pool)
+            seconds.append(timed(durable, files, ["pf", "puppi"], tmp_path / f"run{workers}", False, pool)[0])
+    print(
+        f"\nworkers of futures: {seconds[0]:.2f} s with one, {seconds[1]:.2f} s with two: {seconds[0] / seconds[1]:.2f} times"
+    )
+
+
+MEMORY = """
+import json, resource, sys
+from pathlib import Path
+from ptmiss import chunks, fileset, runner
+from ptmiss.estimators import build
+from ptmiss.processors.zmumu import Zmumu
+peaks = []
+def peak(*_):
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+save = chunks.ChunkStore.save
+chunks.ChunkStore.save = lambda *arguments: (peak(), save(*arguments))
+runner.run(fileset.parse(json.loads(sys.argv[1])), Zmumu(build(["pf", "puppi"])), chunksize=int(sys.argv[2]))
+peak()
+print(json.dumps(peaks))
+"""
+
+
+def test_memory_over_many_chunks(tmp_path):
+    write_events(tmp_path / "events.root", 10 * MANY)
+    arguments = [json.dumps({"z": [str(tmp_path / "events.root")]}), "10"]
+    peaks = json.loads(subprocess.check_output([sys.executable, "-W", "ignore", "-c", MEMORY, *arguments]))
+    tenth = MANY // 10
+    slope = (peaks[-1] - peaks[tenth]) / (len(peaks) - tenth)
+    print(
+        f"\n{MANY} chunks of 17 MB of histograms: peak memory {peaks[tenth]:.0f} MB after {tenth}, {peaks[-1]:.0f} MB at the end:"
+    )
+    print(f"  {slope:.2f} MB a chunk")

@@ -1,0 +1,94 @@
+import sys
+
+import pytest
+
+from ptmiss import queues
+from ptmiss.errors import FileError, OptionError
+
+HTCONDOR = """
+system = "htcondor"
+jobs = 20
+cores = 4
+memory = "8GB"
+disk = "4GB"
+prologue = ["source setup.sh"]
+directives = { "+JobFlavour" = '"longlunch"' }
+"""
+SLURM = """
+system = "slurm"
+cores = 2
+memory = "4GB"
+walltime = "02:00:00"
+queue = "standard"
+account = "cms"
+directives = ["--constraint=haswell"]
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    """What would be handed to the queue."""
+    pytest.importorskip("dask_jobqueue")
+    made = []
+
+    def write(text):
+        (tmp_path / "queue.toml").write_text(text)
+        made.append(queues.read(tmp_path / "queue.toml").unscaled())
+        return made[-1].job_script()
+
+    yield write
+    for cluster in made:
+        cluster.close()
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+
+def test_a_job_of_htcondor(script):
+    lines = script(HTCONDOR)
+    for part in ("MY.DaskWorkerCores = 4", "MY.DaskWorkerMemory = 8000000000", "MY.DaskWorkerDisk = 4000000000"):
+        assert part in lines
+    assert '+JobFlavour = "longlunch"' in lines
+    assert "source setup.sh; export OMP_NUM_THREADS=1" in lines
+    assert "--nthreads 1 " in lines
+    assert "--nworkers 4 " in lines
+    assert sys.executable in lines
+
+
+def test_a_job_of_slurm(script):
+    lines = script(SLURM).splitlines()
+    for option in ("-p standard", "-A cms", "--cpus-per-task=2", "-t 02:00:00", "--constraint=haswell"):
+        assert f"#SBATCH {option}" in lines
+    assert "export NUMBA_NUM_THREADS=1" in lines
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('system = "pbs"', "system: Input should be 'htcondor' or 'slurm'"),
+        ('system = "slurm"\nmemmory = "2GB"', "memmory: unknown key, did you mean 'memory'?; known: system, jobs"),
+        ('system = "slurm"\ncores = 0', "cores: Input should be greater than 0"),
+        ('system = "slurm"\nwalltime = "2h"', "walltime: String should match"),
+        ('system = "slurm"\nmemory = "much"', "memory: could not parse value and unit"),
+        ("system = ", "not TOML"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, text, message):
+    (tmp_path / "queue.toml").write_text(text)
+    with pytest.raises(OptionError, match=r"queue\.toml: ") as error:
+        queues.read(tmp_path / "queue.toml")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(FileError, match="no such job queue"):
+        queues.read(tmp_path / "none.toml")
+    with pytest.raises(FileError, match="cannot read job queue"):
+        queues.read(tmp_path)
+
+
+def test_without_dask_jobqueue(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    with pytest.raises(OptionError, match=r"pip install 'ptmiss\[jobqueue\]'"):
+        queues.JobQueue(system="slurm").unscaled()
