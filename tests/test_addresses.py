@@ -12,7 +12,7 @@ from coffea.processor import ProcessorABC
 from ptmiss import addresses, fileset, runner
 from ptmiss.addresses import address, changes, described, recipe
 from ptmiss.estimators import build
-from ptmiss.inference import load_model, save_model
+from ptmiss.model import read_model, save_model
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.sources import look
 
@@ -78,7 +78,7 @@ def test_a_file_that_a_parameter_names_counts_by_its_content(tmp_path):
 
 def test_a_model_counts_by_its_content(weights, tmp_path):
     def of(path):
-        load_model.cache_clear()
+        read_model.cache_clear()
         return recipe(Zmumu(build(["net"], {"net": path})))
 
     one = of(weights)

@@ -149,8 +149,8 @@ def test_unknown_names_are_refused_with_the_nearest(names):
 
 
 def test_wrong_options():
-    with pytest.raises(OptionError, match="'deepmet' needs a weights file: --weights deepmet=FILE"):
-        build(["deepmet"])
+    with pytest.raises(UnknownName, match="unknown estimator 'deepmat', did you mean 'deepmet'"):
+        build(["deepmat"])
     with pytest.raises(FileError, match="no such weights file: none"):
         build(["deepmet"], {"deepmet": "none"})
     with pytest.raises(OptionError, match="weights are given for other"):

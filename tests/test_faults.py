@@ -17,7 +17,7 @@ import uproot
 
 from ptmiss import results, rundirs
 from ptmiss.chunks import ChunkStore
-from ptmiss.inference import load_model, save_model
+from ptmiss.model import read_model, save_model
 
 from .conftest import random_model
 from .invented import write_events
@@ -470,7 +470,7 @@ def test_another_model_other_chunks(fileset, weights, tmp_path):
     call(*arguments)
     assert "1 chunks, 1 of them from before" in call(*arguments, "--resume")
     save_model(random_model(seed=7), weights, "others")
-    load_model.cache_clear()
+    read_model.cache_clear()
     assert "note: other parameters than before" in call(*arguments, "--resume")
 
 

@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from ptmiss import events, fileset, ledger, queues, results, rundirs, table
 from ptmiss.errors import PtmissError
-from ptmiss.inference import load_model
+from ptmiss.model import load_model, read_model
 from ptmiss.simulation import pileup
 
 from .malice import PICKLE, Evil
@@ -53,7 +53,7 @@ def test_a_pickle_in_the_metadata_of_a_model_is_not_loaded(weights):
     tensors = load_model(str(weights)).tensors
     metadata = {"architecture": "deepmet", "sha256": "0", "features": PICKLE.decode("latin1")}
     safetensors.numpy.save_file(dict(tensors), weights, metadata)
-    load_model.cache_clear()
+    read_model.cache_clear()
     with pytest.raises(PtmissError, match="SHA-256"):
         load_model(str(weights))
 

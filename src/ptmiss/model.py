@@ -78,11 +78,12 @@ def save_model(model: Model, path: Path, provenance: str) -> str:
 
 def load_model(name_or_path: str | Path) -> Model:
     """A shipped model by its name, or that of a weights file or folder; each is read and checked once in a process."""
-    return _load(weights_file(name_or_path))
+    return read_model(weights_file(name_or_path))
 
 
 @lru_cache(maxsize=16)
-def _load(path: Path) -> Model:
+def read_model(path: Path) -> Model:
+    """The network in a weights file."""
     tensors, metadata = read_tensors(path)
     architecture = ARCHITECTURES.get(metadata.get("architecture", ""))
     if architecture is None:
