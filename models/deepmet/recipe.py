@@ -121,7 +121,7 @@ def validate(network: Network, validation: Dataset, recipe: Recipe) -> dict[str,
 
 def measured(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
     """Response and response-corrected widths of pTmiss about its target, GeV."""
-    table = compare({"network": recoil(target, predicted - target)}, np.ones(len(target)), [], replicas=1)
+    (table,) = compare({"network": recoil(target, predicted - target)}, np.ones(len(target)), replicas=1)
     return {name: float(table[name].iloc[0]) for name in ("response", "rms_par", "rms_perp")}
 
 

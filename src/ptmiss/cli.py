@@ -346,6 +346,7 @@ def resolution(
 @click.option("--against", callback=names, default="pf,puppi", show_default=True, help="Estimators to compare with.")
 @click.option("--by", callback=names, default="", metavar="qt,npv,njets", help="Also in bins of these axes.")
 @click.option("--above", type=float, default=20.0, show_default=True, help="Events with qT above, GeV.")
+@click.option("--below", type=float, default=float("inf"), show_default=True, help="Events with qT below, GeV.")
 @click.option(
     "--boson",
     type=click.Choice(BOSONS),
@@ -353,13 +354,31 @@ def resolution(
     show_default=True,
     help="What the recoil is measured against.",
 )
+@click.option("--unweighted", is_flag=True, help="Count every event once: a sample biased to large qT stays so.")
 @click.option("--output", type=PATH, help="Write all numbers as CSV.")
-def compare(source: Path, against: list[str], by: list[str], above: float, boson: str, output: Path | None) -> None:
+def compare(
+    source: Path,
+    against: list[str],
+    by: list[str],
+    above: float,
+    below: float,
+    boson: str,
+    unweighted: bool,
+    output: Path | None,
+) -> None:
     """Compare estimators on the events of a recoil TABLE: response-corrected widths, with paired bootstrap errors."""
     from ptmiss import comparison, table
     from ptmiss.files import write_atomically
 
-    found = comparison.of_table(table.read(source), against, boson=boson, above=above, edges=comparison.edges(by))
+    found = comparison.of_table(
+        table.read(source),
+        against,
+        boson=boson,
+        above=above,
+        below=below,
+        edges=comparison.edges(by),
+        weighted=not unweighted,
+    )
     if output is not None:
         write_atomically(output, found.to_csv(index=False, float_format="%.6g"))
     comparison.show(found, against)

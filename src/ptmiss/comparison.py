@@ -62,6 +62,10 @@ class Events:
         bins = np.clip(np.searchsorted(EDGES, qt, side="right") - 1, 0, len(EDGES) - 2)
         return Events(np.asarray(weight, np.float64), bins, draws)
 
+    def part(self, mask: NDArray[np.bool_]) -> Events:
+        """Only the events in the mask, with their draws."""
+        return Events(self.weight[mask], self.bins[mask], self.draws[:, mask])
+
     def sums(self, columns: Array) -> Array:
         """Weighted sums of (events, k) columns in each bin and draw: (1 + replicas, bins, k)."""
         out = np.zeros((len(self.draws), len(EDGES) - 1, columns.shape[1]))
@@ -71,12 +75,16 @@ class Events:
             out[:, b] = self.draws[:, here].astype(np.float64) @ weighted[here]
         return out
 
-    def widths(self, recoil: Recoil) -> Widths:
+    def response(self, recoil: Recoil) -> Array:
+        """(1 + replicas, bins) response in each bin of qT; 1 where there is no event."""
+        total, par = np.moveaxis(self.sums(np.stack([recoil.qt, recoil.u_par], axis=1)), -1, 0)
+        return np.divide(par, total, out=np.ones_like(par), where=total > 0)
+
+    def widths(self, recoil: Recoil, response: Array) -> Widths:
         """Widths of ``u_par / R - qT`` and ``u_perp / R`` with R the response of each event's qT bin."""
         q, par, perp = (np.asarray(v, np.float64) for v in (recoil.qt, recoil.u_par, recoil.u_perp))
         s = self.sums(np.stack([np.ones_like(q), q, par, perp, q * q, q * par, par * par, perp * perp], axis=1))
         one, sum_q, sum_par, sum_perp, qq, q_par, par2, perp2 = np.moveaxis(s, -1, 0)
-        response = np.divide(sum_par, sum_q, out=np.ones_like(sum_q), where=sum_q > 0)
         moments = {
             "par": (sum_par / response - sum_q, par2 / response**2 - 2 * q_par / response + qq),
             "perp": (sum_perp / response, perp2 / response**2),
@@ -99,16 +107,29 @@ class Events:
 
 
 def compare(
-    recoils: Mapping[str, Recoil], weight: NDArray, references: Sequence[str] = (), replicas: int = REPLICAS
-) -> pd.DataFrame:
+    recoils: Mapping[str, Recoil],
+    weight: NDArray,
+    references: Sequence[str] = (),
+    replicas: int = REPLICAS,
+    cells: Sequence[NDArray[np.bool_]] | None = None,
+) -> list[pd.DataFrame]:
     """Widths of each estimator, and how much smaller they are than those of the references, with bootstrap errors.
 
-    recoils: of the same events, by estimator; weight: (events,). One row an estimator; columns ``<width>_<component>``
-    in GeV, ``<width>_<component>_vs_<reference>`` as a fraction, each with ``…_error``.
+    recoils: of the same events, by estimator; weight: (events,); cells: masks of events, one table each; all events if
+    None. The response is that of all events in a bin of qT, also in a cell. One row an estimator; columns
+    ``<width>_<component>`` in GeV, ``<width>_<component>_vs_<reference>`` as a fraction, each with ``…_error``.
     """
     events = Events.of(next(iter(recoils.values())).qt, weight, replicas)
-    widths = {name: events.widths(recoil) for name, recoil in recoils.items()}
-    return pd.DataFrame([_row(name, len(events.bins), widths, references) for name in recoils])
+    responses = {name: events.response(recoil) for name, recoil in recoils.items()}
+    tables = []
+    for cell in [np.ones(len(weight), bool)] if cells is None else cells:
+        part = events.part(cell)
+        widths = {
+            name: part.widths(Recoil(*(component[cell] for component in recoil)), responses[name])
+            for name, recoil in recoils.items()
+        }
+        tables.append(pd.DataFrame([_row(name, len(part.bins), widths, references) for name in recoils]))
+    return tables
 
 
 def _row(name: str, n: int, widths: Mapping[str, Widths], references: Sequence[str]) -> dict[str, str | float]:
@@ -132,12 +153,15 @@ def of_table(
     *,
     boson: str = "boson",
     above: float = QT_ABOVE,
+    below: float = np.inf,
     edges: Mapping[str, Sequence[float]] | None = None,
+    weighted: bool = True,
     replicas: int = REPLICAS,
 ) -> pd.DataFrame:
-    """The estimators of a recoil table compared above a qT, over all events, then in bins of the axes in ``edges``.
+    """The estimators of a recoil table compared in a range of qT, over all events, then in bins of the axes in ``edges``.
 
-    boson: see ptmiss.resolution.recoils. edges: bin edges by axis, ``qt``, ``npv`` or ``njets``. Columns ``axis low
+    boson: see ptmiss.resolution.recoils. edges: bin edges by axis, ``qt``, ``npv`` or ``njets``. weighted: False counts
+    every event once; a sample that was biased to large qT keeps its bias, and its statistics. Columns ``axis low
     high``, then those of :func:`compare`; a bin with fewer than FEW events is left out.
     """
     for name in references:
@@ -145,18 +169,21 @@ def of_table(
             raise UnknownName("estimator in the table", name, table.estimators)
     table, found = recoils(table, boson)
     qt = next(iter(found.values())).qt
-    values = {"qt": qt, "npv": table["npv"], "njets": table["njets"]}
-    parts = []
-    for axis, low, high in [("inclusive", -np.inf, np.inf), *_cells(edges or {})]:
-        inside = (qt > above) & (values.get(axis, qt) >= low) & (values.get(axis, qt) < high)
-        if np.count_nonzero(inside) < FEW:
-            continue
-        chosen = {name: Recoil(*(component[inside] for component in u)) for name, u in found.items()}
-        part = compare(chosen, table["weight"][inside], references, replicas)
-        parts.append(part.assign(axis=axis, low=low, high=high))
-    if not parts:
-        raise OptionError(f"fewer than {FEW} events with qT above {above:g} GeV to compare estimators on")
-    return pd.concat(parts, ignore_index=True)
+    weight = table["weight"] if weighted else np.ones(len(table))
+    inside = (qt > above) & (qt < below)
+    table, weight = table.select(inside), weight[inside]
+    found = {name: Recoil(*(component[inside] for component in u)) for name, u in found.items()}
+    values = {"inclusive": qt[inside], "qt": qt[inside], "npv": table["npv"], "njets": table["njets"]}
+    cells = [("inclusive", -np.inf, np.inf), *_cells(edges or {})]
+    masks = [(values[axis] >= low) & (values[axis] < high) for axis, low, high in cells]
+    filled = [i for i, mask in enumerate(masks) if np.count_nonzero(mask) >= FEW]
+    if not filled:
+        raise OptionError(f"fewer than {FEW} events with {above:g} < qT < {below:g} GeV to compare estimators on")
+    tables = compare(found, weight, references, replicas, [masks[i] for i in filled])
+    named = zip(filled, tables, strict=True)
+    return pd.concat(
+        [part.assign(axis=cells[i][0], low=cells[i][1], high=cells[i][2]) for i, part in named], ignore_index=True
+    )
 
 
 def _cells(edges: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, float, float]]:
