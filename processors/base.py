@@ -86,9 +86,19 @@ class CorrectedProcessor(RecoilProcessor):
         return weight if self.corrections is None or is_data(events) else weight * self.corrections.weight(npv)
 
     def varied(
-        self, events: Any, estimator: str, met: Vector, boson: Vector, npv: NDArray, njets: NDArray
+        self,
+        events: Any,
+        estimator: str,
+        met: Vector,
+        boson: Vector,
+        npv: NDArray,
+        njets: NDArray,
+        visible: Vector | None = None,
     ) -> Iterator[tuple[str, Vector]]:
-        """Names of systematics, ``nominal`` first, and (events, 2) pTmiss with each; the recoil is varied in signal."""
+        """Names of systematics, ``nominal`` first, and (events, 2) pTmiss with each; the recoil is varied in signal.
+
+        visible: what is seen of the boson, see ptmiss.recoil.recoil.
+        """
         if self.corrections is None:
             yield NOMINAL, met
             return
@@ -96,4 +106,4 @@ class CorrectedProcessor(RecoilProcessor):
         sample = "data" if is_data(events) else "background" if background else "mc"
         names = self.corrections.systematics(estimator) if sample == "mc" else [NOMINAL]
         for name in names:
-            yield name, self.corrections.met(estimator, met, boson, npv, njets, sample, name)
+            yield name, self.corrections.met(estimator, met, boson, npv, njets, sample, name, visible)

@@ -33,10 +33,10 @@ class Wjets(CorrectedProcessor):
         lepton, boson = select.transverse_sum(muons), generated_boson(events)
         chosen, known = weight[keep], np.isfinite(boson[:, 0])
         for name, met in mets.met.items():
-            for systematic, corrected in self.varied(events, name, met, boson, npv, njets):
+            for systematic, corrected in self.varied(events, name, met, boson, npv, njets, lepton):
                 mt = transverse_mass(lepton, corrected)
                 histograms["mt"].fill(systematic=systematic, estimator=name, mt=mt, weight=chosen)
                 fill_met(histograms, name, corrected, chosen, systematic)
-                u = recoil(boson[known], corrected[known])
+                u = recoil(boson[known], corrected[known], lepton[known])
                 fill_recoil(histograms, name, u, npv[known], njets[known], chosen[known], systematic)
         return {**histograms, "cutflow": select.cutflow(cuts, weight), "notes": dict(mets.notes)}

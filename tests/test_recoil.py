@@ -104,3 +104,13 @@ def test_projection_on_itself(vector):
     along, across = project(vector, vector)
     np.testing.assert_allclose(along, magnitude(vector), atol=1e-9)
     np.testing.assert_allclose(across, 0, atol=1e-9)
+
+
+@given(vectors, vectors, vectors)
+def test_the_neutrino_is_no_part_of_what_recoils(boson, neutrino, smearing):
+    """In W → lv pTmiss holds the neutrino: a perfect one leaves a recoil of -V, and errors of pTmiss go into it."""
+    lepton = boson - neutrino
+    u = recoil(boson, neutrino + smearing, lepton)
+    expected = recoil(boson, smearing)
+    np.testing.assert_allclose(u, expected, atol=1e-6)
+    np.testing.assert_allclose(met_from_recoil(u.u_par, u.u_perp, boson, lepton), neutrino + smearing, atol=1e-6)

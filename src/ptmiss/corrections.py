@@ -112,11 +112,13 @@ class Corrections:
         njets: ArrayLike,
         sample: str = "mc",
         systematic: str = NOMINAL,
+        visible: Vector | None = None,
     ) -> Vector:
         """(events, 2) corrected pTmiss, GeV; an event whose pTmiss or boson is not finite stays as it is.
 
         Of ``mc`` the mean is taken off and the recoil against the boson is mapped, in the order in which they were
-        derived; of ``data``, and of a simulated ``background`` that has no such boson, only the mean is taken off.
+        derived, with what is ``visible`` of the boson (see ptmiss.recoil); of ``data``, and of a simulated
+        ``background`` that has no such boson, only the mean is taken off.
         """
         mapped = sample == "mc"
         good = np.isfinite(met).all(axis=1) & (np.isfinite(boson).all(axis=1) | (not mapped))
@@ -126,10 +128,11 @@ class Corrections:
             out[good] -= shift
             return out
         before, after = (shift, 0.0) if self.metadata["xy_first"] else (0.0, shift)
-        u = recoil(boson[good], out[good] - before)
+        seen = None if visible is None else visible[good]
+        u = recoil(boson[good], out[good] - before, seen)
         par = self.u(estimator, "par", u.qt, njets, u.u_par, systematic)
         perp = self.u(estimator, "perp", u.qt, njets, u.u_perp, systematic)
-        out[good] = met_from_recoil(par, perp, boson[good]) - after
+        out[good] = met_from_recoil(par, perp, boson[good], seen) - after
         return out
 
     def _require(self, estimator: str) -> None:

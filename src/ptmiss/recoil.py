@@ -59,17 +59,21 @@ def project(vector: Vector, axis: Vector) -> tuple[Scalar, Scalar]:
     return np.sum(vector * t, axis=-1), np.sum(vector * across(t), axis=-1)
 
 
-def recoil(boson: Vector, met: Vector) -> Recoil:
-    """The recoil that an estimator's pTmiss leaves, in the frame of the boson."""
-    u_par, u_perp = project(-(boson + met), -boson)
+def recoil(boson: Vector, met: Vector, visible: Vector | None = None) -> Recoil:
+    """The recoil that an estimator's pTmiss leaves, in the frame of the boson.
+
+    visible: what is seen of the boson, the boson itself if None (Z → ll); in W → lv the charged lepton, since the neutrino is
+    in pTmiss already.
+    """
+    u_par, u_perp = project(-((boson if visible is None else visible) + met), -boson)
     return Recoil(u_par, u_perp, magnitude(boson))
 
 
-def met_from_recoil(u_par: Scalar, u_perp: Scalar, boson: Vector) -> Vector:
-    """pTmiss = -(V + u) for a recoil given in the frame of the boson: the inverse of :func:`recoil`."""
+def met_from_recoil(u_par: Scalar, u_perp: Scalar, boson: Vector, visible: Vector | None = None) -> Vector:
+    """pTmiss = -(visible + u) for a recoil given in the frame of the boson: the inverse of :func:`recoil`."""
     t = direction(-boson)
     u = u_par[..., np.newaxis] * t + u_perp[..., np.newaxis] * across(t)
-    return -(boson + u)
+    return -((boson if visible is None else visible) + u)
 
 
 def transverse_mass(lepton: Vector, met: Vector) -> Scalar:

@@ -8,7 +8,7 @@ response of each stored qT bin above 10 GeV (``bin``; events below are left out,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -34,7 +34,7 @@ from ptmiss.histograms import (
     scaled,
     subtracted,
 )
-from ptmiss.recoil import Recoil, magnitude, project, recoil
+from ptmiss.recoil import Recoil, Vector, magnitude, project, recoil
 from ptmiss.results import RunResult
 from ptmiss.table import RecoilTable
 
@@ -331,18 +331,28 @@ def recoils(
 ) -> tuple[RecoilTable, dict[str, Recoil]]:
     """The events of a table that have a boson, and their recoil by estimator.
 
-    boson: ``boson`` (the selected muon pair, in a window of its mass), ``genboson``, or ``genmet`` (pTmiss against the
-    generated one, as the validation processor has it).
+    boson: ``boson`` (the selected muon pair, in a window of its mass), ``genboson`` (of events with a selected muon or
+    pair: their lepton is not lost), or ``genmet`` (pTmiss against the generated one, as the validation processor has it).
     """
     axis = table.vector(boson)
     keep = np.isfinite(axis[:, 0])
     if boson == "boson" and mass is not None:
         keep &= (table["boson_mass"] > mass[0]) & (table["boson_mass"] < mass[1])
+    if boson == "genboson":
+        keep &= np.isfinite(table["boson_pt"]) | np.isfinite(table["lepton_pt"])
     if not keep.any():
         raise OptionError(f"no event of the table has a {boson}: --boson takes boson, genboson or genmet")
     table, axis = table.select(keep), axis[keep]
-    along = (lambda met: Recoil(*project(met, axis), magnitude(axis))) if boson == "genmet" else partial(recoil, axis)
+    along: Callable[[Vector], Recoil] = partial(recoil, axis, visible=seen(table) if boson == "genboson" else None)
+    if boson == "genmet":
+        along = lambda met: Recoil(*project(met, axis), magnitude(axis))
     return table, {name: along(table.met(name)) for name in table.estimators}
+
+
+def seen(table: RecoilTable) -> Vector:
+    """(events, 2) what the selection sees of the boson: the muon pair, or the single muon."""
+    pair = table.vector("boson")
+    return np.where(np.isfinite(pair), pair, table.vector("lepton"))
 
 
 def without_backgrounds(
