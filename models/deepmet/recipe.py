@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ptmiss.comparison import compare
+from ptmiss.comparison import Events
 from ptmiss.model import load_model
 from ptmiss.recoil import recoil
 
@@ -98,8 +98,6 @@ def begin(network: Network, loader: Loader, recipe: Recipe) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    if recipe.warm:
-        network.measure_moments(batch)
 
 
 def endless(loader: Loader, steps: int) -> Iterator[Batch]:
@@ -121,8 +119,11 @@ def validate(network: Network, validation: Dataset, recipe: Recipe) -> dict[str,
 
 def measured(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
     """Response and response-corrected widths of pTmiss about its target, GeV."""
-    table = compare({"network": recoil(target, predicted - target)}, np.ones(len(target)), [], replicas=1)
-    return {name: float(table[name].iloc[0]) for name in ("response", "rms_par", "rms_perp")}
+    u = recoil(target, predicted - target)
+    found = Events.of(u.qt, np.ones(len(target)), replicas=0).widths(u)
+    return {"response": float(found.response[0])} | dict(
+        zip(("rms_par", "rms_perp"), found.rms[0].tolist(), strict=True)
+    )
 
 
 def answers(network: Network, batches: Iterable[Batch], device: str) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from ptmiss.models.deepmet.recipe import Recipe
 from ptmiss.models.deepmet.studies import STUDIES, Variant, share_of_top, study
 
 FILES = {name: str(sample.events(name)) for name in ("zmumu", "ttbar")}
+TEST = [FILES["zmumu"], str(sample.events("data"))]
 SHARES = {"zmumu": 0.5, "ttbar": 0.5}
 SHORT = Recipe(epochs=1, warm=2, batch=4)
 
@@ -22,18 +23,18 @@ def small(monkeypatch):
     after = Variant({"balance": 2.0, "rate": 1e-4}, SHARES, events=0.5, after=studies.BASE)
     monkeypatch.setattr(studies, "Variant", lambda: Variant(shares=SHARES))
     monkeypatch.setitem(STUDIES, "small", {"C = 2, half": after})
-    monkeypatch.setattr("ptmiss.comparison.FEW", 2)
+    monkeypatch.setattr("ptmiss.comparison.FEW", 10)
 
 
 def test_a_study_trains_its_variants_and_compares_them(small, tmp_path):
-    found = study("small", FILES, FILES, [FILES["zmumu"]], tmp_path, 24, SHORT)
+    found = study("small", FILES, FILES, TEST, tmp_path, 24, SHORT)
     assert found["estimator"].tolist() == ["pf", "puppi", "base", "C = 2, half"]
     assert found.set_index("estimator")["rms_par_vs_base"]["base"] == 0
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "small.csv"), found, rtol=1e-4, check_dtype=False)
     weights = tmp_path / "C_=_2,_half" / "model.safetensors"
     assert load_model(weights).parameters == 5149
     before = weights.read_bytes()
-    again = study("small", FILES, FILES, [FILES["zmumu"]], tmp_path, 24, SHORT)
+    again = study("small", FILES, FILES, TEST, tmp_path, 24, SHORT)
     assert weights.read_bytes() == before
     pd.testing.assert_frame_equal(again, found)
 
