@@ -117,7 +117,7 @@ def test_events_are_those_above_a_qt(zmumu):
 
 
 def test_a_bin_of_few_events_is_left_out(zmumu):
-    small = RecoilTable(zmumu.data.slice(0, 400), {})
+    small = RecoilTable(zmumu.data.slice(0, 3000), {})
     found = of_table(small, edges={"qt": (20, 60, 5000, 6000)}, replicas=1)
     assert set(found["low"]) == {-np.inf, 20, 60}
     with pytest.raises(OptionError, match="fewer than 50 events with qT above 9000 GeV"):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ptmiss.comparison import Events
 from ptmiss.model import load_model
 from ptmiss.recoil import recoil
+from ptmiss.weights import check_shapes
 
 from ..training import Progress, Settings, Training
 from . import dataset, losses
@@ -86,7 +87,10 @@ def train(
 def begin(network: Network, loader: Loader, recipe: Recipe) -> None:
     """Set a fresh network to the weights to start from, or let it learn PUPPI's."""
     if recipe.start_from is not None:
-        network.load(load_model(recipe.start_from).tensors)
+        tensors = load_model(recipe.start_from).tensors
+        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        check_shapes(str(recipe.start_from), tensors, shapes)
+        network.load(tensors)
         return
     optimizer = torch.optim.Adam(network.parameters(), WARM_RATE)
     for step, batch in enumerate(endless(loader, recipe.warm)):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ import rich
 import rich.table
 from numpy.typing import NDArray
 
-from ptmiss.errors import OptionError, UnknownName
+from ptmiss.errors import FileError, OptionError, UnknownName
 from ptmiss.histograms import COMPONENTS, NPV_EDGES, QT_EDGES
 from ptmiss.recoil import Recoil
 from ptmiss.resolution import recoils
@@ -174,6 +175,17 @@ def edges(axes: Sequence[str]) -> dict[str, Sequence[float]]:
         if axis not in known:
             raise UnknownName("axis", axis, known)
     return {axis: known[axis] for axis in axes}
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A comparison that was written as CSV; FileError if it is none."""
+    try:
+        found = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {path}: {error}") from error
+    if not {"axis", "estimator", "response"} <= set(found):
+        raise FileError(f"{path} is not a comparison that ptmiss compare wrote; columns: {', '.join(found)}")
+    return found
 
 
 def show(found: pd.DataFrame, references: Sequence[str]) -> None:
