@@ -52,7 +52,7 @@ def verbs(command=cli, path=()):
             yield (*path, name)
 
 
-@pytest.mark.parametrize("verb", verbs(), ids=" ".join)
+@pytest.mark.parametrize("verb", list(verbs()), ids=" ".join)
 def test_every_verb_has_help_with_an_example(verb):
     printed = call(*verb, "--help")
     assert "Example:" in printed
