@@ -110,6 +110,7 @@ class Training:
             train_loss = self.train_epoch(optimizer, state.epoch)
             state.epoch += 1
             row = {"epoch": state.epoch, "train_loss": train_loss, **self.validate(self.network)}
+            self.check(row["loss"], state.epoch - 1, f"the validation loss is {row['loss']} after epoch {state.epoch}")
             state.log.append({**row, "seconds": time.monotonic() - began})
             if row["loss"] < state.best:
                 state.best, state.best_epoch = row["loss"], state.epoch
@@ -131,9 +132,7 @@ class Training:
                 group["lr"] = self.settings.rate_at(epoch * n + i, self.settings.epochs * n)
             loss = self.loss(self.network, batch)
             value = float(loss.detach())
-            if not math.isfinite(value):
-                kept = f"{self.directory / CHECKPOINT} keeps epoch {epoch}" if epoch else "no epoch was finished"
-                raise TrainingError(f"the loss is {value} at batch {i + 1} of epoch {epoch + 1}; {kept}")
+            self.check(value, epoch, f"the loss is {value} at batch {i + 1} of epoch {epoch + 1}")
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
@@ -142,6 +141,12 @@ class Training:
             if self.progress:
                 self.progress("batches", epoch * n + i + 1, self.settings.epochs * n)
         return total / n
+
+    def check(self, loss: float, finished: int, what: str) -> None:
+        """Raise TrainingError if a loss is not a number."""
+        if not math.isfinite(loss):
+            kept = f"{self.directory / CHECKPOINT} keeps epoch {finished}" if finished else "no epoch was finished"
+            raise TrainingError(f"{what}; {kept}")
 
     def save(self, optimizer: torch.optim.Optimizer, state: State, best: Mapping[str, Tensor]) -> None:
         """Write checkpoint and log."""
@@ -186,8 +191,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a checkpoint."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+            metadata = {name: (file.metadata() or {})[name] for name in ("state", "configuration")}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError) as error:
         raise FileError(f"{path} is not a readable checkpoint ({error}); remove it to begin again") from error
 
 

@@ -1,12 +1,18 @@
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from ptmiss import __version__
+from ptmiss import __version__, sample
 from ptmiss.cli import cli
+from ptmiss.model import save_model
+
+from .conftest import random_model
+from .invented import write_events
 
 RESOLUTION_MEDIAN, RESPONSE_MEDIAN = 2.5, 3.2  # GeV, of the distance to what CMSSW stored
 
@@ -40,12 +46,13 @@ def fileset_of(tmp_path):
 
 def verbs(command=cli, path=()):
     for name, sub in command.commands.items():
-        yield (*path, name)
         if hasattr(sub, "commands"):
             yield from verbs(sub, (*path, name))
+        else:
+            yield (*path, name)
 
 
-@pytest.mark.parametrize("verb", [v for v in verbs() if v not in (("models",), ("train",))], ids=" ".join)
+@pytest.mark.parametrize("verb", list(verbs()), ids=" ".join)
 def test_every_verb_has_help_with_an_example(verb):
     printed = call(*verb, "--help")
     assert "Example:" in printed
@@ -123,8 +130,6 @@ def test_a_processor_of_ones_own_with_options(drell_yan, fileset_of, tmp_path):
 def test_notes_are_told(tmp_path):
     import awkward as ak
 
-    from .invented import write_events
-
     write_events(tmp_path / "a.root", 5)
     from ptmiss import events
 
@@ -139,10 +144,6 @@ def test_notes_are_told(tmp_path):
     assert (
         f"note: candidate repaired: pdgId unknown: {ak.sum(ak.num(cands))}" not in printed
     )  # track needs no pdgId here
-    from ptmiss.model import save_model
-
-    from .conftest import random_model
-
     save_model(random_model(), tmp_path / "w.safetensors", "")
     printed = call(
         *("skim", tmp_path / "b.parquet", "--estimators", "net", "--weights", f"net={tmp_path / 'w.safetensors'}"),
@@ -260,3 +261,134 @@ def test_simulated_events_from_the_command_line(tmp_path, small_library):
     assert printed.startswith("5 events")
     printed = call("skim", tmp_path / "gun.root", "--estimators", "pf,stored.MET", "--output", tmp_path / "t.parquet")
     assert "5 events" in printed
+
+
+EMBEDDED = sample.events("zmumu")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The directory of a network that was trained for one epoch from the command line, and what was printed."""
+    pytest.importorskip("torch")
+    folder = tmp_path_factory.mktemp("train")
+    save_model(random_model(), folder / "start.safetensors", "random numbers")
+    start = ("--start-from", folder / "start.safetensors")
+    printed = call("train", "deepmet", f"{EMBEDDED}=40", "--epochs", 1, *start, "--output", folder / "net")
+    return folder / "net", printed
+
+
+def test_a_trained_network_works_in_a_skim(trained, tmp_path):
+    output, printed = trained
+    assert printed.startswith("best of 1 epochs: loss ")
+    weights = f"net={output}"
+    table = tmp_path / "t.parquet"
+    call("skim", EMBEDDED, "--estimators", "pf,net", "--weights", weights, "--output", table)
+    frame = pd.read_parquet(table)
+    assert frame["met_net_pt"].gt(0).all()
+    assert not frame["met_net_pt"].equals(frame["met_pf_pt"])
+    assert "architecture: deepmet" in call("models", "show", output)
+
+
+def test_training_on_the_embedded_events(monkeypatch, tmp_path):
+    """Without files the few embedded events of each process are taken."""
+    pytest.importorskip("torch")
+    from ptmiss.models.deepmet import command
+
+    monkeypatch.setattr(command, "EMBEDDED", ("wmunu",))
+    call("train", "deepmet", "--network", "linear", "--output", tmp_path)
+    assert "architecture: linear" in call("models", "show", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--epochs", 0), "--epochs 0: input should be greater than or equal to 1"),
+        (("--network", "foo"), "--network 'foo': input should be 'cmssw-v1' or 'jme-24-001'"),
+        (("--schedule", "linear"), "--schedule 'linear': input should be 'cosine', 'cyclic' or 'constant'"),
+        (("--rate", "-1"), "--rate -1.0: input should be greater than 0"),
+        (("--device", "tpu"), "--device 'tpu': input should be 'cpu' or 'cuda'"),
+        ((f"{EMBEDDED}=0",), "expected FILE or FILE=N with N events, not"),
+        ((f"{EMBEDDED}=many",), "expected FILE or FILE=N with N events, not"),
+        (("none.root",), "no such file: none.root"),
+        ((f"{EMBEDDED}=1",), "1 events are too few to hold some back; --validation names others"),
+    ],
+)
+def test_trainings_that_cannot_be(arguments, message, tmp_path):
+    pytest.importorskip("torch")
+    assert message in failure("train", "deepmet", *arguments, "--output", tmp_path / "out")
+
+
+def test_training_without_a_device(monkeypatch, tmp_path):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    message = failure("train", "deepmet", EMBEDDED, "--device", "cuda", "--output", tmp_path / "out")
+    assert message.startswith("device cuda: this machine has no CUDA device")
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_without_torch(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [n for n in sys.modules if n.startswith("ptmiss.models.")]:
+        monkeypatch.delitem(sys.modules, name)
+    message = failure("train", "deepmet", EMBEDDED, "--output", tmp_path / "out")
+    assert message == "training needs torch, the extra train: pip install 'ptmiss[train]'"
+
+
+def test_training_on_files_that_have_not_what_it_takes(drell_yan, invented, tmp_path):
+    pytest.importorskip("torch")
+    assert "needs PF candidates" in failure("train", "deepmet", drell_yan, "--output", tmp_path / "out")
+    message = failure("train", "deepmet", invented, "--output", tmp_path / "out")
+    assert "invented.root cannot be trained on: it has no truth (branch GenPart_pdgId is missing)" in message
+
+
+def test_another_training_in_the_same_directory(trained):
+    output, _ = trained
+    start = ("--start-from", output.parent / "start.safetensors")
+    message = failure("train", "deepmet", f"{EMBEDDED}=40", *start, "--epochs", 2, "--output", output)
+    assert "is of another training: epochs 1 there, 2 here; choose another directory, or --force" in message
+
+
+def test_beginning_from_weights_that_do_not_fit(trained, tmp_path):
+    output, _ = trained
+    start = ("train", "deepmet", f"{EMBEDDED}=20", "--network", "jme-24-001", "--start-from")
+    assert "embedding.charge has shape (3, 8), expected (3, 4)" in failure(*start, output, "--output", tmp_path / "a")
+    assert "no such weights file: nothing" in failure(*start, "nothing", "--output", tmp_path / "b")
+
+
+def test_compare_and_a_card_with_its_results(trained, tmp_path):
+    output, _ = trained
+    table, csv = tmp_path / "t.parquet", tmp_path / "c.csv"
+    shutil.copy(sample.recoil("zmumu"), table)
+    printed = call("compare", table, "--against", "pf", "--by", "npv", "--output", csv)
+    assert "puppi" in printed
+    assert "npv " in printed
+    assert set(pd.read_csv(csv)["axis"]) == {"inclusive", "npv"}
+    directory = shutil.copytree(output, tmp_path / "net")
+    call("models", "card", directory, "--results", f"Z → μμ={csv}")
+    assert "### Z → μμ\n\n| estimator |" in (directory / "README.md").read_text()
+    for arguments, message in (
+        (("compare", table, "--against", "pupi"), "unknown estimator in the table 'pupi'"),
+        (("compare", table, "--by", "nvp"), "unknown axis 'nvp'"),
+        (("compare", table, "--above", 9000), "fewer than 50 events with 9000 < qT"),
+        (("compare", tmp_path / "none.parquet"), "none.parquet"),
+        (("models", "card", tmp_path / "no"), "no such model card"),
+        (("models", "card", directory, "--results", f"x={tmp_path / 'none.csv'}"), "cannot read"),
+        (("models", "card", directory, "--results", f"x={output / 'log.csv'}"), "is not a comparison"),
+    ):
+        assert message in failure(*arguments)
+
+
+def test_models_as_onnx_and_as_text(weights, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    printed = call("models", "export-onnx", weights, "--output", tmp_path / "net.onnx")
+    assert printed == f"{tmp_path / 'net.onnx'}: features (n, 8), categories (n, 3) -> met (2,)\n"
+    assert [i.name for i in onnx.load(tmp_path / "net.onnx").graph.input] == ["features", "categories"]
+    assert "parameters: 5149" in call("models", "show", weights)
+
+
+def test_weights_that_are_damaged(weights, tmp_path):
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(weights.read_bytes()[:-100])
+    for verb in (("models", "show"), ("models", "export-onnx", "--output", tmp_path / "x.onnx")):
+        assert "damaged.safetensors: not a safetensors file" in failure(*verb, damaged)
+    assert not (tmp_path / "x.onnx").exists()

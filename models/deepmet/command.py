@@ -53,7 +53,7 @@ def train_files(
     output.mkdir(parents=True, exist_ok=True)
     training = read(events, progress)
     training, held_out = (training, read(validation, progress)) if validation else split(training, chosen.seed)
-    used = described({**events, **validation})
+    used = {"training": described(events), "validation": described(validation)}
     made = {"command": join(["ptmiss", *sys.argv[1:]]), "events": used, "seed": chosen.seed}
     if linear:
         model = fit(training, chosen.seed, progress)
@@ -91,11 +91,12 @@ def split(events: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     return events.select(~held_out), events.select(held_out)
 
 
-def described(sources: Sources) -> dict[str, Any]:
-    """Which events were used: entries and identity of each file."""
-    out: dict[str, Any] = {}
+def described(sources: Sources) -> list[dict[str, Any]]:
+    """Which events were used: name and identity of each file, and how many events of it."""
+    out = []
     for pattern, n in sources.items():
         for path in expand([pattern]):
             file = inspect(path)
-            out[Path(path).name] = {"events": min(n or file.entries, file.entries), "uuid": identifier(file.identity)}
+            used = min(n or file.entries, file.entries)
+            out.append({"file": Path(path).name, "events": used, "uuid": identifier(file.identity)})
     return out

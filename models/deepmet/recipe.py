@@ -17,9 +17,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ptmiss.comparison import compare
+from ptmiss.comparison import Events
 from ptmiss.model import load_model
 from ptmiss.recoil import recoil
+from ptmiss.weights import check_shapes
 
 from ..training import Progress, Settings, Training
 from . import dataset, losses
@@ -86,7 +87,10 @@ def train(
 def begin(network: Network, loader: Loader, recipe: Recipe) -> None:
     """Set a fresh network to the weights to start from, or let it learn PUPPI's."""
     if recipe.start_from is not None:
-        network.load(load_model(recipe.start_from).tensors)
+        tensors = load_model(recipe.start_from).tensors
+        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        check_shapes(str(recipe.start_from), tensors, shapes)
+        network.load(tensors)
         return
     optimizer = torch.optim.Adam(network.parameters(), WARM_RATE)
     for step, batch in enumerate(endless(loader, recipe.warm)):
@@ -98,8 +102,6 @@ def begin(network: Network, loader: Loader, recipe: Recipe) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    if recipe.warm:
-        network.measure_moments(batch)
 
 
 def endless(loader: Loader, steps: int) -> Iterator[Batch]:
@@ -121,8 +123,11 @@ def validate(network: Network, validation: Dataset, recipe: Recipe) -> dict[str,
 
 def measured(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
     """Response and response-corrected widths of pTmiss about its target, GeV."""
-    (table,) = compare({"network": recoil(target, predicted - target)}, np.ones(len(target)), replicas=1)
-    return {name: float(table[name].iloc[0]) for name in ("response", "rms_par", "rms_perp")}
+    u = recoil(target, predicted - target)
+    found = Events.of(u.qt, np.ones(len(target)), replicas=0).widths(u)
+    return {"response": float(found.response[0])} | dict(
+        zip(("rms_par", "rms_perp"), found.rms[0].tolist(), strict=True)
+    )
 
 
 def answers(network: Network, batches: Iterable[Batch], device: str) -> tuple[np.ndarray, np.ndarray]:

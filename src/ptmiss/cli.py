@@ -389,13 +389,13 @@ def train() -> None:
     """Train networks (needs the extra train)."""
 
 
-def sources(_context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int | None]:
+def sources(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int | None]:
     """Event files, each with =N for its first N events."""
     found: dict[str, int | None] = {}
     for value in values:
         path, mark, n = value.partition("=")
         if mark and (not n.isdigit() or not int(n)):
-            raise click.BadParameter(f"expected FILE or FILE=N with N events, not {value!r}", param=parameter)
+            raise click.ClickException(f"expected FILE or FILE=N with N events, not {value!r}")
         found[path] = int(n) if mark else None
     return found
 
@@ -582,9 +582,9 @@ def card(directory: Path, results: dict[str, str]) -> None:
     """Put test results into the card of the model in a DIRECTORY."""
     from importlib import import_module
 
-    import pandas as pd
+    from ptmiss import comparison
 
-    tables = {title: pd.read_csv(path) for title, path in results.items()}
+    tables = {title: comparison.read(Path(path)) for title, path in results.items()}
     import_module("ptmiss.models.cards").add_results(directory, tables)
     click.echo(directory / "README.md")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ import rich
 import rich.table
 from numpy.typing import NDArray
 
-from ptmiss.errors import OptionError, UnknownName
+from ptmiss.errors import FileError, OptionError, UnknownName
 from ptmiss.histograms import COMPONENTS, NPV_EDGES, QT_EDGES
 from ptmiss.recoil import Recoil
 from ptmiss.resolution import recoils
@@ -80,8 +81,9 @@ class Events:
         total, par = np.moveaxis(self.sums(np.stack([recoil.qt, recoil.u_par], axis=1)), -1, 0)
         return np.divide(par, total, out=np.ones_like(par), where=total > 0)
 
-    def widths(self, recoil: Recoil, response: Array) -> Widths:
-        """Widths of ``u_par / R - qT`` and ``u_perp / R`` with R the response of each event's qT bin."""
+    def widths(self, recoil: Recoil, response: Array | None = None) -> Widths:
+        """Widths of ``u_par / R - qT`` and ``u_perp / R`` with R the response of each event's qT bin, else their own."""
+        response = self.response(recoil) if response is None else response
         q, par, perp = (np.asarray(v, np.float64) for v in (recoil.qt, recoil.u_par, recoil.u_perp))
         s = self.sums(np.stack([np.ones_like(q), q, par, perp, q * q, q * par, par * par, perp * perp], axis=1))
         one, sum_q, sum_par, sum_perp, qq, q_par, par2, perp2 = np.moveaxis(s, -1, 0)
@@ -107,22 +109,29 @@ class Events:
 
 
 def compare(
-    recoils: Mapping[str, Recoil],
-    weight: NDArray,
-    references: Sequence[str] = (),
-    replicas: int = REPLICAS,
-    cells: Sequence[NDArray[np.bool_]] | None = None,
-) -> list[pd.DataFrame]:
+    recoils: Mapping[str, Recoil], weight: NDArray, references: Sequence[str] = (), replicas: int = REPLICAS
+) -> pd.DataFrame:
     """Widths of each estimator, and how much smaller they are than those of the references, with bootstrap errors.
 
-    recoils: of the same events, by estimator; weight: (events,); cells: masks of events, one table each; all events if
-    None. The response is that of all events in a bin of qT, also in a cell. One row an estimator; columns
-    ``<width>_<component>`` in GeV, ``<width>_<component>_vs_<reference>`` as a fraction, each with ``…_error``.
+    recoils: of the same events, by estimator; weight: (events,). One row an estimator; columns ``<width>_<component>``
+    in GeV, ``<width>_<component>_vs_<reference>`` as a fraction, each with ``…_error``.
     """
+    (table,) = compare_cells(recoils, weight, references, replicas, [np.ones(len(weight), bool)])
+    return table
+
+
+def compare_cells(
+    recoils: Mapping[str, Recoil],
+    weight: NDArray,
+    references: Sequence[str],
+    replicas: int,
+    cells: Sequence[NDArray[np.bool_]],
+) -> list[pd.DataFrame]:
+    """The same in each cell, a mask of events; the response is that of all events in a bin of qT."""
     events = Events.of(next(iter(recoils.values())).qt, weight, replicas)
     responses = {name: events.response(recoil) for name, recoil in recoils.items()}
     tables = []
-    for cell in [np.ones(len(weight), bool)] if cells is None else cells:
+    for cell in cells:
         part = events.part(cell)
         widths = {
             name: part.widths(Recoil(*(component[cell] for component in recoil)), responses[name])
@@ -179,7 +188,7 @@ def of_table(
     filled = [i for i, mask in enumerate(masks) if np.count_nonzero(mask) >= FEW]
     if not filled:
         raise OptionError(f"fewer than {FEW} events with {above:g} < qT < {below:g} GeV to compare estimators on")
-    tables = compare(found, weight, references, replicas, [masks[i] for i in filled])
+    tables = compare_cells(found, weight, references, replicas, [masks[i] for i in filled])
     named = zip(filled, tables, strict=True)
     return pd.concat(
         [part.assign(axis=cells[i][0], low=cells[i][1], high=cells[i][2]) for i, part in named], ignore_index=True
@@ -201,6 +210,17 @@ def edges(axes: Sequence[str]) -> dict[str, Sequence[float]]:
         if axis not in known:
             raise UnknownName("axis", axis, known)
     return {axis: known[axis] for axis in axes}
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A comparison that was written as CSV; FileError if it is none."""
+    try:
+        found = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {path}: {error}") from error
+    if not {"axis", "estimator", "response"} <= set(found):
+        raise FileError(f"{path} is not a comparison that ptmiss compare wrote; columns: {', '.join(map(str, found))}")
+    return found
 
 
 def show(found: pd.DataFrame, references: Sequence[str]) -> None:

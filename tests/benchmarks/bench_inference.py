@@ -1,25 +1,57 @@
-"""DeepMET on flat candidates against the same network on events padded to 4500 slots, in one run."""
+"""DeepMET on flat candidates against other ways to run it on the same events, in one run, by turns; then a whole skim.
+
+Times are CPU times, medians over the rounds; run with OMP_NUM_THREADS=1 for those of one core.
+"""
 
 import itertools
 import time
+from collections import Counter
+from importlib.util import find_spec
 
+import awkward as ak
 import numpy as np
+import pytest
+import uproot
 
-from ptmiss.inference import EPSILON
-from ptmiss.inputs import CATEGORIES, FEATURES, VOCABULARY, combinations, scaled
+from ptmiss import candidates as pf_candidates
+from ptmiss import estimators, fileset, table
+from ptmiss import sample as embedded
+from ptmiss.candidates import Candidates
+from ptmiss.inference import BACKEND, EPSILON, DeepMET
+from ptmiss.inputs import CATEGORIES, FEATURES, VOCABULARY, Inputs, combinations, scaled
+from ptmiss.model import save_model
 from ptmiss.segments import from_counts
+from ptmiss.skim import skim
 
 from ..conftest import random_model
 
-EVENTS, CANDIDATES, PADDING, ROUNDS = 40, 1500, 4500, 5
+EVENTS, CANDIDATES, PADDING, ROUNDS = 40, 1500, 4500, 7
+REPEATS = 10  # of the 60 embedded events, in the file that is skimmed
 
 
-def sample():
+def sample(candidates=CANDIDATES, events=EVENTS):
     rng = np.random.default_rng(0)
-    offsets = from_counts(rng.poisson(CANDIDATES, EVENTS))
+    offsets = from_counts(rng.poisson(candidates, events))
     features = rng.normal(0, 2, (offsets[-1], len(FEATURES))).astype(np.float32)
     categories = np.stack([rng.choice(VOCABULARY[name], offsets[-1]) for name in CATEGORIES], axis=1)
     return features, categories, offsets
+
+
+def indices(categories):
+    return np.stack([np.searchsorted(VOCABULARY[name], categories[:, i]) for i, name in enumerate(CATEGORIES)], axis=1)
+
+
+def of_backend(monkeypatch, name, model, inputs):
+    def run():
+        monkeypatch.setenv(BACKEND, name)
+        return model.evaluate(inputs)
+
+    return run
+
+
+def normalised(model, layer, h):
+    norm = {part: model.tensors[f"norm{layer}.{part}"] for part in ("gamma", "beta", "mean", "variance")}
+    return norm["gamma"] * (h - norm["mean"]) / np.sqrt(norm["variance"] + EPSILON) + norm["beta"]
 
 
 def padded(model, features, categories, offsets):
@@ -31,25 +63,178 @@ def padded(model, features, categories, offsets):
         x[event, : stop - start], row[event, : stop - start] = flat[start:stop], index[start:stop]
     h = x @ model.layers[0][0][: len(FEATURES)] + model.category_table[row]
     for layer in (1, 2, 3):
-        norm = {part: tensors[f"norm{layer}.{part}"] for part in ("gamma", "beta", "mean", "variance")}
-        h = norm["gamma"] * (np.tanh(h) - norm["mean"]) / np.sqrt(norm["variance"] + EPSILON) + norm["beta"]
-        h = h @ tensors[f"dense{layer + 1}.kernel"] + tensors[f"dense{layer + 1}.bias"]
+        h = (
+            normalised(model, layer, np.tanh(h)) @ tensors[f"dense{layer + 1}.kernel"]
+            + tensors[f"dense{layer + 1}.bias"]
+        )
     terms = (h[..., :1] - 1) * np.concatenate([h[..., 1:], x[..., 6:]], axis=-1)
     return 50 * (terms.sum(axis=1, dtype=np.float64) @ tensors["output.kernel"] + tensors["output.bias"])
 
 
-def seconds(function, *arguments):
+def of_onnxruntime(model, path, features, categories, offsets):
+    import onnxruntime
+
+    from ptmiss.models.export import write_onnx
+
+    write_onnx(model, path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    index = indices(categories)
+    events = [{"features": features[a:b], "categories": index[a:b]} for a, b in itertools.pairwise(offsets)]
+    return lambda: np.stack([session.run(None, event)[0] for event in events])
+
+
+def of_tensorflow(model, features, categories, offsets):
+    """The padded graph as CMSSW runs it, one event at a time."""
+    import tensorflow as tf
+
+    t = {name: tf.constant(values) for name, values in model.tensors.items()}
+    x = np.zeros((len(offsets) - 1, PADDING, len(FEATURES)), np.float32)
+    index = np.zeros((len(offsets) - 1, PADDING, len(CATEGORIES)), np.int32)
+    flat, found = scaled(features), indices(categories)
+    for event, (start, stop) in enumerate(itertools.pairwise(offsets)):
+        x[event, : stop - start], index[event, : stop - start] = flat[start:stop], found[start:stop]
+
+    @tf.function
+    def graph(x, index):
+        parts = [tf.gather(t[f"embedding.{name}"], index[:, i]) for i, name in enumerate(CATEGORIES)]
+        h = tf.concat([x, *parts], axis=1)
+        for layer in (1, 2, 3):
+            h = tf.tanh(h @ t[f"dense{layer}.kernel"] + t[f"dense{layer}.bias"])
+            h = normalised(model, layer, h)
+        h = h @ t["dense4.kernel"] + t["dense4.bias"]
+        sums = tf.reduce_sum((h[:, :1] - 1) * tf.concat([h[:, 1:], x[:, 6:]], axis=1), axis=0, keepdims=True)
+        return 50 * (sums @ t["output.kernel"] + t["output.bias"])[0]
+
+    events = [(tf.constant(a), tf.constant(b)) for a, b in zip(x, index, strict=True)]
+    return lambda: np.stack([graph(*event).numpy() for event in events])
+
+
+def seconds(function):
     began = time.process_time()
-    function(*arguments)
+    function()
     return time.process_time() - began
 
 
-def test_flat_against_padded():
+def medians(ways):
+    """Median CPU time of each, taken by turns, and the median ratio to the first."""
+    times = np.array([[seconds(way) for way in ways.values()] for _ in range(ROUNDS)])
+    return dict(zip(ways, np.median(times, axis=0), strict=True)), np.median(times / times[:, :1], axis=0)
+
+
+def test_ways_to_run_the_network(monkeypatch, tmp_path):
     model, arrays = random_model(padding=PADDING), sample()
-    np.testing.assert_allclose(model.met(*arrays), padded(model, *arrays), atol=0.05)
-    pairs = np.array([(seconds(model.met, *arrays), seconds(padded, model, *arrays)) for _ in range(ROUNDS)])
-    flat, full = np.median(pairs, axis=0)
-    print(f"\nDeepMET, numpy, {CANDIDATES} candidates an event, CPU time:")
-    print(f"  flat candidates       {1e3 * flat / EVENTS:7.2f} ms/event {1e9 * flat / arrays[2][-1]:7.0f} ns/candidate")
-    print(f"  padded to {PADDING} slots  {1e3 * full / EVENTS:7.2f} ms/event")
-    print(f"  padded / flat         {np.median(pairs[:, 1] / pairs[:, 0]):7.2f}")
+    inputs, n = Inputs.of(*arrays), arrays[2][-1]
+    there = [name for name in ("compiled", "numpy", "torch") if name != "torch" or find_spec("torch")]
+    ways = {name: of_backend(monkeypatch, name, model, inputs) for name in there}
+    if find_spec("onnxruntime") and find_spec("onnx"):
+        ways["onnxruntime, double, an event at a time"] = of_onnxruntime(model, tmp_path / "net.onnx", *arrays)
+    if find_spec("tensorflow"):
+        ways[f"TensorFlow, padded to {PADDING}"] = of_tensorflow(model, *arrays)
+    ways[f"numpy, padded to {PADDING}"] = lambda: padded(model, *arrays)
+    expected = ways["numpy"]()
+    for name, way in ways.items():
+        np.testing.assert_allclose(way(), expected, rtol=1e-4, atol=0.05, err_msg=name)
+    found, ratios = medians(ways)
+    print(
+        f"\nDeepMET, {EVENTS} events of {CANDIDATES} candidates, CPU time:{'ms/event':>21}{'ns/candidate':>14}{'ratio':>8}"
+    )
+    for (name, t), ratio in zip(found.items(), ratios, strict=True):
+        print(f"  {name:60}{1e3 * t / EVENTS:14.3f}{1e9 * t / n:14.0f}{ratio:8.2f}")
+    for name in {"torch", "onnxruntime", "tensorflow"} - {
+        name for name in ("torch", "onnxruntime", "tensorflow") if find_spec(name)
+    }:
+        print(f"  {name} is not installed")
+
+
+def test_preparing_the_inputs():
+    features, categories, offsets = sample()
+    columns = dict(zip(FEATURES[:6], np.ascontiguousarray(features[:, :6].T), strict=True))
+    columns |= dict(zip(CATEGORIES, np.ascontiguousarray(categories.T.astype(np.int32)), strict=True))
+    candidates = Candidates(columns | {"phi": features[:, 7].copy()}, offsets)
+    ways = {"from columns, compiled": lambda: Inputs.prepared(candidates)}
+    ways["from arrays, numpy"] = lambda: Inputs.of(features, categories, offsets)
+    for way in ways.values():
+        way()
+    print("\nPreparing features, CPU time, ns/candidate:")
+    for name, t in medians(ways)[0].items():
+        print(f"  {name:24}{1e9 * t / offsets[-1]:8.0f}")
+
+
+def test_time_is_linear_in_the_candidates(monkeypatch):
+    model = random_model()
+    inputs = {n: Inputs.of(*sample(n, 60_000 // n)) for n in (500, 1000, 2000, 4000, 8000)}
+    ways = {n: of_backend(monkeypatch, "compiled", model, some) for n, some in inputs.items()}
+    for way in ways.values():
+        way()
+    print("\nCompiled network, CPU time:")
+    for n, t in medians(ways)[0].items():
+        each = 1e9 * t / inputs[n].offsets[-1]
+        print(f"  {n:5} candidates an event {each:8.0f} ns/candidate {1e-6 * each * n:8.3f} ms/event")
+
+
+@pytest.fixture
+def zstd(tmp_path):
+    """The embedded Z → μμ ten times over in a ZSTD file, and its number of candidates."""
+    with uproot.open(embedded.events("zmumu")) as file:
+        columns = file["Events"].arrays(how=dict)
+    lists = [
+        name[1:] for name in columns if name.startswith("n") and any(k.startswith(f"{name[1:]}_") for k in columns)
+    ]
+    branches = {k: v for k, v in columns.items() if k[1:] not in lists and k.split("_")[0] not in lists}
+    for name in lists:
+        parts = {k.removeprefix(f"{name}_"): v for k, v in columns.items() if k.split("_")[0] == name}
+        branches[name] = ak.zip(parts, depth_limit=2)
+    with uproot.recreate(tmp_path / "zstd.root", compression=uproot.ZSTD(5)) as file:
+        types = {name: value.type for name, value in branches.items()}
+        file.mktree("Events", types, counter_name=lambda c: f"n{c}", field_name=lambda c, f: f"{c}_{f}")
+        for _ in range(REPEATS):
+            file["Events"].extend(branches)
+    return tmp_path / "zstd.root", REPEATS * int(ak.sum(ak.num(branches["PFCands"])))
+
+
+STEPS = (
+    ("read and decompress", pf_candidates, "flat"),
+    ("derive and clean", pf_candidates, "derive"),
+    ("derive and clean", pf_candidates, "clean"),
+    ("match leptons", estimators, "matched"),
+    ("leave leptons out", estimators, "leave_out"),
+    ("prepare features", Inputs, "prepared"),
+    ("network", DeepMET, "evaluate"),
+    ("pf and puppi sums", estimators.WeightedSum, "met"),
+    ("write the table", table.TableWriter, "write"),
+    ("write the table", table.TableWriter, "close"),
+)
+
+
+def test_a_whole_skim(monkeypatch, tmp_path, zstd):
+    path, candidates = zstd
+    save_model(random_model(), tmp_path / "net.safetensors", "random numbers")
+    spent: Counter[str] = Counter()
+
+    def timed(step, function):
+        def run(*arguments):
+            began = time.process_time()
+            try:
+                return function(*arguments)
+            finally:
+                spent[step] += time.process_time() - began
+
+        return run
+
+    for step, owner, name in STEPS:
+        wrapped = timed(step, getattr(owner, name))
+        monkeypatch.setattr(owner, name, staticmethod(wrapped) if name == "prepared" else wrapped)
+
+    def job():
+        spent.clear()
+        made = estimators.build(["pf", "puppi", "net"], {"net": tmp_path / "net.safetensors"})
+        whole = seconds(lambda: skim(fileset.parse({"z": [str(path)]}), made, tmp_path / "t.parquet"))
+        return {"whole": whole, **spent, "events, muons, jets, truth and the rest": whole - spent.total()}
+
+    job()  # compiles
+    rounds = [job() for _ in range(3)]
+    print(f"\nSkim of {candidates} candidates in ZSTD with pf, puppi and a network, CPU time, ns/candidate:")
+    for step in rounds[0]:
+        print(f"  {step:42}{1e9 * np.median([r[step] for r in rounds]) / candidates:8.0f}")

@@ -72,7 +72,7 @@ def test_wjets_fills_mt_and_the_recoil_against_the_generated_boson(source):
     mt = transverse_mass(mu, met)
     counts, _ = np.histogram(mt, out["mt"].axes["mt"].edges)
     assert np.abs(out["mt"][0, 0, :].values() - counts).sum() <= 4  # rounding may move an event by a bin
-    u = recoil(mu + cartesian(30.0, 1.0), met)
+    u = recoil(mu + cartesian(30.0, 1.0), met, mu)
     assert everything(out, "pf")(par=1) == pytest.approx(u.u_par.sum(), rel=1e-3)
 
 

@@ -1,0 +1,94 @@
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from ptmiss import sample
+from ptmiss.errors import OptionError
+from ptmiss.linear import Linear
+from ptmiss.model import load_model
+
+torch = pytest.importorskip("torch")
+
+from ptmiss.models.deepmet import command
+from ptmiss.models.deepmet.command import checked, split, train_files
+
+from .conftest import options
+
+ZMUMU = str(sample.events("zmumu"))
+
+
+def test_a_training_leaves_weights_card_log_and_figure(tmp_path):
+    told = train_files({ZMUMU: 20}, {ZMUMU: 10}, tmp_path, "mine", options(network="jme-24-001", puppi=False))
+    names = {"model.safetensors", "README.md", "log.csv", "training.png", "checkpoint.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    model = load_model(tmp_path)
+    assert (model.name, model.parameters) == ("mine", 4541)
+    assert not model.tensors["dense1.kernel"][5].any()
+    assert told.splitlines()[0].startswith("best of 1 epochs: loss ")
+    with safe_open(tmp_path / "model.safetensors", "numpy") as file:
+        made = json.loads(file.metadata()["provenance"])
+    assert made["recipe"]["puppi"] is False
+    assert made["seed"] == 1
+    card = (tmp_path / "README.md").read_text()
+    assert "parameters: 4541" in card
+    assert "* loss: " in card
+
+
+def test_the_linear_baseline(tmp_path):
+    train_files({ZMUMU: 30}, {}, tmp_path, "mine", options(network="linear"))
+    model = load_model(tmp_path)
+    assert isinstance(model, Linear)
+    assert model.tensors["weight"].std() > 0.05
+
+
+def test_force_begins_again(tmp_path):
+    files = {ZMUMU: 10}, {ZMUMU: 10}
+    train_files(*files, tmp_path, "a", options())
+    with pytest.raises(OptionError, match=r"seed 1 there, 2 here; choose another directory, or --force"):
+        train_files(*files, tmp_path, "a", options(seed=2))
+    train_files(*files, tmp_path, "a", options(seed=2), force=True)
+    assert json.loads((tmp_path / "README.md").read_text().split("seed: `")[1].split("`")[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"epochs": 0}, "--epochs 0: input should be greater than or equal to 1"),
+        ({"network": "cmssw"}, "--network 'cmssw': input should be 'cmssw-v1' or 'jme-24-001'"),
+        ({"remove_leptons": "perhaps"}, "--remove-leptons 'perhaps': input should be a valid boolean"),
+        ({"rate": float("nan")}, "--rate nan: "),
+        ({"balance": -1.0}, "--balance -1.0: "),
+        ({"batch": 1}, "--batch 1: "),
+    ],
+)
+def test_an_option_with_a_wrong_value_is_named(given, message):
+    with pytest.raises(OptionError) as refused:
+        checked(options(**given))
+    assert message in str(refused.value)
+
+
+def test_a_tenth_is_held_back(embedded):
+    training, held_out = split(embedded, seed=3)
+    assert len(training) + len(held_out) == len(embedded)
+    assert 0 < len(held_out) < 20
+    taken = {tuple(t) for t in held_out.target.tolist()} - {(0.0, 0.0)}
+    assert not taken & {tuple(t) for t in training.target.tolist()}
+    np.testing.assert_array_equal(split(embedded, seed=3)[1].target, held_out.target)
+    with pytest.raises(OptionError, match="1 events are too few to hold some back"):
+        split(embedded.first(1), seed=3)
+
+
+def test_which_events_were_used(tmp_path):
+    """Two files of one name are two, and so are the first events of a file and more of them."""
+    (tmp_path / "zmumu.root").symlink_to(sample.events("ttbar"))
+    used = command.described({ZMUMU: 20, str(tmp_path / "zmumu.root"): None})
+    assert [(about["file"], about["events"]) for about in used] == [("zmumu.root", 20), ("zmumu.root", 60)]
+    assert len({about["uuid"] for about in used}) == 2
+
+
+def test_validation_events_of_another_number_are_another_training(tmp_path):
+    train_files({ZMUMU: 10}, {ZMUMU: 8}, tmp_path, "a", options())
+    with pytest.raises(OptionError, match="another training: events"):
+        train_files({ZMUMU: 12}, {ZMUMU: 8}, tmp_path, "a", options())

@@ -1,0 +1,81 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ptmiss.comparison import compare
+from ptmiss.errors import FileError
+from ptmiss.model import CARD, load_model
+from ptmiss.models.cards import RESULTS, add_results, card, markdown, ship
+from ptmiss.recoil import Recoil
+from ptmiss.weights import fingerprint
+
+from ..conftest import random_model
+
+MADE = {"command": "ptmiss train deepmet z.root", "events": {"z.root": 12}, "seed": 4}
+
+
+def comparison(scale=1.0):
+    """Two estimators of the same 500 events, the second half as wide."""
+    rng = np.random.default_rng(0)
+    q, noise = rng.uniform(20, 100, 500), rng.normal(0, 10 * scale, (2, 500))
+    recoils = {"pf": Recoil(q + noise[0], noise[1], q), "net": Recoil(q + noise[0] / 2, noise[1] / 2, q)}
+    return compare(recoils, np.ones(500), ["pf"], replicas=20).assign(axis="inclusive", low=-np.inf, high=np.inf)
+
+
+def test_a_card_says_what_the_model_is_and_how_it_was_made():
+    model = random_model(padding=4500)
+    _, front, text = card(model, MADE, {"loss": 0.123456, "response": 0.9}).split("---\n", 2)
+    stated = {key: json.loads(value) for key, value in (line.split(": ", 1) for line in front.splitlines())}
+    assert (stated["parameters"], stated["padding"]) == (5149, 4500)
+    assert stated["sha256"] == fingerprint(model.tensors)
+    assert '* events: `{"z.root": 12}`' in text
+    assert "* command: `ptmiss train deepmet z.root`" in text
+    assert "* loss: 0.1235" in text
+    assert "never CMS" in text
+
+
+def test_without_a_validation_nothing_is_said_of_it():
+    assert "Validation events" not in card(random_model(), MADE, {})
+
+
+def test_a_shipped_model_is_a_folder_that_loads(tmp_path):
+    digest = ship(random_model(), tmp_path / "net", MADE, {})
+    assert fingerprint(load_model(tmp_path / "net").tensors) == digest
+    assert digest in (tmp_path / "net" / CARD).read_text()
+
+
+def test_results_are_put_in_and_replaced(tmp_path):
+    ship(random_model(), tmp_path, MADE, {})
+    before = (tmp_path / CARD).read_text()
+    add_results(tmp_path, {"Z": comparison(3.0), "W": comparison(3.0)})
+    add_results(tmp_path, {"Z → μμ": comparison()})
+    text = (tmp_path / CARD).read_text()
+    assert text.startswith(before.strip())
+    assert text.count(RESULTS) == text.count("### ") == 1
+    assert text.endswith(f"### Z → μμ\n\n{markdown(comparison())}\n")
+
+
+def test_a_table_of_results():
+    found = comparison()
+    head, rule, pf, net = ([c.strip() for c in line.strip("|").split("|")] for line in markdown(found).splitlines())
+    assert head[-2:] == ["RMS par vs pf, %", "RMS perp vs pf, %"]
+    assert len(head) == len(rule) == len(pf) == len(net) == 8
+    width = found.set_index("estimator").loc["net", ["rms_par", "rms_par_error"]]
+    assert net[2] == f"{width['rms_par']:.2f} ± {width['rms_par_error']:.2f}"
+    assert pf[-1] == ""
+    assert float(net[-1].split(" ± ")[0]) == pytest.approx(50, abs=1)
+
+
+def test_only_inclusive_results_are_told():
+    found = comparison()
+    assert markdown(pd.concat([found, found.assign(axis="npv")])) == markdown(found)
+
+
+def test_no_card_to_put_results_into(tmp_path):
+    with pytest.raises(FileError, match="no such model card"):
+        add_results(tmp_path, {})
+    (tmp_path / CARD).write_text("# Something else\n")
+    with pytest.raises(FileError, match="has no line '## Results'"):
+        add_results(tmp_path, {})
