@@ -184,7 +184,7 @@ def read(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise FileError(f"cannot read {path}: {error}") from error
     if not {"axis", "estimator", "response"} <= set(found):
-        raise FileError(f"{path} is not a comparison that ptmiss compare wrote; columns: {', '.join(found)}")
+        raise FileError(f"{path} is not a comparison that ptmiss compare wrote; columns: {', '.join(map(str, found))}")
     return found
 
 
