@@ -356,6 +356,8 @@ def resolution(
 )
 @click.option("--unweighted", is_flag=True, help="Count every event once: a sample biased to large qT stays so.")
 @click.option("--output", type=PATH, help="Write all numbers as CSV.")
+@click.option("--figure", type=PATH, help="Draw the bins of qt and npv: a .png, .pdf or .svg file.")
+@click.option("--label", default="", help="Text above the figure.")
 def compare(
     source: Path,
     against: list[str],
@@ -365,6 +367,8 @@ def compare(
     boson: str,
     unweighted: bool,
     output: Path | None,
+    figure: Path | None,
+    label: str,
 ) -> None:
     """Compare estimators on the events of a recoil TABLE: response-corrected widths, with paired bootstrap errors."""
     from ptmiss import comparison, table
@@ -381,6 +385,8 @@ def compare(
     )
     if output is not None:
         write_atomically(output, found.to_csv(index=False, float_format="%.6g"))
+    if figure is not None:
+        comparison.draw(found, figure, label)
     comparison.show(found, against)
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ptmiss.errors import FileError, OptionError, UnknownName
 from ptmiss.histograms import COMPONENTS, NPV_EDGES, QT_EDGES
+from ptmiss.plots import AXES, panels, save
 from ptmiss.recoil import Recoil
 from ptmiss.resolution import recoils
 from ptmiss.table import RecoilTable
@@ -221,6 +222,17 @@ def read(path: Path) -> pd.DataFrame:
     if not {"axis", "estimator", "response"} <= set(found):
         raise FileError(f"{path} is not a comparison that ptmiss compare wrote; columns: {', '.join(map(str, found))}")
     return found
+
+
+def draw(found: pd.DataFrame, path: Path, label: str = "") -> None:
+    """Response and both widths against each axis of a comparison, as a figure."""
+    table = found.assign(n_eff=found["events"], correction="bin")
+    drawn = [axis for axis in AXES if axis in set(found["axis"])]
+    if not drawn:
+        raise OptionError("a figure needs bins: --by qt, npv, or both")
+    wanted = [(quantity, axis) for axis in drawn for quantity in ("response", "rms_par", "rms_perp")]
+    finite = table[np.isfinite(table["low"]) & np.isfinite(table["high"])]
+    save(panels(finite, wanted, label), path.with_suffix(""), [path.suffix.removeprefix(".")])
 
 
 def show(found: pd.DataFrame, references: Sequence[str]) -> None:

@@ -18,11 +18,12 @@ COLOURS = {
     "track": "#999999",
     "deepmet": "#0072b2",
     "deepmet_response": "#56b4e9",
+    "linear": "#e69f00",
     "mlpf": "#009e73",
     "mlpf_puppi": "#cc79a7",
 }
 """Okabe and Ito's palette: told apart by the colour-blind too."""
-OTHERS = ("#e69f00", "#8c564b", "#7b3294", "#5e5e5e", "#b2182b", "#4d9221")
+OTHERS = ("#8c564b", "#7b3294", "#5e5e5e", "#b2182b", "#4d9221")
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">")
 NAMES = {
     "pf": "PF",
@@ -30,6 +31,7 @@ NAMES = {
     "track": "Track",
     "deepmet": "DeepMET",
     "deepmet_response": "DeepMET response",
+    "linear": "Linear, 64 weights",
     "mlpf": "MLPF",
     "mlpf_puppi": "MLPF + PUPPI",
 }
@@ -75,10 +77,12 @@ def resolution_figures(
 
 
 def panels(table: pd.DataFrame, wanted: Sequence[tuple[str, str]], label: str = "") -> Figure:
-    """Quantities of every estimator against qT or nPV, side by side."""
+    """Quantities of every estimator against qT or nPV, three in a row."""
+    columns = min(len(wanted), 3)
+    rows = -(-len(wanted) // columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9 * len(wanted), 8), layout="constrained")
-        for ax, (quantity, axis) in zip(figure.subplots(1, len(wanted), squeeze=False)[0], wanted, strict=True):
+        figure = Figure(figsize=(9 * columns, 8 * rows), layout="constrained")
+        for ax, (quantity, axis) in zip(figure.subplots(rows, columns, squeeze=False).flat, wanted, strict=False):
             draw(ax, table[table["axis"] == axis], quantity, axis)
         if label:
             figure.axes[0].text(0, 1.01, label, transform=figure.axes[0].transAxes, va="bottom", fontsize="small")
