@@ -7,6 +7,7 @@ from typing import Any
 
 from coffea.processor import ProcessorABC
 
+from ptmiss import vertex as vertices
 from ptmiss.errors import ColumnError
 from ptmiss.estimators import Estimator
 
@@ -16,14 +17,18 @@ from .selections import Selection, branches, preset, require_trigger
 class RecoilProcessor(ProcessorABC):
     """A processor with estimators and a selection.
 
-    estimators: from :func:`ptmiss.estimators.build`; selection: a Selection or the name of a preset.
+    estimators: from :func:`ptmiss.estimators.build`; selection: a Selection or the name of a preset;
+    vertex: ``default`` or ``lepton`` (see :mod:`ptmiss.vertex`).
     """
 
     event_branches: tuple[str, ...] = ("PV_npvs",)
 
-    def __init__(self, estimators: Sequence[Estimator], selection: Selection | str = "default"):
+    def __init__(
+        self, estimators: Sequence[Estimator], selection: Selection | str = "default", vertex: str = "default"
+    ):
         self.estimators = list(estimators)
         self.selection = preset(selection) if isinstance(selection, str) else selection
+        self.vertex = vertices.check(vertex)
 
     @property
     def names(self) -> list[str]:
@@ -43,6 +48,8 @@ class RecoilProcessor(ProcessorABC):
         require_trigger(metadata.get("triggers", ()), there, path)
         for estimator in self.estimators:
             estimator.require(there, path)
+        if self.vertex == vertices.LEPTON:
+            vertices.require({estimator.name: estimator.columns for estimator in self.estimators}, there, path)
 
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing is left to do after the chunks are merged."""

@@ -26,7 +26,7 @@ class Wjets(RecoilProcessor):
         cuts = select.single_muon_cuts(events, muons)
         keep = cuts.all()
         weight = select.event_weight(events)
-        mets = evaluate(self.estimators, events[keep], muons[keep])
+        mets = evaluate(self.estimators, events[keep], muons[keep], self.vertex)
         histograms = book_recoil(self.names) | book_met(self.names) | book_mt(self.names)
         lepton, boson = select.transverse_sum(muons[keep]), generated_boson(events[keep])
         npv, njets = ak.to_numpy(events.PV.npvs)[keep], ak.to_numpy(ak.num(jets))[keep]

@@ -24,7 +24,7 @@ class Zmumu(RecoilProcessor):
         cuts = select.dimuon_cuts(events, muons, jets, self.selection)
         keep = cuts.all()
         weight = select.event_weight(events)
-        mets = evaluate(self.estimators, events[keep], muons[keep])
+        mets = evaluate(self.estimators, events[keep], muons[keep], self.vertex)
         histograms = book_recoil(self.names) | book_met(self.names)
         boson = select.transverse_sum(muons[keep])
         npv, njets = ak.to_numpy(events.PV.npvs)[keep], ak.to_numpy(ak.num(jets))[keep]

@@ -94,6 +94,13 @@ def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
         metavar="NAME",
         help="Cuts on muons and jets: default, or public-code (the measurement's public analysis code).",
     )
+    @click.option(
+        "--vertex",
+        default="default",
+        show_default=True,
+        metavar="default|lepton",
+        help="Candidates as the file's vertex sees them, or in single-muon events the vertex closest to the muon.",
+    )
     @wraps(verb)
     def wrapped(estimators: list[str], weights: dict[str, str], leptons: str, **options: Any) -> None:
         from ptmiss.estimators import build
@@ -146,6 +153,7 @@ def run(
     own: Mapping[str, str],
     estimators: list[Estimator],
     selection: str,
+    vertex: str,
     pool: Pool,
     chunksize: int,
 ) -> None:
@@ -159,13 +167,16 @@ def run(
     fileset = filesets.read(fileset_path)
     cls = runner.find_processor(processor)
     given = {name: _json(name, value) for name, value in own.items()}
-    instance = runner.make_processor(cls, _processor_options(cls, estimators, selection) | given)
+    own_vertex = {} if vertex == "default" else {"vertex": vertex}  # an error where a processor takes none
+    options = _processor_options(cls, estimators, selection) | own_vertex | given
+    instance = runner.make_processor(cls, options)
     with pool() as workers:
         outputs, details = runner.run(fileset, instance, pool=workers, chunksize=chunksize)
     made = provenance(
         processor=processor,
         estimators=[describe(estimator) for estimator in estimators],
         selection=selection,
+        vertex=vertex,
         options=given,
         **details,
     )
@@ -196,6 +207,7 @@ def skim(
     output: Path,
     estimators: list[Estimator],
     selection: str,
+    vertex: str,
     pool: Pool,
     chunksize: int,
 ) -> None:
@@ -204,7 +216,7 @@ def skim(
 
     fileset = _fileset(files, fileset_path)
     with pool() as workers:
-        made = write(fileset, estimators, output, selection=selection, pool=workers, chunksize=chunksize)
+        made = write(fileset, estimators, output, selection=selection, vertex=vertex, pool=workers, chunksize=chunksize)
     _tell_notes(made["notes"])
     click.echo(f"{made['metrics']['entries']} events -> {output}")
 

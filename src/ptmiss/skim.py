@@ -24,11 +24,12 @@ def skim(
     output: Path,
     *,
     selection: str = "default",
+    vertex: str = "default",
     pool: Executor | None = None,
     chunksize: int = runner.CHUNKSIZE,
 ) -> dict[str, Any]:
     """Write the recoil table of all files of a fileset, in their order; return how it was made."""
-    processor = import_module(PROCESSOR).Skim(estimators, selection)
+    processor = import_module(PROCESSOR).Skim(estimators, selection, vertex)
     sources = runner.look(fileset, processor)
     notes: Counter[str] = Counter()
     with writing(output) as table:
@@ -41,6 +42,7 @@ def skim(
         made = provenance(
             estimators=[describe(estimator) for estimator in estimators],
             selection=selection,
+            vertex=vertex,
             datasets=runner.describe(sources),
             notes=dict(notes),
             metrics=metrics,
