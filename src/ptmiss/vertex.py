@@ -1,19 +1,22 @@
 """The vertex of the lepton: candidates of single-lepton events as they are seen from the vertex closest to the lepton.
 
-The PV-agnostic variant of CMS-JME-24-001: the primary vertex is the one closest in z to the lepton, and the beam spot if
-none is within 0.2 cm; ``dz``, ``fromPV`` and the PUPPI weights are recomputed with respect to it before the estimators
-run. Use :func:`at_lepton` on events as they were read; :func:`choose` and :func:`moved` work on flat arrays. Lengths in cm.
+The PV-agnostic variant of CMS-JME-24-001: the primary vertex is the one closest in z to the lepton, and the beam spot
+if none is within 0.2 cm; ``dz``, ``fromPV`` and the PUPPI weights are recomputed with respect to it before the
+estimators run. Use :func:`at_lepton` on events as they were read; :func:`choose` and :func:`moved` work on flat arrays.
+Lengths in cm.
 
 Events that keep the file's vertex, and events without exactly one lepton, keep every value bit by bit. In the others:
 
 exact         z of the vertex and the shift of ``dz``; which tracks the file's vertex fitted (they are now in another's
               fit) and which tracks are in no fit; the PUPPI weights that follow from ``fromPV`` and ``dz``
-approximate   which other vertex a track was fitted to: files do not say, so it is the nearest in z, where ``dz`` as it is
-              stored (8 bits in our files: to 0.008 cm at 4 to 8 cm) and the vertices that the file lists decide. NanoAOD
-              of CMS lists three other vertices, our files all
-not changed   ``dxy`` (files store no x and y of other vertices), ``pvAssocQuality`` (it belongs to a track's own vertex),
-              jets, muon isolation and stored METs; neutral candidates but for their weights; ``dz`` of candidates
-              without track details in PFNano
+approximate   which other vertex a track is nearest to, or was fitted to: files do not say, so it is the nearest in z,
+              where ``dz`` as it is stored (8 bits in our files: to 0.008 cm at 4 to 8 cm) and the vertices that the
+              file lists decide. NanoAOD of CMS lists three other vertices, our files all
+not changed   ``dxy`` (files store no x and y of other vertices), ``pvAssocQuality`` (it belongs to a track's own
+              vertex), jets, muon isolation and stored METs; neutral candidates but for their weights; ``dz`` of
+              candidates without track details in PFNano
+
+At the beam spot the lepton itself is of another vertex's fit, or of none: PUPPI and track may lose it.
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ class Vertices(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The vertex of each event, both of shape (events,): its number in the event (0 the file's, BEAM_SPOT), its z in cm."""
+    """The vertex of each event, both (events,): its number in the event (0 the file's, or BEAM_SPOT), its z in cm."""
 
     number: NDArray[np.int64]
     z: NDArray[np.float64]
@@ -205,8 +208,8 @@ def from_chosen(
     """``fromPV`` of tracks, of shape (tracks,), from a vertex that is not the file's.
 
     A track that the file's vertex fitted (3) is now in another's fit (0). One in another's fit (0) has 3 if the chosen
-    vertex is its nearest, for vertices fit the tracks near them, and stays 0 if not; the beam spot fits none. A track in
-    no fit (1, 2) has 2 if the chosen vertex or the beam spot is nearest, else 1. z in cm, infinite where not measured.
+    vertex is its nearest, for vertices fit the tracks near them, and stays 0 if not; the beam spot fits none. A track
+    in no fit (1, 2) has 2 if the chosen vertex or the beam spot is nearest, else 1. z in cm, infinite where unknown.
     """
     to_nearest = np.abs(z - vertices.z[vertices.offsets[event] + nearest(z, event, vertices)])
     near = np.isfinite(z) & (np.abs(z - choice.z[event]) <= to_nearest)
