@@ -1,7 +1,7 @@
 """What the lepton's vertex gains in W → μν: how often the file's vertex is wrong, and pTmiss with either.
 
-``python -m ptmiss.processors.vertexstudy wmunu.root --output out/vertex`` reads a file of the simulation (PV_isHard says
-whether the file's vertex is that of the hard collision) and writes tables and a figure.
+``python -m ptmiss.processors.vertexstudy wmunu.root --output out/vertex`` reads a simulated file (``PV_isHard`` says
+whether its vertex is that of the hard collision) and writes tables and a figure.
 
 Pile-up rarely beats a muon of 25 GeV in sum pT^2, so few vertices are wrong in the simulation. Therefore the events are
 also looked at from a vertex that is wrong for certain, the second of the list: ``forced``, and from there brought back
