@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.ready  ## from PF candidates to resolution figures
 	$(BIN)/ptmiss demo
 
-test: $(VENV)/.ready  ## all tests; make test ARGS="-m 'not slow'" for the quick ones
+test: $(VENV)/.train  ## all tests; make test ARGS="-m 'not slow'" for the quick ones
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.ready  ## style and types
@@ -15,13 +15,18 @@ lint: $(VENV)/.ready  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.ready  ## speed, in ratios against named alternatives
+bench: $(VENV)/.train  ## speed, in ratios against named alternatives
 	$(BIN)/python -m pytest tests/benchmarks --override-ini python_files='bench_*.py' -s $(ARGS)
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ptmiss needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(VENV)/.train: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,onnx]'
 	touch $@
 
 sample: $(VENV)/.ready  ## make the embedded sample again (twenty minutes)

@@ -10,6 +10,7 @@ import numpy as np
 from coffea.processor import ProcessorABC
 from numpy.typing import NDArray
 
+from ptmiss import vertex as vertices
 from ptmiss.corrections import NOMINAL, Corrections, load
 from ptmiss.errors import ColumnError, UnknownName
 from ptmiss.estimators import Estimator
@@ -23,14 +24,18 @@ from .truth import is_data
 class RecoilProcessor(ProcessorABC):
     """A processor with estimators and a selection.
 
-    estimators: from :func:`ptmiss.estimators.build`; selection: a Selection or the name of a preset.
+    estimators: from :func:`ptmiss.estimators.build`; selection: a Selection or the name of a preset;
+    vertex: ``default`` or ``lepton`` (see :mod:`ptmiss.vertex`).
     """
 
     event_branches: tuple[str, ...] = ("PV_npvs",)
 
-    def __init__(self, estimators: Sequence[Estimator], selection: Selection | str = "default"):
+    def __init__(
+        self, estimators: Sequence[Estimator], selection: Selection | str = "default", vertex: str = "default"
+    ):
         self.estimators = list(estimators)
         self.selection = preset(selection) if isinstance(selection, str) else selection
+        self.vertex = vertices.check(vertex)
 
     @property
     def names(self) -> list[str]:
@@ -50,6 +55,8 @@ class RecoilProcessor(ProcessorABC):
         require_trigger(metadata.get("triggers", ()), there, path)
         for estimator in self.estimators:
             estimator.require(there, path)
+        if self.vertex == vertices.LEPTON:
+            vertices.require({estimator.name: estimator.columns for estimator in self.estimators}, there, path)
 
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing is left to do after the chunks are merged."""
@@ -66,9 +73,10 @@ class CorrectedProcessor(RecoilProcessor):
         self,
         estimators: Sequence[Estimator],
         selection: Selection | str = "default",
+        vertex: str = "default",
         corrections: Path | str | None = None,
     ):
-        super().__init__(estimators, selection)
+        super().__init__(estimators, selection, vertex)
         self.path = None if corrections is None else str(corrections)
         known = self.corrections.estimators if self.corrections else self.names
         for name in self.names:

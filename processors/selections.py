@@ -72,7 +72,8 @@ def good_muons(muons: ak.Array, selection: Selection) -> ak.Array:
     if selection.muon_id:
         good = good & muons[selection.muon_id]
     chosen = muons[good]
-    fields = {name: chosen[name] for name in ("pt", "eta", "phi", "mass", "charge")}
+    dz = ("dz",) if "dz" in muons.fields else ()
+    fields = {name: chosen[name] for name in ("pt", "eta", "phi", "mass", "charge", *dz)}
     out = ak.zip({**fields, "pdgId": -13 * chosen.charge})
     return out[ak.argsort(out.pt, ascending=False)]
 

@@ -28,7 +28,7 @@ class Skim(RecoilProcessor):
         """Rows of a chunk, as ``rows`` of a pyarrow table, and ``notes``."""
         muons = select.good_muons(events.Muon, self.selection)
         jets = select.good_jets(events.Jet, muons, self.selection)
-        mets = evaluate(self.estimators, events, muons)
+        mets = evaluate(self.estimators, events, muons, self.vertex)
         columns = {
             **{name: ak.to_numpy(events[name]) for name in ("run", "luminosityBlock", "event")},
             "weight": event_weight(events),

@@ -31,7 +31,7 @@ class Validation(RecoilProcessor):
         muons = select.good_muons(events.Muon, self.selection)
         jets = select.good_jets(events.Jet, muons, self.selection)
         weight = event_weight(events)
-        mets = evaluate(self.estimators, events, muons)
+        mets = evaluate(self.estimators, events, muons, self.vertex)
         histograms = book_recoil(self.names) | book_met(self.names)
         truth = generated_met(events)
         npv, njets = ak.to_numpy(events.PV.npvs), ak.to_numpy(ak.num(jets))

@@ -28,7 +28,7 @@ class Wjets(CorrectedProcessor):
         npv, njets = ak.to_numpy(events.PV.npvs), ak.to_numpy(ak.num(jets))
         weight = self.weight(events, npv)
         events, muons, npv, njets = events[keep], muons[keep], npv[keep], njets[keep]
-        mets = evaluate(self.estimators, events, muons)
+        mets = evaluate(self.estimators, events, muons, self.vertex)
         histograms = book_recoil(self.names) | book_met(self.names) | book_mt(self.names)
         lepton, boson = select.transverse_sum(muons), generated_boson(events)
         chosen, known = weight[keep], np.isfinite(boson[:, 0])

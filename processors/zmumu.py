@@ -28,7 +28,7 @@ class Zmumu(CorrectedProcessor):
         keep = cuts.all()
         npv, njets = ak.to_numpy(events.PV.npvs), ak.to_numpy(ak.num(jets))
         weight = self.weight(events, npv)
-        mets = evaluate(self.estimators, events[keep], muons[keep])
+        mets = evaluate(self.estimators, events[keep], muons[keep], self.vertex)
         histograms = book_recoil(self.names) | book_met(self.names) | book_calibration(self.names)
         boson = select.transverse_sum(muons[keep])
         chosen = (npv[keep], njets[keep], weight[keep])

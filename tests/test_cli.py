@@ -392,3 +392,44 @@ def test_weights_that_are_damaged(weights, tmp_path):
     for verb in (("models", "show"), ("models", "export-onnx", "--output", tmp_path / "x.onnx")):
         assert "damaged.safetensors: not a safetensors file" in failure(*verb, damaged)
     assert not (tmp_path / "x.onnx").exists()
+
+
+def single_muon_events(invented, tmp_path):
+    """Invented events with one muon, 0.9 cm from the file's vertex and 0.1 cm from another: a parquet file."""
+    import awkward as ak
+
+    from ptmiss import events
+
+    source = events.inspect(str(invented)).events(0, 40)
+    columns = {f"PFCands_{f}": source.PFCands[f] for f in source.PFCands.fields}
+    columns |= {f"Muon_{f}": source.Muon[:, :1][f] for f in source.Muon.fields}
+    columns |= {f"Jet_{f}": source.Jet[f] for f in source.Jet.fields} | {"PV_npvs": source.PV.npvs}
+    columns |= {name: source[name] for name in ("run", "luminosityBlock", "event")}
+    one = ak.ones_like(columns["Muon_pt"])
+    columns |= {"PV_z": ak.zeros_like(source.PV.npvs) + 1.0, "OtherPV_z": 2 * one, "Muon_dz": 0.9 * one}
+    ak.to_parquet(ak.zip(columns, depth_limit=1), tmp_path / "one.parquet")
+    return tmp_path / "one.parquet"
+
+
+def test_the_vertex_of_the_lepton(invented, fileset_of, tmp_path):
+    path = single_muon_events(invented, tmp_path)
+    frames = {}
+    for vertex in ("default", "lepton"):
+        output = tmp_path / f"{vertex}.parquet"
+        printed = call("skim", path, "--estimators", "pf,track", "--vertex", vertex, "--output", output)
+        frames[vertex] = pd.read_parquet(output)
+    moved = frames["lepton"]["lepton_pt"].notna()
+    assert f"note: event with another vertex than the file's, its lepton's: {moved.sum()}" in printed
+    assert (frames["lepton"]["met_pf_pt"] == frames["default"]["met_pf_pt"]).all()
+    assert (frames["lepton"]["met_track_pt"] != frames["default"]["met_track_pt"]).equals(moved)
+    from ptmiss import table
+
+    assert table.read(tmp_path / "lepton.parquet").provenance["vertex"] == "lepton"
+    call("run", "wjets", "--fileset", fileset_of(path), "--vertex", "lepton", "--output", tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["vertex"] == "lepton"
+
+
+def test_the_vertex_of_the_lepton_is_checked_before_any_event_is_read(invented, tmp_path):
+    arguments = ("skim", invented, "--output", tmp_path / "t.parquet", "--vertex")
+    assert "the vertex of the lepton needs branch PV_z, which" in failure(*arguments, "lepton")
+    assert "unknown vertex 'muon'" in failure(*arguments, "muon")

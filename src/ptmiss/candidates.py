@@ -153,9 +153,13 @@ def read(events: ak.Array, columns: Iterable[str]) -> Candidates:
     offsets = from_counts(ak.to_numpy(ak.num(record["pt"])))
     complete = derive(raw, wanted)
     if "puppiWeight" in wanted and "puppiWeight" not in complete:
-        good = "npvsGood" if "npvsGood" in events.PV.fields else "npvs"
-        complete["puppiWeight"] = puppi_weights(complete, offsets, ak.to_numpy(events.PV[good]))
+        complete["puppiWeight"] = puppi_weights(complete, offsets, good_vertices(events))
     return clean(Candidates({c: complete[c] for c in BRANCHES if c in wanted}, offsets))
+
+
+def good_vertices(events: ak.Array) -> NDArray:
+    """(events,) number of good vertices, or of all where the file does not tell them apart."""
+    return ak.to_numpy(events.PV["npvsGood" if "npvsGood" in events.PV.fields else "npvs"])
 
 
 def puppi_weights(columns: Mapping[str, NDArray], offsets: Offsets, npv: NDArray) -> NDArray[np.float32]:

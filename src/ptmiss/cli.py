@@ -94,6 +94,13 @@ def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
         metavar="NAME",
         help="Cuts on muons and jets: default, or public-code (the measurement's public analysis code).",
     )
+    @click.option(
+        "--vertex",
+        default="default",
+        show_default=True,
+        metavar="default|lepton",
+        help="Candidates as the file's vertex sees them, or in single-muon events the vertex closest to the muon.",
+    )
     @wraps(verb)
     def wrapped(estimators: list[str], weights: dict[str, str], leptons: str, **options: Any) -> None:
         from ptmiss.estimators import build
@@ -170,6 +177,7 @@ def run(
     own: Mapping[str, str],
     estimators: list[Estimator],
     selection: str,
+    vertex: str,
     pool: Opener,
     how: Mapping[str, Any],
     resume: bool,
@@ -184,7 +192,8 @@ def run(
     fileset = filesets.read(fileset_path)
     cls = runner.find_processor(processor)
     given = {name: _json(name, value) for name, value in own.items()}
-    options = _processor_options(cls, estimators, selection) | given
+    own_vertex = {} if vertex == "default" else {"vertex": vertex}  # an error where a processor takes none
+    options = _processor_options(cls, estimators, selection) | own_vertex | given
     instance = runner.make_processor(cls, options | {"corrections": corrections})
     with pool() as workers, rundirs.opened(output, resume) as directory:
         outputs, details = runner.run(fileset, instance, pool=workers, directory=directory, **how)
@@ -192,6 +201,7 @@ def run(
             processor=processor,
             estimators=[describe(estimator) for estimator in estimators],
             selection=selection,
+            vertex=vertex,
             options=given,
             corrections=_described(corrections),
             **details,
@@ -256,6 +266,7 @@ def skim(
     output: Path,
     estimators: list[Estimator],
     selection: str,
+    vertex: str,
     pool: Opener,
     how: Mapping[str, Any],
     resume: bool,
@@ -265,7 +276,8 @@ def skim(
 
     fileset = _fileset(files, fileset_path)
     with pool() as workers:
-        made = write(fileset, estimators, output, selection=selection, pool=workers, resume=resume, **how)
+        given = {"selection": selection, "vertex": vertex}
+        made = write(fileset, estimators, output, pool=workers, resume=resume, **given, **how)
     _tell_notes(made["notes"])
     _tell_ledger(made["datasets"])
     click.echo(f"{made['metrics']['entries']} events -> {output}")

@@ -28,6 +28,7 @@ from ptmiss.inputs import CATEGORIES, FEATURES, Inputs
 from ptmiss.leptons import EXACT, TREATMENTS, leave_out, matched
 from ptmiss.model import Model, load_model, shipped, weights_file
 from ptmiss.recoil import Vector, cartesian
+from ptmiss.vertex import DEFAULT, LEPTON, at_lepton, needs
 from ptmiss.weights import fingerprint
 
 STORED = "stored."
@@ -232,12 +233,14 @@ def describe(estimator: Estimator) -> dict[str, str]:
     return {"name": estimator.name, **weights}
 
 
-def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array) -> Mets:
+def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, vertex: str = DEFAULT) -> Mets:
     """Run all estimators on these events; the candidates are read once, and only the columns that are needed.
 
-    leptons: jagged records with eta, phi and pdgId: the leptons that make the boson of each event.
+    leptons: jagged records with eta, phi and pdgId: the leptons that make the boson of each event; with dz (cm) for
+    the vertex ``lepton`` (see ptmiss.vertex), which candidates of single-lepton events are then seen from.
     """
     columns = {column for estimator in estimators for column in estimator.columns}
+    columns |= needs(columns) if vertex == LEPTON else set()
     notes: Counter[str] = Counter()
     candidates = Candidates({}, np.zeros(len(events) + 1, np.int64))
     if columns:
@@ -245,6 +248,8 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array) ->
         notes.update({f"candidate repaired: {what}": n for what, n in candidates.repaired.items()})
         few = int(np.count_nonzero(np.diff(candidates.offsets) < FEW))
         notes[f"event with fewer than {FEW} candidates: does the file keep all of them?"] = few
+    if columns and vertex == LEPTON:
+        candidates = at_lepton(candidates, events, leptons, notes)
     selected = np.zeros(candidates.offsets[-1], bool)
     if any(isinstance(e, Network) and e.treatment == EXACT for e in estimators):
         selected, notes["selected lepton without a candidate"] = matched(candidates, leptons)

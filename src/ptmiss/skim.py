@@ -31,6 +31,7 @@ def skim(
     output: Path,
     *,
     selection: str = "default",
+    vertex: str = "default",
     pool: Pool | None = None,
     chunksize: int | None = None,
     budget: int | None = None,
@@ -38,7 +39,7 @@ def skim(
     resume: bool = False,
 ) -> dict[str, Any]:
     """Write the recoil table of all files of a fileset, in their order; return how it was made."""
-    processor = import_module(PROCESSOR).Skim(estimators, selection)
+    processor = import_module(PROCESSOR).Skim(estimators, selection, vertex)
     notes: Counter[str] = Counter()
 
     def receive(_dataset: str, _number: int, chunk: Chunk | None) -> None:
@@ -51,6 +52,7 @@ def skim(
         made = provenance(
             estimators=[describe(estimator) for estimator in estimators],
             selection=selection,
+            vertex=vertex,
             notes=dict(notes),
             **details,
         )

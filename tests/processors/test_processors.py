@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ptmiss import events, table
-from ptmiss.errors import ColumnError
+from ptmiss.errors import ColumnError, UnknownName
 from ptmiss.estimators import build
 from ptmiss.processors.skim import Skim
 from ptmiss.processors.validation import Validation
@@ -80,6 +80,21 @@ def test_wjets_on_data_has_pt_miss_and_mt_but_no_recoil(source):
     out = Wjets(build(["pf"])).process(ak.with_field(source, source.Muon[:, :1], "Muon"))
     assert out["mt"].sum(flow=True).value > 0
     assert out["moments"].sum(flow=True) == 0
+
+
+def test_wjets_sees_the_candidates_from_the_vertex_of_the_lepton(source):
+    muon = ak.with_field(source.Muon[:, :1], source.Muon[:, :1].pt * 0 + 0.9, "dz")
+    wlike = ak.with_field(source, muon, "Muon")
+    wlike = ak.with_field(wlike, ak.zip({"npvs": source.PV.npvs, "z": source.PV.npvs * 0 + 1.0}), "PV")
+    wlike = ak.with_field(wlike, ak.Array([[{"z": 2.0}]] * len(wlike)), "OtherPV")
+    default, moved = (Wjets(build(["pf", "track"]), vertex=name).process(wlike) for name in ("default", "lepton"))
+    selected = default["cutflow"]["events"]["one muon"]
+    assert moved["notes"]["event with another vertex than the file's, its lepton's"] == selected > 50
+    values = [[out["mt"][{"estimator": name}].values() for name in ("pf", "track")] for out in (default, moved)]
+    np.testing.assert_array_equal(values[0][0], values[1][0])
+    assert (values[0][1] != values[1][1]).any()
+    with pytest.raises(UnknownName, match="unknown vertex 'muon'"):
+        Wjets(build(["pf"]), vertex="muon")
 
 
 def test_validation_takes_the_generated_pt_miss_as_truth(pfnano):
