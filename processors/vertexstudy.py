@@ -178,7 +178,12 @@ def draw_fractions(ax: Axes, table: pd.DataFrame) -> None:
     """How often the file's vertex is wrong against the boson's pT, for each group of events."""
     for number, (group, part) in enumerate(table.groupby("group", sort=False)):
         centre, half = (part["low"] + part["high"]) / 2, (part["high"] - part["low"]) / 2
-        style = {"fmt": plots.MARKERS[number], "color": plots.OTHERS[number], "label": group, "markersize": 9}
+        style: dict[str, Any] = {
+            "fmt": plots.MARKERS[number],
+            "color": plots.OTHERS[number],
+            "label": group,
+            "markersize": 9,
+        }
         ax.errorbar(centre, part["fraction"], part["fraction_error"], half, **style)
     ax.set_xlabel(r"Generated boson $p_\mathrm{T}$ (GeV)")
     ax.set_ylabel("Default vertex wrong")
@@ -191,7 +196,7 @@ def draw_widths(ax: Axes, table: pd.DataFrame) -> None:
     estimators = list(table["estimator"].unique())
     for k, ((sample, way), label) in enumerate(SHOWN.items()):
         part = table[(table["sample"] == sample) & (table["way"] == way)]
-        style = {"fmt": plots.MARKERS[k], "color": plots.OTHERS[k], "label": label, "markersize": 9}
+        style: dict[str, Any] = {"fmt": plots.MARKERS[k], "color": plots.OTHERS[k], "label": label, "markersize": 9}
         ax.errorbar(np.arange(len(part)) + 0.14 * (k - 2), part["rms"], part["rms_error"], **style)
     ax.set_xticks(range(len(estimators)), [plots.label_of(name) for name in estimators])
     ax.set_ylabel(r"RMS of $p_\mathrm{T}^\mathrm{miss}$ less generated, each axis (GeV)")
