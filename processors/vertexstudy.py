@@ -19,6 +19,7 @@ from typing import Any
 
 import awkward as ak
 import click
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -166,7 +167,7 @@ def spread(residual: NDArray[np.float64]) -> tuple[float, float]:
 
 def figure(fraction: pd.DataFrame, width: pd.DataFrame) -> Figure:
     """Wrong vertices against the boson's pT; RMS of each estimator from each vertex."""
-    with plots.mpl.rc_context(plots.STYLE):
+    with mpl.rc_context(plots.STYLE):
         drawn = Figure(figsize=(20, 8), layout="constrained")
         left, right = drawn.subplots(1, 2)
         draw_fractions(left, fraction[np.isfinite(fraction["high"])])
