@@ -19,6 +19,7 @@ from typing import Any
 
 import awkward as ak
 import click
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -166,7 +167,7 @@ def spread(residual: NDArray[np.float64]) -> tuple[float, float]:
 
 def figure(fraction: pd.DataFrame, width: pd.DataFrame) -> Figure:
     """Wrong vertices against the boson's pT; RMS of each estimator from each vertex."""
-    with plots.mpl.rc_context(plots.STYLE):
+    with mpl.rc_context(plots.STYLE):
         drawn = Figure(figsize=(20, 8), layout="constrained")
         left, right = drawn.subplots(1, 2)
         draw_fractions(left, fraction[np.isfinite(fraction["high"])])
@@ -178,7 +179,12 @@ def draw_fractions(ax: Axes, table: pd.DataFrame) -> None:
     """How often the file's vertex is wrong against the boson's pT, for each group of events."""
     for number, (group, part) in enumerate(table.groupby("group", sort=False)):
         centre, half = (part["low"] + part["high"]) / 2, (part["high"] - part["low"]) / 2
-        style = {"fmt": plots.MARKERS[number], "color": plots.OTHERS[number], "label": group, "markersize": 9}
+        style: dict[str, Any] = {
+            "fmt": plots.MARKERS[number],
+            "color": plots.OTHERS[number],
+            "label": group,
+            "markersize": 9,
+        }
         ax.errorbar(centre, part["fraction"], part["fraction_error"], half, **style)
     ax.set_xlabel(r"Generated boson $p_\mathrm{T}$ (GeV)")
     ax.set_ylabel("Default vertex wrong")
@@ -191,7 +197,7 @@ def draw_widths(ax: Axes, table: pd.DataFrame) -> None:
     estimators = list(table["estimator"].unique())
     for k, ((sample, way), label) in enumerate(SHOWN.items()):
         part = table[(table["sample"] == sample) & (table["way"] == way)]
-        style = {"fmt": plots.MARKERS[k], "color": plots.OTHERS[k], "label": label, "markersize": 9}
+        style: dict[str, Any] = {"fmt": plots.MARKERS[k], "color": plots.OTHERS[k], "label": label, "markersize": 9}
         ax.errorbar(np.arange(len(part)) + 0.14 * (k - 2), part["rms"], part["rms_error"], **style)
     ax.set_xticks(range(len(estimators)), [plots.label_of(name) for name in estimators])
     ax.set_ylabel(r"RMS of $p_\mathrm{T}^\mathrm{miss}$ less generated, each axis (GeV)")
