@@ -10,7 +10,7 @@ demo: $(VENV)/.ready  ## from PF candidates to resolution figures
 test: $(VENV)/.train  ## all tests; make test ARGS="-m 'not slow'" for the quick ones
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.ready  ## style and types
+lint: $(VENV)/.train  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -276,8 +276,9 @@ def skim(
 
     fileset = _fileset(files, fileset_path)
     with pool() as workers:
-        given = {"selection": selection, "vertex": vertex}
-        made = write(fileset, estimators, output, pool=workers, resume=resume, **given, **how)
+        made = write(
+            fileset, estimators, output, selection=selection, vertex=vertex, pool=workers, resume=resume, **how
+        )
     _tell_notes(made["notes"])
     _tell_ledger(made["datasets"])
     click.echo(f"{made['metrics']['entries']} events -> {output}")
