@@ -42,7 +42,8 @@ def test_every_executor_gives_the_same_bits(dy, reference, kind, workers):
     with executors.pool(kind, workers) as pool:
         outputs, _ = runner.run(dy, Zmumu(build(STORED)), pool=pool, chunksize=11)
     for key, view in views(outputs).items():
-        np.testing.assert_array_equal(view, views(reference)[key])
+        for name in view.dtype.names or [...]:  # a mean of no weights is not a number, on both sides
+            np.testing.assert_array_equal(view[name], views(reference)[key][name])
     assert outputs["dy"]["cutflow"] == reference["dy"]["cutflow"]
 
 
