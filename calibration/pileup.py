@@ -36,5 +36,5 @@ def matched(mc: hist.Hist, data: hist.Hist) -> PileUp:
 
 
 def _spectrum(histogram: hist.Hist) -> Yields:
-    view = histogram[0, 0, :].view(flow=True)[1:]
-    return Yields(view["sum_of_weights"], view["sum_of_weights_squared"])
+    w, w2, *_ = histogram[0, 0, :, :].view(flow=True)[1:].T
+    return Yields(w, w2)

@@ -17,10 +17,10 @@ from .gaussians import Mixture
 
 Array = NDArray[np.float64]
 
-TOLERANCE = 0.0025  # GeV: of a straight piece where |z| < CORE
+TOLERANCE = 0.0015  # GeV: of a straight piece where |z| < CORE
 TAIL_TOLERANCE = 0.05  # GeV: further out
 CORE, RANGE = 5.5, 12.0  # in units of the largest width
-GRID = 500  # points at which the curvature of the map is looked at
+GRID = 1000  # points at which the curvature of the map is looked at
 LONGEST = 16  # the range has at least so many pieces
 SMOOTH_RANGE = (0.005, 0.995)  # quantiles between which a smoothed histogram has something to say
 

@@ -64,15 +64,17 @@ def shift(met_xy: hist.Hist, estimator: str) -> Shift:
 
 
 def line(profile: hist.Hist, name: str) -> Line:
-    """A line fitted to a profile in nPV, each point weighted with its error."""
+    """A line fitted to a profile (npv, moment), each point weighted with its error."""
     npv = profile.axes[0].edges[:-1]
-    view, effective = profile.view(), profile.counts()
+    w, w2, wx, wxx = profile.view().T
+    effective = np.divide(w**2, w2, out=np.zeros_like(w), where=w2 > 0)
     good = effective >= MINIMUM
     if good.sum() < 3:
         raise OptionError(
             f"XY of {name}: {good.sum()} values of nPV have {MINIMUM:g} events, a straight line needs at least 3"
         )
-    x, y, error = npv[good], view["value"][good], np.sqrt(view.variance[good] / effective[good])
+    x, y = npv[good], wx[good] / w[good]
+    error = np.sqrt((wxx[good] / w[good] - y**2) / effective[good])
     (slope, intercept), covariance = np.polyfit(x, y, 1, w=1 / error, cov="unscaled")
     return Line(float(intercept), float(slope), covariance[::-1, ::-1], x, y, error)
 

@@ -69,6 +69,8 @@ MOMENTS = (*_moments(1, 2), *_moments(2, 4))
 
 COMPONENTS = ("par", "perp")
 MET_AXES = ("x", "y")
+MET_MOMENTS = ("w", "w2", "wx", "wxx")
+"""Sums of weights, of their squares, of w x and of w x²: they add up exactly, means do not."""
 
 
 def axes(estimators: Iterable[str]) -> list[Any]:
@@ -113,7 +115,7 @@ def book_calibration(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     """Empty histograms of what a calibration starts from.
 
     residuals: (estimator, qt, njets, component, residual) in the calibration's bins: u_par - qT and u_perp.
-    met_xy: (estimator, axis, npv), mean pTmiss_x and pTmiss_y of each number of vertices.
+    met_xy: (estimator, axis, npv, moment), sums over pTmiss_x and pTmiss_y at each number of vertices (see MET_MOMENTS).
     """
     estimator = hist.axis.StrCategory(list(estimators), name="estimator", label="estimator", overflow=False)
     qt = hist.axis.Variable(CALIBRATION_QT, name="qt", label=r"$q_\mathrm{T}$ (GeV)", underflow=False)
@@ -122,9 +124,10 @@ def book_calibration(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     residual = hist.axis.Variable(CALIBRATION_RESIDUAL, name="residual", label="residual (GeV)")
     axis = hist.axis.StrCategory(MET_AXES, name="axis", label="axis", overflow=False)
     npv = hist.axis.Integer(0, VERTICES, name="npv", label="number of primary vertices")
+    moment = hist.axis.StrCategory(MET_MOMENTS, name="moment", overflow=False)
     return {
         "residuals": hist.Hist(estimator, qt, njets, component, residual, storage=hist.storage.Weight()),
-        "met_xy": hist.Hist(estimator, axis, npv, storage=hist.storage.WeightedMean()),
+        "met_xy": hist.Hist(estimator, axis, npv, moment, storage=hist.storage.Double()),
     }
 
 
@@ -195,7 +198,9 @@ def fill_calibration(
     for component, residual in zip(COMPONENTS, (u.u_par - u.qt, u.u_perp), strict=True):
         histograms["residuals"].fill(**where, component=component, residual=residual)
     for axis, sample in zip(MET_AXES, met.T, strict=True):
-        histograms["met_xy"].fill(estimator=estimator, axis=axis, npv=npv, sample=sample, weight=weight)
+        sums = (weight, weight**2, weight * sample, weight * sample**2)
+        for moment, value in zip(MET_MOMENTS, sums, strict=True):
+            histograms["met_xy"].fill(estimator=estimator, axis=axis, npv=npv, moment=moment, weight=value)
 
 
 def scaled(histogram: hist.Hist, factor: float) -> hist.Hist:
