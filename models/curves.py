@@ -8,13 +8,9 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ptmiss.plots import STYLE, save
+from ptmiss.plots import QUANTITIES, STYLE, save
 
-SHOWN = {
-    "rms_par": r"RMS of $u_\parallel - q_\mathrm{T}$ (GeV)",
-    "rms_perp": r"RMS of $u_\perp$ (GeV)",
-    "response": "Response",
-}
+SHOWN = ("rms_par", "rms_perp", "response")
 
 
 def draw(log: pd.DataFrame, stem: Path) -> list[Path]:
@@ -29,5 +25,5 @@ def draw(log: pd.DataFrame, stem: Path) -> list[Path]:
         losses.legend()
         for ax, name in zip(others, panels, strict=True):
             ax.plot(log["epoch"], log[name], marker="o", color="C1")
-            ax.set(xlabel="Epoch", ylabel=SHOWN[name])
+            ax.set(xlabel="Epoch", ylabel=QUANTITIES[name])
         return save(figure, stem, ["png"])

@@ -18,9 +18,9 @@ from ptmiss.events import expand, identifier, inspect
 
 from .. import curves
 from ..cards import ship
-from ..training import LOG, check_device
+from ..training import LOG, Progress, check_device
 from . import dataset
-from .dataset import Dataset, Progress
+from .dataset import Dataset
 from .linear import fit
 from .recipe import Recipe, train, validate
 

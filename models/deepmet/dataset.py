@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import awkward as ak
@@ -20,12 +20,12 @@ from ptmiss.processors.truth import CHARGED, generated_met, prompt
 from ptmiss.recoil import cartesian
 from ptmiss.segments import Offsets, from_counts
 
+from ..training import Progress
+
 LEPTONS = 2  # the leading ones of an event may be removed
 MAX_DR = 0.1
 CHUNK = 2000  # events read at a time
 NEEDED = Network("deepmet", "").columns
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from ptmiss.inputs import SCALE, Inputs
 from ptmiss.linear import CLASSES, Linear, classes
 from ptmiss.segments import from_counts
 
-from .dataset import Batch, Dataset, Loader, Progress
+from ..training import Progress
+from .dataset import Batch, Dataset, Loader
 
 EPOCHS = 3  # each event without, with one and with both leptons, in the mean
 

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ptmiss.comparison import Events
+from ptmiss.comparison import QT_ABOVE, Events
 from ptmiss.model import load_model
 from ptmiss.recoil import recoil
 from ptmiss.weights import check_shapes
@@ -28,7 +28,6 @@ from .dataset import Batch, Dataset, Loader
 from .network import PUPPI, Inputs, Network
 
 VALIDATION_BATCH = 64
-RECOIL_ABOVE = 20.0  # GeV of true pTmiss: where the validation measures widths
 WARM_RATE, WARM_MEASURE = 1.5e-3, 100
 
 
@@ -115,7 +114,7 @@ def validate(network: Network, validation: Dataset, recipe: Recipe) -> dict[str,
     """Loss, and widths of the recoil where the true pTmiss is above 20 GeV, the leading leptons left out."""
     predicted, target = answers(network, dataset.plain(validation, VALIDATION_BATCH), recipe.device)
     loss = recipe.of(torch.from_numpy(predicted), torch.from_numpy(target))
-    high = np.hypot(*target.T) > RECOIL_ABOVE
+    high = np.hypot(*target.T) > QT_ABOVE
     if not high.any():
         return {"loss": float(loss)}
     return {"loss": float(loss)} | measured(predicted[high], target[high])

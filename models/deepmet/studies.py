@@ -15,7 +15,8 @@ from ptmiss.estimators import build
 from ptmiss.model import WEIGHTS, save_model
 from ptmiss.skim import skim
 
-from .dataset import Dataset, Progress, read
+from ..training import Progress
+from .dataset import Dataset, read
 from .recipe import Recipe, train
 
 BASE = "base"

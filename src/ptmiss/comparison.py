@@ -23,14 +23,13 @@ from ptmiss.errors import FileError, OptionError, UnknownName
 from ptmiss.histograms import COMPONENTS, NPV_EDGES, QT_EDGES
 from ptmiss.plots import AXES, panels, save
 from ptmiss.recoil import Recoil
-from ptmiss.resolution import recoils
+from ptmiss.resolution import BIN_MINIMUM, QUANTILES, recoils
 from ptmiss.table import RecoilTable
 
 REPLICAS = 200
 FEW = 50
 QT_ABOVE = 20.0  # GeV
-EDGES = np.asarray([*(edge for edge in QT_EDGES if edge >= 10), np.inf])
-QUANTILES = (0.16, 0.84)
+EDGES = np.asarray([*(edge for edge in QT_EDGES if edge >= BIN_MINIMUM), np.inf])
 
 Array = NDArray[np.float64]
 
