@@ -198,7 +198,7 @@ def test_time_is_kept_by_an_alarm_in_the_main_thread():
     assert (failure.kind, failure.message) == (Kind.IO, "took longer than 0.05 s")
 
 
-def test_closing_the_iterator_cancels_what_is_waiting():
+def test_closing_the_iterator_leaves_what_waits_undone():
     began = []
     events = Dispatch(Threads(1), Attempt(lambda item: began.append(item) or result(item)), Policy()).run(items(30))
     next(events)

@@ -8,7 +8,7 @@ from ptmiss import events, sample, table
 from ptmiss.errors import UnknownName
 from ptmiss.estimators import build, evaluate
 
-SHOWN = [name for name, s in sample.SAMPLES.items() if s.shown]
+SHOWN = list(sample.EVENT_FILES)
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -31,13 +31,14 @@ def test_stored_met_is_that_of_the_candidates(name):
     np.testing.assert_allclose(mets.met["puppi"], mets.met["stored.PuppiMET"], atol=0.3)
 
 
-@pytest.mark.parametrize(("name", "rows"), [("zmumu", 30_000), ("data", 31_340), ("ttbar", 4_000), ("wmunu", 10_000)])
-def test_recoil_tables(name, rows):
-    found = table.read(sample.recoil(name))
-    assert len(found) == rows
+@pytest.mark.parametrize("name", sample.TABLES)
+def test_recoil_tables(name):
+    found, made_of = table.read(sample.recoil(name)), sample.TABLES[name]
+    assert 0.4 * made_of.events < len(found) < made_of.events
+    assert np.isfinite(found["lepton_pt" if name == "wmunu" else "boson_pt"]).mean() > 0.98
     assert found.estimators == list(sample.ESTIMATORS)
     assert ("genmet_pt" in found.data.column_names) == (name != "data")
-    assert found.provenance["sample"]["seed"] == sample.SAMPLES[name].seed
+    assert found.provenance["sample"]["seed"] == made_of.seed
 
 
 def test_puppi_is_sharper_than_pf_and_pseudo_data_differ():
@@ -45,7 +46,7 @@ def test_puppi_is_sharper_than_pf_and_pseudo_data_differ():
     for name in ("zmumu", "data"):
         found = table.read(sample.recoil(name))
         keep = (found["boson_mass"] > 80) & (found["boson_mass"] < 100)
-        assert keep.sum() > 5000
+        assert keep.sum() > 15_000
         spread[name] = {e: found.met(e)[keep].std(axis=0).mean() for e in ("pf", "puppi")}
         assert spread[name]["puppi"] < spread[name]["pf"]
     offsets = [table.read(sample.recoil(name)).met("pf").mean(axis=0) for name in ("zmumu", "data")]
@@ -54,14 +55,7 @@ def test_puppi_is_sharper_than_pf_and_pseudo_data_differ():
 
 def test_all_of_it_is_small():
     total = sum(path.stat().st_size for path in sample.DIRECTORY.iterdir() if path.is_file())
-    assert total < 15e6
-
-
-def test_rounding_keeps_the_bits_it_says():
-    values = np.array([1.0, -3.14159, 1e-20, 12345.678, np.nan, np.inf], np.float32)
-    out = sample.rounded(values)
-    np.testing.assert_allclose(out, values, rtol=2.0**-12)
-    assert (out[:4].view(np.uint32) & np.uint32(2**11 - 1) == 0).all()
+    assert total < 20e6
 
 
 def test_names_that_are_not_embedded():
@@ -76,7 +70,7 @@ def test_the_maker_makes_all_files(tmp_path, monkeypatch, small_library):
     monkeypatch.setattr(sample, "WITH_ELEMENTS", 2)
     sample.make(tmp_path, workers=1, scale=1e-9)
     assert {p.name for p in tmp_path.iterdir()} == {f"{n}.{s}" for n in SHOWN for s in ("root", "parquet")}
-    assert len(table.read(tmp_path / "data.parquet")) == 12
+    assert 0 < len(table.read(tmp_path / "data.parquet")) <= 24
     again = events.inspect(str(tmp_path / "zmumu.root")).events()
     shipped = events.inspect(str(sample.events("zmumu"))).events()
     assert again.GenMET.pt.to_list() == shipped.GenMET.pt[:6].to_list()

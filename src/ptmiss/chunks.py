@@ -1,8 +1,8 @@
 """Finished chunks on disk: each one file, written whole, in formats that cannot run code.
 
 A chunk's file is a zip archive: ``chunk.json`` with numbers and the order of the outputs, tables as parquet, ``ids.npy``
-with a fingerprint of each event, and ``histograms.zip.zst`` with the histograms as uhi writes them, compressed as a
-whole, for most of their bins are empty. Its name is the chunk's address (see ptmiss.addresses). A file that is cut or
+with a fingerprint of each event, and ``histograms.zip.zst`` with the histograms as uhi writes them, their empty bins
+left out, compressed as a whole. Its name is the chunk's address (see ptmiss.addresses). A file that is cut or
 changed does not load, and its chunk counts as missing.
 """
 
@@ -24,6 +24,7 @@ import pyarrow.parquet
 import uhi.io.zip
 from coffea.processor import accumulate
 from numpy.typing import NDArray
+from uhi.io import from_sparse, to_sparse
 
 from ptmiss.errors import OptionError
 from ptmiss.files import write_atomically
@@ -129,7 +130,7 @@ def _write(
 ) -> tuple[str, str, Any]:
     """Store an output; its name, its kind, and its value where JSON holds it."""
     if isinstance(value, hist.Hist):
-        uhi.io.zip.write(histograms, place, value)
+        uhi.io.zip.write(histograms, place, to_sparse(value._to_uhi_()))
         return name, "histogram", None
     if isinstance(value, pa.Table):
         with archive.open(f"{place}.parquet", "w") as file:
@@ -141,7 +142,7 @@ def _write(
 def _read(archive: zipfile.ZipFile, histograms: zipfile.ZipFile, place: str, kind: str, value: Any) -> Any:
     match kind:
         case "histogram":
-            return hist.Hist(uhi.io.zip.read(histograms, place))
+            return hist.Hist(from_sparse(uhi.io.zip.read(histograms, place)))
         case "table":
             return pa.parquet.read_table(io.BytesIO(archive.read(f"{place}.parquet")))
     return value

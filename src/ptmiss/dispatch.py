@@ -180,17 +180,13 @@ class Dispatch:
     def run(self, items: Iterable[WorkItem]) -> Iterator[Event]:
         """What becomes of each chunk; ChunkError at the first failure that is not tolerated."""
         self.waiting.extend(Task(item) for item in items)
-        try:
-            while self.waiting or self.running:
-                self._fill()
-                done, _ = wait(self.running, timeout=TICK, return_when=FIRST_COMPLETED)
-                for future in done:
-                    if future in self.running:
-                        yield from self._settle(future)
-                yield from self._overdue()
-        finally:
-            for future in self.running:
-                future.cancel()
+        while self.waiting or self.running:
+            self._fill()
+            done, _ = wait(self.running, timeout=TICK, return_when=FIRST_COMPLETED)
+            for future in done:
+                if future in self.running:
+                    yield from self._settle(future)
+            yield from self._overdue()
 
     def _fill(self) -> None:
         """Hand out chunks while there are free workers."""

@@ -1,15 +1,16 @@
 """The embedded sample: CMS-like simulated events and recoil tables that come with the package, and how they are made.
 
 ``events(name)`` is a NanoAOD-style file of a few events with all PF candidates, the first of them with PF elements;
-``table(name)`` is a recoil table with statistics. Names are those of SAMPLES. ``python -m ptmiss.sample`` makes all of it
-again (it needs the extra ``simulation`` and twenty minutes of two cores); the card beside the files says what is in them.
+``recoil(name)`` is a recoil table of selected events with statistics. Names are those of EVENT_FILES and TABLES, which are
+of other events each. ``python -m ptmiss.sample`` makes all of it again (it needs the extra ``simulation`` and twenty
+minutes of two cores); the card beside the files says what is in them.
 CMS-like simulation, never CMS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,17 +18,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ptmiss import fileset, table
 from ptmiss.errors import UnknownName
 from ptmiss.estimators import build
 from ptmiss.executors import progress_bar, shown_by
 from ptmiss.provenance import provenance
+from ptmiss.simulation.schema import rounded
 from ptmiss.skim import skim
 
 DIRECTORY = Path(__file__).parent / "data"
-ESTIMATORS = ("pf", "puppi", "track")
+ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "linear")
 EVENTS, WITH_ELEMENTS = 60, 15
 MANTISSA = 12  # bits kept of a table's float32 columns: 0.01 %
 CHUNK = 5000
@@ -35,28 +36,28 @@ CHUNK = 5000
 
 @dataclass(frozen=True)
 class Sample:
-    """One of the embedded samples.
-
-    process, profile, seed: what ``ptmiss simulate`` is told; rows: events in the table; shown: whether a file of events
-    is kept too.
-    """
+    """Simulated events: what ``ptmiss simulate`` is told, and how many."""
 
     process: str
     profile: str
     seed: int
-    rows: int
-    shown: bool = True
+    events: int
 
 
-SAMPLES = {
-    "zmumu": Sample("zmumu", "mc", 101, 30_000),
-    "data": Sample("zmumu", "data", 202, 30_000),
-    "data_ttbar": Sample("ttbar_dilepton", "data", 303, 1_340, shown=False),
-    "ttbar": Sample("ttbar_dilepton", "mc", 404, 4_000),
-    "wmunu": Sample("wmunu", "mc", 505, 10_000),
+EVENT_FILES = {
+    "zmumu": Sample("zmumu", "mc", 101, EVENTS),
+    "data": Sample("zmumu", "data", 202, EVENTS),
+    "ttbar": Sample("ttbar_dilepton", "mc", 404, EVENTS),
+    "wmunu": Sample("wmunu", "mc", 505, EVENTS),
 }
-"""``data_ttbar`` is the top-pair part of the pseudo-data: as many events as belong to 30 000 of Z → μμ by cross section
-(it is in the table ``data``)."""
+TABLES = {
+    "zmumu": Sample("zmumu_fiducial", "mc", 111, 30_000),
+    "data": Sample("zmumu_fiducial", "data", 212, 30_000),
+    "ttbar": Sample("ttbar_dimuon", "mc", 414, 2_000),
+    "wmunu": Sample("wmunu_fiducial", "mc", 515, 8_000),
+}
+DATA_TTBAR = Sample("ttbar_dimuon", "data", 313, 334)
+"""The top pairs of the pseudo-data: as many as belong to 30 000 of Z → μμ by cross section."""
 
 
 def events(name: str) -> Path:
@@ -77,25 +78,36 @@ def _path(name: str, suffix: str) -> Path:
 
 
 def make(directory: Path = DIRECTORY, workers: int = 2, scale: float = 1.0) -> None:
-    """Simulate everything and write event files and recoil tables; ``scale`` makes it smaller, for a trial."""
-    from ptmiss.simulation import simulate
-
+    """Simulate everything and write event files and recoil tables; ``scale`` makes the tables smaller, for a trial."""
     directory.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as scratch, progress_bar() as bar:
-        parts: dict[str, table.RecoilTable] = {}
-        for name, sample in SAMPLES.items():
-            whole, n = Path(scratch) / f"{name}.root", max(int(scale * sample.rows), EVENTS)
-            produce = partial(simulate, sample.process, seed=sample.seed, profile=sample.profile, workers=workers)
-            produce(n, output_path=whole, progress=shown_by(bar))
-            if sample.shown:
-                produce(EVENTS, output_path=directory / f"{name}.root", elements=WITH_ELEMENTS)
-            skim(fileset.parse({name: [str(whole)]}), build(ESTIMATORS), whole.with_suffix(".parquet"), chunksize=CHUNK)
-            parts[name] = table.read(whole.with_suffix(".parquet"))
-            whole.unlink()
-    parts["data"] = joined(parts["data"], parts.pop("data_ttbar"))
+        produce = partial(_simulate, workers=workers, progress=shown_by(bar))
+        for name, sample in EVENT_FILES.items():
+            produce(replace(sample, events=EVENTS), directory / f"{name}.root", elements=WITH_ELEMENTS)
+        parts = {}
+        for name, sample in {**TABLES, DATA_TTBAR.process: DATA_TTBAR}.items():
+            path = Path(scratch) / f"{name}.root"
+            produce(replace(sample, events=max(int(scale * sample.events), MANTISSA)), path)
+            parts[name] = of_file(path)
+            path.unlink()
+    parts["data"] = joined(parts["data"], parts.pop(DATA_TTBAR.process))
     for name, part in parts.items():
-        made = provenance(sample=asdict(SAMPLES[name]), estimators=list(ESTIMATORS), mantissa=MANTISSA)
+        made = provenance(sample=asdict(TABLES[name]), estimators=list(ESTIMATORS), mantissa=MANTISSA)
         write(part, directory / f"{name}.parquet", made)
+
+
+def _simulate(sample: Sample, path: Path, **options: Any) -> None:
+    from ptmiss.simulation import simulate
+
+    simulate(sample.process, sample.events, seed=sample.seed, profile=sample.profile, output_path=path, **options)
+
+
+def of_file(path: Path) -> table.RecoilTable:
+    """The recoil table of an event file's selected events: a muon pair, or a single muon."""
+    output = path.with_suffix(".parquet")
+    skim(fileset.parse({path.stem: [str(path)]}), build(ESTIMATORS), output, chunksize=CHUNK)
+    found = table.read(output)
+    return found.select(np.isfinite(found["boson_pt"]) | np.isfinite(found["lepton_pt"]))
 
 
 def joined(first: table.RecoilTable, second: table.RecoilTable) -> table.RecoilTable:
@@ -108,21 +120,11 @@ def joined(first: table.RecoilTable, second: table.RecoilTable) -> table.RecoilT
 
 def write(part: table.RecoilTable, path: Path, made: Mapping[str, Any]) -> None:
     """Write a table with its floats rounded, so that it compresses."""
-    columns = {
-        name: rounded(part[name]) if part[name].dtype == np.float32 else part[name] for name in part.data.column_names
-    }
+    values = {name: part[name] for name in part.data.column_names}
+    columns = {name: rounded(v, MANTISSA) if v.dtype == np.float32 else v for name, v in values.items()}
     with table.writing(path) as writer:
         writer.write(pa.table(columns))
         writer.close(made)
-
-
-def rounded(values: NDArray[np.float32], bits: int = MANTISSA) -> NDArray[np.float32]:
-    """Float32 values rounded to so many bits of mantissa."""
-    dropped = 23 - bits
-    raw = np.ascontiguousarray(values).view(np.uint32)
-    half = np.uint32((1 << (dropped - 1)) - 1) + ((raw >> np.uint32(dropped)) & np.uint32(1))
-    out = ((raw + half) >> np.uint32(dropped)) << np.uint32(dropped)
-    return np.where(np.isfinite(values), out.view(np.float32), values)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,17 @@ def test_neutrinos_of_w_decays_are_the_missing_momentum():
 
 
 @pytest.mark.slow
+def test_a_fiducial_process_keeps_events_with_its_muons():
+    pytest.importorskip("pythia8mc")
+    what = generator.process("ttbar_dimuon")
+    particles, offsets = generator.generate(what, 20, 11).library
+    assert len(offsets) == 21
+    pt = np.hypot(particles.px, particles.py)
+    central = (np.abs(particles.pdg_id) == 13) & (pt > 20) & (np.abs(np.arcsinh(particles.pz / pt)) < 2.5)
+    assert (np.add.reduceat(central, offsets[:-1]) >= 2).all()
+
+
+@pytest.mark.slow
 def test_biased_processes_carry_weights():
     pytest.importorskip("pythia8mc")
     events = generator.generate(generator.process("qcd"), 20, 3)

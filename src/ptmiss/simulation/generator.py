@@ -24,6 +24,7 @@ VERSION = "8.317"
 """Of Pythia; part of the names of what is cached."""
 MAX_ETA = 5.5
 MIN_PT = 0.05
+MUON_PT, MUON_ETA = 20.0, 2.5  # GeV; what a muon needs that a process asks for
 _MM = 0.1
 
 COMMON = (
@@ -42,12 +43,15 @@ _TOP = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on")
 class Process:
     """A process: what it is, and Pythia's settings for it. A ``gun`` shoots one particle of this PDG code instead.
 
-    ``cross_section`` in pb is the measurements' common reference (NNLO, 13 TeV, branching fractions in); None if not settled.
+    ``muons``: only events with so many generated muons above 20 GeV in ``|eta| < 2.5`` are kept.
+    ``cross_section`` in pb is the measurements' common reference (NNLO, 13 TeV, branching fractions in), times the part
+    that is kept; None if not settled.
     """
 
     title: str
     settings: tuple[str, ...] = ()
     gun: int = 0
+    muons: int = 0
     cross_section: float | None = None
 
 
@@ -67,7 +71,19 @@ PROCESSES: dict[str, Process] = {
             "PhaseSpace:bias2SelectionRef = 60.",
         ),
     ),
+    "zmumu_fiducial": Process(
+        "Z/gamma* -> mu mu, m > 50 GeV, both muons above 20 GeV in |eta| < 2.5",
+        ("WeakSingleBoson:ffbar2gmZ = on", *_Z),
+        muons=2,
+        cross_section=2025.7 * 0.4095,
+    ),
     "wmunu": Process("W -> mu nu, inclusive", ("WeakSingleBoson:ffbar2W = on", *_W_MU), cross_section=20508.9),
+    "wmunu_fiducial": Process(
+        "W -> mu nu, the muon above 20 GeV in |eta| < 2.5",
+        ("WeakSingleBoson:ffbar2W = on", *_W_MU),
+        muons=1,
+        cross_section=20508.9 * 0.538,
+    ),
     "ztautau": Process(
         "Z/gamma* -> tau tau, inclusive, m > 50 GeV",
         ("WeakSingleBoson:ffbar2gmZ = on", "23:onMode = off", "23:onIfAny = 15", "PhaseSpace:mHatMin = 50."),
@@ -79,6 +95,12 @@ PROCESSES: dict[str, Process] = {
         "top pairs, both W to e, mu or tau",
         (*_TOP, "24:onMode = off", "24:onIfAny = 11 13 15"),
         cross_section=88.3,
+    ),
+    "ttbar_dimuon": Process(
+        "top pairs, two muons above 20 GeV in |eta| < 2.5",
+        (*_TOP, "24:onMode = off", "24:onIfAny = 11 13 15"),
+        muons=2,
+        cross_section=88.3 * 0.1045,
     ),
     "qcd": Process(
         "dijets, pT-hat > 20 GeV, biased by (pT-hat / 100)^4: weighted",
@@ -126,8 +148,8 @@ def generate(what: Process, n: int, seed: int, start_file: Path | None = None) -
         batch = generator.nextBatch(missing, errorMode="skip")
         if not len(batch):
             raise PtmissError(f"Pythia makes no events of {what.title!r}; its messages are above")
-        batches.append(batch)
-        missing -= len(batch)
+        batches.append(batch[central_muons(batch.prt) >= what.muons] if what.muons else batch)
+        missing -= len(batches[-1])
     return from_record(ak.concatenate(batches) if len(batches) > 1 else batches[0], generator.particleData)
 
 
@@ -152,6 +174,13 @@ def pythia8() -> ModuleType:
     except ImportError as error:
         raise PtmissError("generation needs Pythia 8: pip install 'ptmiss[simulation]'") from error
     return pythia8mc
+
+
+def central_muons(record: ak.Array) -> NDArray[np.int64]:
+    """How many stable muons each event has above 20 GeV in ``|eta| < 2.5``, from Pythia's event record."""
+    pt = np.hypot(record.p.px, record.p.py)
+    muon = (abs(record.id) == 13) & (record.status > 0)
+    return ak.sum(muon & (pt > MUON_PT) & (abs(record.p.pz) < pt * np.sinh(MUON_ETA)), axis=1).to_numpy()
 
 
 def from_record(events: ak.Array, particle_data: Any) -> HardEvents:

@@ -257,8 +257,11 @@ def describe() -> str:
 def cut(values: NDArray, branch: Branch) -> NDArray:
     """Values in the branch's type, the mantissa rounded to its bits."""
     out = np.asarray(values).astype(branch.dtype)
-    if branch.bits is None or not len(out):
-        return out
-    drop = 23 - branch.bits
-    raw = out.view(np.uint32)
+    return out if branch.bits is None or not len(out) else rounded(out, branch.bits)
+
+
+def rounded(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
+    """Float32 values with the mantissa rounded to so many bits; what is not finite stays so."""
+    drop = 23 - bits
+    raw = values.view(np.uint32)
     return ((raw + np.uint32(1 << (drop - 1))) & np.uint32(0xFFFFFFFF ^ ((1 << drop) - 1))).view(np.float32)
