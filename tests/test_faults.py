@@ -19,6 +19,7 @@ from ptmiss import results, rundirs
 from ptmiss.chunks import ChunkStore
 from ptmiss.model import read_model, save_model
 
+from . import localqueue
 from .conftest import random_model
 from .invented import write_events
 from .test_cli import call, failure
@@ -296,6 +297,21 @@ def test_a_worker_that_hangs_is_stopped_by_the_driver(fileset, reference, tmp_pa
     call(*arguments, "--option", f"once={tmp_path / 'once'}")
     same(tmp_path / "out", reference)
     assert [retry["start"] for retry in log(tmp_path / "out", "retry")] == [20]
+
+
+@quiet
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["slurm", "htcondor"])
+def test_jobs_of_a_queue_give_the_same_bits(system, fileset, reference, tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    commands = localqueue.install(tmp_path / "bin", tmp_path / "jobs.log")
+    monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+    (tmp_path / "queue.toml").write_text(f'system = "{system}"\njobs = 2\nmemory = "1GB"\n')
+    call(*command(fileset(), tmp_path / "out", "--executor", "dask", "--scheduler", tmp_path / "queue.toml"))
+    same(tmp_path / "out", reference)
+    assert (
+        "Starting Nanny" in (tmp_path / "jobs.log").read_text() or "Start worker" in (tmp_path / "jobs.log").read_text()
+    )
 
 
 # ---------------------------------------------------------------- stopped and gone on with

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from coffea.processor import ProcessorABC
@@ -52,6 +54,12 @@ def test_the_chunk_size_follows_the_budget(sources, monkeypatch):
     assert memory.chunksize(300_000_000, Hungry(), sources) == 1000
     with pytest.raises(OptionError, match="--memory 103MB is too little: 102 MB are taken by the program"):
         memory.chunksize(103_000_000, Hungry(), sources)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0, 50_000), (9_000, 50_000), (99_000, 5_000), (1e9, 1)])
+def test_without_a_budget_large_events_make_small_chunks(sources, size, expected):
+    files = [replace(s, file=replace(s.file, size=int(size * s.file.entries))) for s in sources]
+    assert memory.default(files) == expected
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--scheduler", metavar="URL|FILE", help="A running dask scheduler, tcp://host:port, or a job queue, queue.toml."
     )
-    @click.option("--chunksize", type=int, help="Events at a time, at most.  [default: 50000]")
+    @click.option("--chunksize", type=int, help="Events at a time, at most. [default: 50000, fewer if they are large]")
     @click.option("--memory", metavar="SIZE", help="Of each worker, such as 2GB: the chunk size is chosen to fit.")
     @click.option("--resume", is_flag=True, help="Go on with what an earlier run left; redo only what is missing.")
     @click.option("--skip-bad-files", "skip", is_flag=True, help="Leave out what cannot be read, and say so.")

@@ -44,7 +44,7 @@ class EventSchema(PFNanoAODSchema):
 
 @dataclass(frozen=True)
 class EventFile:
-    """One input file, looked into but not yet read."""
+    """One input file, looked into but not yet read. size: bytes of all its events, uncompressed; 0 if not known."""
 
     path: str
     tree: str
@@ -52,6 +52,7 @@ class EventFile:
     entries: int
     identity: bytes
     branches: frozenset[str]
+    size: int = 0
 
     def events(self, start: int = 0, stop: int | None = None) -> Any:
         """The events in a range of entries as coffea NanoEvents with virtual columns: read when first touched."""
@@ -102,13 +103,15 @@ def _inspect_root(path: str, tree: str) -> EventFile:
         if "://" not in path and (size := Path(path).stat().st_size) < file.file.fEND:
             raise EOFError(f"it ends at byte {size} of {file.file.fEND} (truncated?)")
         branches = frozenset(events.keys(recursive=False))
-        return EventFile(path, tree, "root", events.num_entries, file.file.uuid.bytes, branches)
+        size = getattr(events, "uncompressed_bytes", 0)  # an RNTuple does not say
+        return EventFile(path, tree, "root", events.num_entries, file.file.uuid.bytes, branches, size)
 
 
 def _inspect_parquet(path: str) -> EventFile:
     file = pyarrow.parquet.ParquetFile(path)
     identity = hashlib.md5(path.encode(), usedforsecurity=False).digest()
-    return EventFile(path, TREE, "parquet", file.metadata.num_rows, identity, frozenset(file.schema_arrow.names))
+    size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+    return EventFile(path, TREE, "parquet", file.metadata.num_rows, identity, frozenset(file.schema_arrow.names), size)
 
 
 def _names(path: str) -> list[str]:

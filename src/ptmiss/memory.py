@@ -25,6 +25,7 @@ from ptmiss.failures import failure_of
 from ptmiss.sources import Source
 
 FEW, MORE = 100, 400  # events
+CHUNKSIZE, SIZE = 50_000, 500e6  # events of a chunk, and their bytes uncompressed, without a budget
 USED = 0.5
 
 
@@ -81,6 +82,12 @@ def chunksize(budget: int, processor: ProcessorABC, sources: Sequence[Source]) -
             f"{fixed / 1e6:.0f} MB by any chunk and {event / 1e6:.2g} MB by each event"
         )
     return rounded(room / event)
+
+
+def default(sources: Sequence[Source]) -> int:
+    """Events at a time without a budget: at most CHUNKSIZE, and SIZE bytes of the largest."""
+    event = max((source.file.size / max(source.file.entries, 1) for source in sources), default=0)
+    return rounded(min(CHUNKSIZE, SIZE / event)) if event else CHUNKSIZE
 
 
 def rounded(number: float) -> int:

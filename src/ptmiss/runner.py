@@ -37,7 +37,6 @@ from ptmiss.rundirs import Entry, Plan, RunDirectory, opened
 from ptmiss.sources import Source, describe, look
 
 GROUP = "ptmiss.processors"
-CHUNKSIZE = 50_000
 
 Sink = Callable[[str, int, Chunk | None], None]
 
@@ -46,10 +45,10 @@ Sink = Callable[[str, int, Chunk | None], None]
 class Run:
     """One run: what is done, where and how.
 
-    pool: None runs here. chunksize: events at a time, at most; None for what a resumed run had, or 50 000. budget:
-    bytes that a worker may use, to choose the chunk size by. policy: what is done about failures. directory: where
-    finished chunks are kept, to resume from. seconds: what each stage took; stored: addresses of finished chunks in the order of
-    the files; both are known afterwards.
+    pool: None runs here. chunksize: events at a time, at most; None for what a resumed run had, or what
+    ptmiss.memory.default says. budget: bytes that a worker may use, to choose the chunk size by. policy: what is done
+    about failures. directory: where finished chunks are kept, to resume from. seconds: what each stage took; stored:
+    addresses of finished chunks in the order of the files; both are known afterwards.
     """
 
     fileset: Fileset
@@ -113,7 +112,7 @@ class Run:
             return before.chunksize
         if self.budget is not None:
             return memory.chunksize(self.budget, self.processor, sources)
-        return CHUNKSIZE
+        return memory.default(sources)
 
     def process(self, course: Course) -> None:
         """Coffea's Runner over what is missing; what is done is kept whatever happens."""

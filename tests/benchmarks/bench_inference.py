@@ -23,6 +23,7 @@ from ptmiss.segments import from_counts
 from ptmiss.skim import skim
 
 from ..conftest import random_model
+from .figures import OUTPUT, draw
 
 EVENTS, CANDIDATES, PADDING, ROUNDS = 40, 1500, 4500, 7
 REPEATS = 20  # of the 60 embedded events, in the file that is skimmed
@@ -167,10 +168,24 @@ def test_time_is_linear_in_the_candidates(monkeypatch):
     ways = {n: of_backend(monkeypatch, "compiled", model, some) for n, some in inputs.items()}
     for way in ways.values():
         way()
+    found = {n: t / inputs[n].offsets[-1] for n, t in medians(ways)[0].items()}
     print("\nCompiled network, CPU time:")
-    for n, t in medians(ways)[0].items():
-        each = 1e9 * t / inputs[n].offsets[-1]
-        print(f"  {n:5} candidates an event {each:8.0f} ns/candidate {1e-6 * each * n:8.3f} ms/event")
+    for n, each in found.items():
+        print(f"  {n:5} candidates an event {1e9 * each:8.0f} ns/candidate {1e3 * each * n:8.3f} ms/event")
+    draw(OUTPUT / "candidates", [*found], [1e3 * n * t for n, t in found.items()], "candidates an event", "ms an event")
+
+
+def test_time_is_linear_in_the_events(monkeypatch):
+    model = random_model()
+    inputs = {n: Inputs.of(*sample(CANDIDATES, n)) for n in (10, 20, 40, 80, 160)}
+    ways = {n: of_backend(monkeypatch, "compiled", model, some) for n, some in inputs.items()}
+    for way in ways.values():
+        way()
+    found = medians(ways)[0]
+    print(f"\nCompiled network, events of {CANDIDATES} candidates, CPU time:")
+    for n, t in found.items():
+        print(f"  {n:5} events {1e3 * t:8.2f} ms {1e3 * t / n:8.3f} ms/event")
+    draw(OUTPUT / "events", [*found], [1e3 * t for t in found.values()], f"events of {CANDIDATES} candidates", "ms")
 
 
 def embedded_columns():

@@ -1,0 +1,54 @@
+"""Peak memory of a skim against the chunk size and against the size of the file, each in a process of its own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ptmiss import memory
+from ptmiss.model import save_model
+
+from ..conftest import random_model
+from .bench_inference import embedded_columns, write_zstd
+from .figures import OUTPUT, draw
+
+SMALL, LARGE = 20, 100  # times the 60 embedded events
+CHUNKSIZES = (250, 500, 1000, 2000, 4000)
+SKIM = """
+import json, resource, sys
+from pathlib import Path
+from ptmiss import estimators, fileset
+from ptmiss.skim import skim
+file, weights, output, chunksize = json.loads(sys.argv[1])
+made = estimators.build(["pf", "puppi", "net"], {"net": weights})
+skim(fileset.parse({"z": [file]}), made, Path(output), chunksize=chunksize)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    place = tmp_path_factory.mktemp("memory")
+    branches = embedded_columns()
+    for repeats in (SMALL, LARGE):
+        write_zstd(place / f"{repeats}.root", branches, repeats)
+    save_model(random_model(), place / "net.safetensors", "random numbers")
+    return place
+
+
+def peak(files, repeats, chunksize=None):
+    """MB."""
+    arguments = [str(files / f"{repeats}.root"), str(files / "net.safetensors"), str(files / "t.parquet"), chunksize]
+    return float(subprocess.check_output([sys.executable, "-W", "ignore", "-c", SKIM, json.dumps(arguments)]))
+
+
+def test_memory_of_a_skim(files):
+    peaks = [peak(files, LARGE, chunksize) for chunksize in CHUNKSIZES]
+    print(f"\nSkim of {60 * LARGE} events with pf, puppi and a network, peak memory:")
+    for chunksize, megabytes in zip(CHUNKSIZES, peaks, strict=True):
+        print(f"  {chunksize:5} events at a time {megabytes:8.0f} MB")
+    for repeats in (SMALL, LARGE):
+        print(f"  default, file of {60 * repeats:5} events {peak(files, repeats):8.0f} MB")
+    print(f"  (without --chunksize: {memory.SIZE / 1e6:.0f} MB of the file at a time)")
+    draw(OUTPUT / "memory", CHUNKSIZES, peaks, "events at a time", "peak memory of a skim (MB)")
