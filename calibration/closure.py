@@ -93,7 +93,8 @@ def tabulate(comparison: Comparison) -> pd.DataFrame:
     """Data over simulation of response and resolutions in each region, before and after.
 
     Errors are statistical, of the events compared; ``systematic`` is the quadratic sum of the correction's variations,
-    which holds the statistical error of its derivation. Regions with fewer than MINIMUM effective events are left out.
+    and ``derivation`` what the statistical error of its fits has in it. Regions with fewer than MINIMUM effective events
+    are left out.
     """
     rows = [row for estimator in comparison.estimators for row in _rows(comparison, estimator)]
     return pd.DataFrame(rows)
@@ -126,7 +127,8 @@ def _quantities(
         value, error = _ratio(quantity, data, mc[NOMINAL])
         shifts = {name: _ratio(quantity, data, sums)[0] - value for name, sums in mc.items() if name != NOMINAL}
         numbers = {"before": uncorrected, "before_error": uncorrected_error, "after": value, "after_error": error}
-        yield {**region, "quantity": quantity, **numbers, "systematic": quadratic(shifts)}
+        parts = {"systematic": quadratic(shifts), "derivation": by_source(shifts).get("statistical", 0.0)}
+        yield {**region, "quantity": quantity, **numbers, **parts}
 
 
 def _ratio(quantity: str, data: Sums, mc: Sums) -> tuple[float, float]:

@@ -258,17 +258,19 @@ def _minimised(counts: Counts, n: int, start: tuple[float, float, float]) -> Min
 
 
 def _cost(counts: Counts) -> BinnedNLL:
-    """Likelihood of the signal's shape with the background's share and shape fixed."""
-    total = counts.values.sum()
+    """Likelihood of the signal's shape with the background's share and shape fixed.
+
+    Weighted bins are scaled by Σ w² / Σ w of them all to numbers of effective events. A scale for each bin would follow its
+    fluctuations, an empty bin has none, and the fitted tails would come out too small.
+    """
+    total, scale = counts.values.sum(), counts.variances.sum() / counts.values.sum()
     below = np.append(0.0, np.cumsum(counts.expected_background)) / total
     share = 1 - below[-1]
 
     def cdf(x: Array, parameters: Array) -> Array:
         return share * mixture(parameters).cdf(x) + below
 
-    weighted = not np.array_equal(counts.values, counts.variances)
-    content = np.stack([counts.values, counts.variances], axis=1) if weighted else counts.values
-    return BinnedNLL(content, counts.edges, cdf)
+    return BinnedNLL(counts.values / scale, counts.edges, cdf)
 
 
 def _result(counts: Counts, minuit: Minuit) -> Fit:

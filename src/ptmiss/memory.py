@@ -87,7 +87,7 @@ def chunksize(budget: int, processor: ProcessorABC, sources: Sequence[Source]) -
 def default(sources: Sequence[Source]) -> int:
     """Events at a time without a budget: at most CHUNKSIZE, and SIZE bytes of the largest."""
     event = max((source.file.size / max(source.file.entries, 1) for source in sources), default=0)
-    return rounded(min(CHUNKSIZE, SIZE / event)) if event else CHUNKSIZE
+    return rounded(max(min(CHUNKSIZE, SIZE / event), 1)) if event else CHUNKSIZE
 
 
 def rounded(number: float) -> int:
