@@ -482,7 +482,7 @@ def _training(module: str) -> Any:
     "calibrate",
     cls=Verb,
     epilog="""
-  ptmiss calibrate --data data.parquet --mc dy.parquet --background ttbar.parquet=0.335 \\
+  ptmiss calibrate --data data.parquet --mc dy.parquet --background ttbar.parquet=0.1775 \\
       --estimators pf,puppi --output out/calibration
 """,
 )

@@ -56,7 +56,7 @@ TABLES = {
     "ttbar": Sample("ttbar_dimuon", "mc", 414, 2_000),
     "wmunu": Sample("wmunu_fiducial", "mc", 515, 8_000),
 }
-DATA_TTBAR = Sample("ttbar_dimuon", "data", 313, 334)
+DATA_TTBAR = Sample("ttbar_dimuon", "data", 313, 355)
 """The top pairs of the pseudo-data: as many as belong to 30 000 of Z → μμ by cross section."""
 
 

@@ -75,14 +75,14 @@ PROCESSES: dict[str, Process] = {
         "Z/gamma* -> mu mu, m > 50 GeV, both muons above 20 GeV in |eta| < 2.5",
         ("WeakSingleBoson:ffbar2gmZ = on", *_Z),
         muons=2,
-        cross_section=2025.7 * 0.4095,
+        cross_section=2025.7 * 0.407,
     ),
     "wmunu": Process("W -> mu nu, inclusive", ("WeakSingleBoson:ffbar2W = on", *_W_MU), cross_section=20508.9),
     "wmunu_fiducial": Process(
         "W -> mu nu, the muon above 20 GeV in |eta| < 2.5",
         ("WeakSingleBoson:ffbar2W = on", *_W_MU),
         muons=1,
-        cross_section=20508.9 * 0.538,
+        cross_section=20508.9 * 0.532,
     ),
     "ztautau": Process(
         "Z/gamma* -> tau tau, inclusive, m > 50 GeV",
@@ -100,7 +100,7 @@ PROCESSES: dict[str, Process] = {
         "top pairs, two muons above 20 GeV in |eta| < 2.5",
         (*_TOP, "24:onMode = off", "24:onIfAny = 11 13 15"),
         muons=2,
-        cross_section=88.3 * 0.1045,
+        cross_section=88.3 * 0.111,
     ),
     "qcd": Process(
         "dijets, pT-hat > 20 GeV, biased by (pT-hat / 100)^4: weighted",
