@@ -102,8 +102,8 @@ def zmumu():
 
 def test_estimators_of_a_table_in_bins(zmumu):
     found = of_table(zmumu, ["pf"], edges={"npv": (0, 25, np.inf)}, replicas=10)
-    assert found["axis"].tolist() == ["inclusive"] * 3 + ["npv"] * 6
-    assert set(found["estimator"]) == {"pf", "puppi", "track"}
+    assert found["axis"].tolist() == ["inclusive"] * len(sample.ESTIMATORS) + ["npv"] * 2 * len(sample.ESTIMATORS)
+    assert set(found["estimator"]) == set(sample.ESTIMATORS)
     events = found[found["estimator"] == "pf"].set_index(["axis", "low"])["events"]
     assert events["npv"].sum() == events["inclusive"].sum()
     puppi = found[found["estimator"] == "puppi"]
@@ -111,9 +111,9 @@ def test_estimators_of_a_table_in_bins(zmumu):
 
 
 def test_events_are_those_above_a_qt(zmumu):
-    counts = [of_table(zmumu, above=above, replicas=1)["events"].iloc[0] for above in (0, 20, 60)]
+    counts = [of_table(zmumu, above=above, replicas=1)["events"].iloc[0] for above in (0, 20.003, 60.003)]
     inside = (zmumu["boson_mass"] > 80) & (zmumu["boson_mass"] < 100)
-    assert counts == [np.count_nonzero(inside & (zmumu["boson_pt"] > above)) for above in (0, 20, 60)]
+    assert counts == [np.count_nonzero(inside & (zmumu["boson_pt"] > above)) for above in (0, 20.003, 60.003)]
 
 
 def test_a_bin_of_few_events_is_left_out(zmumu):
@@ -137,7 +137,8 @@ def test_generated_pt_miss_as_the_truth():
 
 
 def test_what_is_printed(zmumu, capsys):
-    found = of_table(zmumu, ["pf"], edges={"npv": (0, 25, np.inf)}, replicas=10)
+    chosen = replace(zmumu, data=zmumu.data.select([n for n in zmumu.data.column_names if "deepmet" not in n]))
+    found = of_table(chosen, ["pf"], edges={"npv": (0, 25, np.inf)}, replicas=10)
     comparison.show(found, ["pf"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["response", "par,", "GeV", "perp,", "GeV", "vs", "pf,", "%"]

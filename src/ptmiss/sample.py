@@ -36,12 +36,13 @@ CHUNK = 5000
 
 @dataclass(frozen=True)
 class Sample:
-    """Simulated events: what ``ptmiss simulate`` is told, and how many."""
+    """Simulated events: what ``ptmiss simulate`` is told, how many, and what an event of a table has (boson, lepton)."""
 
     process: str
     profile: str
     seed: int
     events: int
+    selected: str = "boson"
 
 
 EVENT_FILES = {
@@ -54,7 +55,7 @@ TABLES = {
     "zmumu": Sample("zmumu_fiducial", "mc", 111, 30_000),
     "data": Sample("zmumu_fiducial", "data", 212, 30_000),
     "ttbar": Sample("ttbar_dimuon", "mc", 414, 2_000),
-    "wmunu": Sample("wmunu_fiducial", "mc", 515, 8_000),
+    "wmunu": Sample("wmunu_fiducial", "mc", 515, 8_000, "lepton"),
 }
 DATA_TTBAR = Sample("ttbar_dimuon", "data", 313, 355)
 """The top pairs of the pseudo-data: as many as belong to 30 000 of Z → μμ by cross section."""
@@ -88,7 +89,7 @@ def make(directory: Path = DIRECTORY, workers: int = 2, scale: float = 1.0) -> N
         for name, sample in {**TABLES, DATA_TTBAR.process: DATA_TTBAR}.items():
             path = Path(scratch) / f"{name}.root"
             produce(replace(sample, events=max(int(scale * sample.events), MANTISSA)), path)
-            parts[name] = of_file(path)
+            parts[name] = of_file(path, sample.selected)
             path.unlink()
     parts["data"] = joined(parts["data"], parts.pop(DATA_TTBAR.process))
     for name, part in parts.items():
@@ -102,12 +103,12 @@ def _simulate(sample: Sample, path: Path, **options: Any) -> None:
     simulate(sample.process, sample.events, seed=sample.seed, profile=sample.profile, output_path=path, **options)
 
 
-def of_file(path: Path) -> table.RecoilTable:
-    """The recoil table of an event file's selected events: a muon pair, or a single muon."""
+def of_file(path: Path, selected: str) -> table.RecoilTable:
+    """The recoil table of an event file's events with a selected boson (a muon pair) or lepton (a single muon)."""
     output = path.with_suffix(".parquet")
     skim(fileset.parse({path.stem: [str(path)]}), build(ESTIMATORS), output, chunksize=CHUNK)
     found = table.read(output)
-    return found.select(np.isfinite(found["boson_pt"]) | np.isfinite(found["lepton_pt"]))
+    return found.select(np.isfinite(found[f"{selected}_pt"]))
 
 
 def joined(first: table.RecoilTable, second: table.RecoilTable) -> table.RecoilTable:
