@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,7 +50,8 @@ def test_what_an_event_needs_is_measured(sources):
 
 def test_the_chunk_size_follows_the_budget(sources, monkeypatch):
     monkeypatch.setattr(memory, "needed", lambda *_: (2e6, 50_000))
-    monkeypatch.setattr(memory.resource, "getrusage", lambda _: type("Usage", (), {"ru_maxrss": 100_000})())
+    used = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=102_400_000))
+    monkeypatch.setattr(memory.psutil, "Process", lambda: used)
     assert memory.chunksize(1_102_400_000 + 4_000_000, Hungry(), sources) == 10_000
     assert memory.chunksize(300_000_000, Hungry(), sources) == 1000
     with pytest.raises(OptionError, match="--memory 103MB is too little: 102 MB are taken by the program"):

@@ -9,12 +9,12 @@ given back late. The answer is rounded down to 1, 2 or 5 times a power of ten, s
 
 from __future__ import annotations
 
-import resource
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import psutil
 from coffea.processor import ProcessorABC, Runner
 from coffea.processor.executor import ExecutorBase, WorkItem
 from pydantic import ByteSize, TypeAdapter, ValidationError
@@ -74,7 +74,7 @@ def needed(processor: ProcessorABC, source: Source) -> tuple[float, float]:
 def chunksize(budget: int, processor: ProcessorABC, sources: Sequence[Source]) -> int:
     """Events at a time that need about half of a budget in bytes; OptionError if there is room for none."""
     fixed, event = needed(processor, max(sources, key=lambda source: source.file.entries))
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    held = psutil.Process().memory_info().rss
     room = USED * (budget - held) - fixed
     if room < event:
         raise OptionError(
