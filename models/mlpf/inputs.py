@@ -159,9 +159,7 @@ def _of_deposits(feature: Feature) -> Feature:
 
 
 def _by_kind(track: Feature, deposit: Feature) -> Feature:
-    return lambda elements, where: np.where(
-        elements["type"] == TRACK, track(elements, where), deposit(elements, where)
-    )
+    return lambda elements, where: np.where(elements["type"] == TRACK, track(elements, where), deposit(elements, where))
 
 
 def _nothing(elements: Elements, where: Where) -> Column:
@@ -190,7 +188,10 @@ _CARTESIAN: dict[str, Feature] = {
     "cos_phi": lambda e, w: np.cos(e["phi"]),
 }
 _OURS: dict[str, Feature] = {
-    **{f"is_{what}": lambda e, w, i=i: e["type"] == i for i, what in zip(TYPES, ("track", "ecal", "hcal", "hf_em", "hf_had"), strict=True)},
+    **{
+        f"is_{what}": lambda e, w, i=i: e["type"] == i
+        for i, what in zip(TYPES, ("track", "ecal", "hcal", "hf_em", "hf_had"), strict=True)
+    },
     "log_pt": lambda e, w: np.log(np.maximum(e["pt"], np.float32(1e-3))),
     "log_energy": lambda e, w: np.log(np.maximum(e["energy"], np.float32(1e-3))),
     "eta": _column("eta"),

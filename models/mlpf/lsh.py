@@ -38,7 +38,9 @@ class CombinedGraph(nn.Module):
 
     codebook: Tensor
 
-    def __init__(self, inputs: int, width: int, size: int = 64, hidden: int = 128, distance: int = 64, messages: int = 3):
+    def __init__(
+        self, inputs: int, width: int, size: int = 64, hidden: int = 128, distance: int = 64, messages: int = 3
+    ):
         super().__init__()
         self.size = size
         widths = (inputs, hidden, hidden, hidden, distance)
