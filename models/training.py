@@ -10,7 +10,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,8 +117,9 @@ class Average:
     def update(self, network: nn.Module, step: int) -> None:
         """Take in the parameters after so many steps."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
-        for mine, other in zip(self.network.parameters(), network.parameters(), strict=True):
-            mine.lerp_(other, share)
+        pairs: Iterable[tuple[Tensor, Tensor]] = zip(self.network.parameters(), network.parameters(), strict=True)
+        for mine, other in pairs:
+            mine.lerp_(other.detach(), share)
         for mine, other in zip(self.network.buffers(), network.buffers(), strict=True):
             mine.copy_(other)
 

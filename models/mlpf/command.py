@@ -30,8 +30,8 @@ from .reconstruction import MLPF
 EMBEDDED = ("ttbar", "zmumu")
 SHOWN = {
     "met_rms": r"RMS of $p_\mathrm{T}^\mathrm{miss}$ residual (GeV)",
-    "jet_width_20": "IQR / median, jets of 20–60 GeV",
-    "jet_width_60": "IQR / median, jets of 60–200 GeV",
+    "jet_width_20": "IQR / median, jets of 20 to 60 GeV",
+    "jet_width_60": "IQR / median, jets of 60 to 200 GeV",
 }
 
 

@@ -40,7 +40,8 @@ class Batch(NamedTuple):
 
     def to(self, device: str) -> Batch:
         """The same on a device."""
-        return Batch(*(value.to(device) for value in self))
+        elements, *truth = self
+        return Batch(elements.to(device), *(value.to(device) for value in truth))
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ _CLIC: dict[str, Feature] = {
     "Z0|sigma_x": _by_kind(_column("dz"), _column("width")),
     "time|sigma_y": _of_deposits(_column("width")),
 }
-FEATURES: Mapping[str, Feature] = {name: _nothing for name in (*CMS, *CLIC)} | _CMS | _CLIC | _OURS
+FEATURES: Mapping[str, Feature] = dict.fromkeys((*CMS, *CLIC), _nothing) | _CMS | _CLIC | _OURS
 """How each feature is made of elements."""
 
 

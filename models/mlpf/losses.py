@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .dataset import Batch
-from .layout import Windows
+from .layout import Distance, Windows
 from .network import Outputs
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.4, 5.0  # of sqrt(pt / GeV) in the classification
@@ -33,12 +33,12 @@ class Weights(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    classes: float = Field(1.0, ge=0)
-    pt: float = Field(1.0, ge=0)
-    energy: float = Field(0.5, ge=0)
-    angles: float = Field(0.0, ge=0)
-    expected: float = Field(0.5, ge=0)
-    local: float = Field(0.5, ge=0)
+    classes: float = Field(default=1.0, ge=0)
+    pt: float = Field(default=1.0, ge=0)
+    energy: float = Field(default=0.5, ge=0)
+    angles: float = Field(default=0.0, ge=0)
+    expected: float = Field(default=0.5, ge=0)
+    local: float = Field(default=0.5, ge=0)
 
 
 def ours(outputs: Outputs, batch: Batch, weights: Weights, focal: bool = False) -> Tensor:
@@ -153,11 +153,10 @@ def local(outputs: Outputs, batch: Batch) -> Tensor:
 
 def gaussian(position: Tensor) -> Tensor:
     """(windows, size, size) exp(-dR² / 2 RADIUS²) of positions (windows, size, 2)."""
-    eta, phi = position.float().unbind(-1)
-    across = (eta[:, :, None] - eta[:, None, :]).square()
-    direction = torch.stack([phi.cos(), phi.sin()], dim=-1)
-    around = 2 * (1 - direction @ direction.transpose(1, 2))
-    return ((across + around) / (-2 * RADIUS**2)).exp()
+    distance = Distance.of(position.float(), [RADIUS])
+    query, key = distance.query[:, :, 0], distance.key[:, :, 0]
+    own = key[..., -1:] - 1 / RADIUS**2  # what is the same for all keys
+    return (query @ key.transpose(1, 2)).add_(own).exp_().clamp_(max=1.0)
 
 
 def published_2021(outputs: Outputs, batch: Batch) -> Tensor:

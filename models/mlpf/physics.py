@@ -6,6 +6,7 @@ The loss alone hides the physics. Truth here is the sum of all targets, pile-up 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ def jets(found: Particles, true: Particles) -> dict[str, float]:
     true_jets = cluster(true.momentum, true.offsets, EDGES[0])
     response, pt = responses(found_jets, true_jets)
     out: dict[str, float] = {}
-    for low, high in zip(EDGES, EDGES[1:], strict=False):
+    for low, high in pairwise(EDGES):
         inside = response[(pt >= low) & (pt < high)]
         quarter, half, rest = np.quantile(inside, [0.25, 0.5, 0.75]) if len(inside) else (0.0, 1.0, 0.0)
         out |= {f"jet_width_{low:g}": float((rest - quarter) / half), f"jet_response_{low:g}": float(half)}
