@@ -149,6 +149,10 @@ def _column(name: str) -> Feature:
     return lambda elements, where: elements[name]
 
 
+def _is(number: int) -> Feature:
+    return lambda elements, where: elements["type"] == number
+
+
 def _of_type(number: int, feature: Feature) -> Feature:
     """A feature of one type of elements, 0 for others."""
     return lambda elements, where: np.where(elements["type"] == number, feature(elements, where), np.float32(0))
@@ -176,7 +180,7 @@ def _around(index: int) -> Feature:
 
 def wrapped(angle: NDArray[np.float32]) -> NDArray[np.float32]:
     """An angle brought between -pi and pi."""
-    return angle - np.float32(2 * np.pi) * np.round(angle / np.float32(2 * np.pi))
+    return (angle - np.float32(2 * np.pi) * np.round(angle / np.float32(2 * np.pi))).astype(np.float32, copy=False)
 
 
 _POSITION = (lambda e, w: w.position[:, 0], lambda e, w: w.position[:, 1])
@@ -188,10 +192,7 @@ _CARTESIAN: dict[str, Feature] = {
     "cos_phi": lambda e, w: np.cos(e["phi"]),
 }
 _OURS: dict[str, Feature] = {
-    **{
-        f"is_{what}": lambda e, w, i=i: e["type"] == i
-        for i, what in zip(TYPES, ("track", "ecal", "hcal", "hf_em", "hf_had"), strict=True)
-    },
+    **{f"is_{what}": _is(i) for i, what in zip(TYPES, ("track", "ecal", "hcal", "hf_em", "hf_had"), strict=True)},
     "log_pt": lambda e, w: np.log(np.maximum(e["pt"], np.float32(1e-3))),
     "log_energy": lambda e, w: np.log(np.maximum(e["energy"], np.float32(1e-3))),
     "eta": _column("eta"),

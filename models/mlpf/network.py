@@ -118,7 +118,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, elements: Attending) -> Tensor:
         """(n, width)."""
         sizes = [self.content, self.content, self.depth]
-        query, key, value = self.project(x).view(len(x), self.heads, -1).split(sizes, dim=-1)
+        query, key, value = self.project(x).unflatten(-1, (self.heads, sum(sizes))).split(sizes, dim=-1)
         return self.out(elements.attend(query / math.sqrt(self.content), key, value).flatten(1))
 
 
@@ -305,7 +305,7 @@ class LayerV220(nn.Module):
         """(n, width); asked: what queries are made of, None for x itself."""
         x = self.norm1(x)
         query, key, value = self.query(x if asked is None else asked), self.key(x), self.value(x)
-        q, k, v = (y.view(len(x), self.heads, -1) for y in (query, key, value))
+        q, k, v = (y.unflatten(-1, (self.heads, y.shape[-1] // self.heads)) for y in (query, key, value))
         y = x + self.out(elements.attend(q / math.sqrt(q.shape[-1]), k, v).flatten(1))
         return y + functional.relu(self.second(functional.relu(self.first(self.norm2(y)))))
 

@@ -138,7 +138,8 @@ def validate(network: Network, validation: Dataset, recipe: Recipe) -> dict[str,
 
 def true(events: Dataset) -> Particles:
     """What the elements stand for."""
-    return Particles.of(*(events.targets[name] for name in ("pt", "eta", "phi", "energy")), events.offsets)
+    pt, eta, phi, energy = (events.targets[name] for name in ("pt", "eta", "phi", "energy"))
+    return Particles.of(pt, eta, phi, energy, events.offsets)
 
 
 def check_init(recipe: Recipe) -> None:

@@ -76,7 +76,8 @@ class MLPF:
     def __call__(self, elements: Elements, part: int = PART) -> Reconstructed:
         """What these elements stand for; so many of them are worked on at a time, in whole events."""
         found = [self.part(elements.events(where)) for where in elements.parts(part)]
-        return Reconstructed(*map(np.concatenate, zip(*found, strict=True)), elements.offsets)
+        kind, probability, weight, pt, eta, phi, energy = map(np.concatenate, zip(*found, strict=True))
+        return Reconstructed(kind, probability, weight, pt, eta, phi, energy, elements.offsets)
 
     @torch.inference_mode()
     def part(self, elements: Elements) -> tuple[NDArray, ...]:
