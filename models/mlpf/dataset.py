@@ -111,8 +111,13 @@ def read(patterns: Iterable[str], limit: int | None = None, progress: Progress |
             done += min(CHUNK, stop - start)
             if progress:
                 progress("read", done, sum(last))
-    if not any(len(part.elements["pt"]) for part in parts):
-        raise OptionError(f"no elements to train on in {', '.join(patterns)}")
+    return filled(parts, ", ".join(source.path for source in sources))
+
+
+def filled(parts: Sequence[Dataset], origin: str) -> Dataset:
+    """The events of all parts; OptionError if there is none."""
+    if not any(len(part) for part in parts):
+        raise OptionError(f"no elements to train on in {origin}")
     return Dataset.joined(parts)
 
 
@@ -159,8 +164,8 @@ class Loader:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch."""
         order = np.random.default_rng([self.seed, number]).permutation(len(self.dataset))
-        filled = np.cumsum(np.diff(self.dataset.offsets)[order])
-        edges = np.searchsorted(filled, np.arange(1, len(self)) * (filled[-1] / len(self)))
+        reached = np.cumsum(np.diff(self.dataset.offsets)[order])
+        edges = np.searchsorted(reached, np.arange(1, len(self)) * (reached[-1] / len(self)))
         for i, events in enumerate(np.split(order, edges + 1) if len(edges) else [order]):
             rng = np.random.default_rng([self.seed, number, i])
             angle, mirrored = rng.uniform(-np.pi, np.pi, len(events)), rng.random(len(events)) < 0.5
