@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -39,7 +40,7 @@ def bits(net):
 
 
 def run(events, directory, progress=None, **given):
-    chosen = Recipe(**options(epochs=2, budget=150, **{**TINY, **given}))
+    chosen = Recipe(**options(**{"epochs": 2, "budget": 150, **TINY, **given}))
     net, training = recipe.train(events, events, chosen, directory, [], progress)
     return net, training.run()
 
@@ -60,7 +61,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(few, tmp_path):
 
 
 def test_a_loss_that_is_no_number(few, tmp_path):
-    few = few.first(8)
+    few = few.select(np.arange(8))
     few.targets.columns["pt"][0] = math.nan
     few.targets.columns["type"][0] = 1
     with pytest.raises(TrainingError, match="the loss is nan at batch 1 of epoch 1; no epoch was finished"):
