@@ -72,6 +72,16 @@ def test_an_epoch_has_every_event_once(embedded, budget):
     assert all(0 < len(batch.kind) <= 2 * max(budget, largest) + largest for batch in batches)
 
 
+@pytest.mark.parametrize("parts", [2, 3, 100])
+def test_epochs_that_together_have_every_event_once(embedded, parts):
+    loader = Loader(embedded, COMPACT, 4000, seed=3, parts=parts)
+    parts = min(parts, loader.pieces)
+    epochs = [list(loader.epoch(number)) for number in range(parts)]
+    assert {len(batches) for batches in epochs} == {len(loader)}
+    sizes = np.concatenate([b.elements.offsets.diff().numpy() for batches in epochs for b in batches])
+    assert sorted(sizes) == sorted(np.diff(embedded.offsets))
+
+
 def test_an_epoch_is_the_same_whenever_it_is_asked_for(embedded):
     one, again, other = (next(iter(Loader(embedded, COMPACT, 4000, 3).epoch(n))) for n in (2, 2, 3))
     torch.testing.assert_close(one.elements.features, again.elements.features, rtol=0, atol=0)
