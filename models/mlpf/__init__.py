@@ -1,0 +1,1 @@
+"""Machine-learned particle flow: from elements to what each of them stands for."""

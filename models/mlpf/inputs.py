@@ -1,0 +1,258 @@
+"""What networks take of elements: features by name from a schema, and where each element is.
+
+``compact`` is ours: nothing in it changes when an event is turned in phi. ``cms`` (55) and ``clic`` (17) are the published
+lists of the public MLPF; what our elements do not have is 0 there, as CMS does with what is foreign to a type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ptmiss.elements import ECAL, HCAL, TRACK, TYPES, Elements
+from ptmiss.errors import UnknownName
+
+from . import neighbours
+from .curve import orders
+
+Column = NDArray[np.float32]
+
+CMS = (
+    *("typ_idx", "pt", "eta", "sin_phi", "cos_phi", "energy", "layer", "depth", "charge", "trajpoint"),
+    *("eta_ecal", "phi_ecal", "eta_hcal", "phi_hcal", "muon_dt_hits", "muon_csc_hits", "muon_type", "px", "py", "pz"),
+    *("deltap", "sigmadeltap", "gsf_electronseed_trkorecal"),
+    *(f"gsf_electronseed_dnn{i}" for i in range(1, 6)),
+    *("num_hits", "cluster_flags", "corr_energy", "corr_energy_err", "vx", "vy", "vz", "pterror", "etaerror"),
+    *("phierror", "lambd", "lambdaerror", "theta", "thetaerror", "time", "timeerror"),
+    *(f"etaerror{i}" for i in range(1, 5)),
+    *(f"phierror{i}" for i in range(1, 5)),
+    *("sigma_x", "sigma_y", "sigma_z"),
+)
+"""Features of the public MLPF for CMS, in their order (TFDS 2.5.0 of jpata/particleflow)."""
+
+CLIC = (
+    *("elemtype", "pt|et", "eta", "sin_phi", "cos_phi", "p|energy", "chi2|x", "ndf|y", "dEdx|z", "dEdxError|iTheta"),
+    *("radiusOfInnermostHit|energy_ecal", "tanLambda|energy_hcal", "D0|energy_other", "omega|num_hits"),
+    *("Z0|sigma_x", "time|sigma_y", "null|sigma_z"),
+)
+"""Columns of the public MLPF for CLIC and CLD: what they are for tracks, and for clusters."""
+
+COMPACT = (
+    *("is_track", "is_ecal", "is_hcal", "is_hf_em", "is_hf_had"),
+    *("log_pt", "log_energy", "eta", "abs_eta", "calo_eta", "bend_eta", "bend_phi", "at_calorimeter", "charge"),
+    *("d0", "dz", "d0_significance", "dz_significance", "log_pt_error", "from_pv", "in_pv_fit", "pv_quality"),
+    *("is_muon", "is_electron", "width", "log_cells"),
+    *neighbours.NAMES,
+)
+"""Our features."""
+
+
+class Schema(NamedTuple):
+    """Names of features in their order."""
+
+    name: str
+    features: tuple[str, ...]
+
+
+SCHEMAS = {name: Schema(name, features) for name, features in (("compact", COMPACT), ("cms", CMS), ("clic", CLIC))}
+
+
+def schema(name: str) -> Schema:
+    """A schema by its name."""
+    if name not in SCHEMAS:
+        raise UnknownName("schema of inputs", name, SCHEMAS)
+    return SCHEMAS[name]
+
+
+class Packed(NamedTuple):
+    """Elements of some events as networks take them; n elements, without padding.
+
+    features: (n, F) as the schema names them, not yet standardised. types: (n,) index in TYPES. scale: (n, 2) pt and
+    energy, GeV. direction: (n, 2) eta and phi at the beam. position: (n, 2) eta and phi on the calorimeter, where an
+    element that never gets there has its direction. offsets: (events + 1,). order: (2, n) elements along two
+    space-filling curves, event after event.
+    """
+
+    features: Tensor
+    types: Tensor
+    scale: Tensor
+    direction: Tensor
+    position: Tensor
+    offsets: Tensor
+    order: Tensor
+
+    def to(self, device: str) -> Packed:
+        """The same on a device; offsets stay, for they say how to cut."""
+        moved = [value if name == "offsets" else value.to(device) for name, value in self._asdict().items()]
+        return Packed(*moved)
+
+
+def packed(elements: Elements, chosen: Schema) -> Packed:
+    """Elements as a network with this schema takes them."""
+    where = Where.of(elements)
+    features = np.stack([FEATURES[name](elements, where) for name in chosen.features], axis=-1, dtype=np.float32)
+    arrays = (
+        features,
+        type_index(elements["type"]),
+        np.stack([elements["pt"], elements["energy"]], axis=-1),
+        np.stack([elements["eta"], elements["phi"]], axis=-1),
+        where.position,
+        elements.offsets,
+        orders(where.position, elements["type"], elements["pt"], elements.offsets),
+    )
+    return Packed(*map(torch.from_numpy, arrays))
+
+
+def type_index(types: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Index in TYPES of each type."""
+    return np.searchsorted(np.array(list(TYPES)), types)
+
+
+@dataclass
+class Where:
+    """Where elements are on the calorimeter, and what is around them there.
+
+    position: (n, 2) eta and phi; reached: (n,) whether they get there; around: (n, 10) see neighbours.
+    """
+
+    position: NDArray[np.float32]
+    reached: NDArray[np.bool_]
+    elements: Elements
+    _around: NDArray[np.float32] | None = None
+
+    @staticmethod
+    def of(elements: Elements) -> Where:
+        """Of elements."""
+        reached = (elements["caloEta"] != 0) | (elements["caloPhi"] != 0)
+        eta = np.where(reached, elements["caloEta"], elements["eta"])
+        phi = np.where(reached, elements["caloPhi"], elements["phi"])
+        return Where(np.stack([eta, phi], axis=-1), reached, elements)
+
+    @property
+    def around(self) -> NDArray[np.float32]:
+        """Sums over neighbours, made when first asked for."""
+        if self._around is None:
+            self._around = neighbours.sums(self.elements, self.position)
+        return self._around
+
+
+Feature = Callable[[Elements, Where], NDArray]
+
+
+def _column(name: str) -> Feature:
+    return lambda elements, where: elements[name]
+
+
+def _is(number: int) -> Feature:
+    return lambda elements, where: elements["type"] == number
+
+
+def _of_type(number: int, feature: Feature) -> Feature:
+    """A feature of one type of elements, 0 for others."""
+    return lambda elements, where: np.where(elements["type"] == number, feature(elements, where), np.float32(0))
+
+
+def _of_deposits(feature: Feature) -> Feature:
+    return lambda elements, where: np.where(elements["type"] != TRACK, feature(elements, where), np.float32(0))
+
+
+def _by_kind(track: Feature, deposit: Feature) -> Feature:
+    return lambda elements, where: np.where(elements["type"] == TRACK, track(elements, where), deposit(elements, where))
+
+
+def _nothing(elements: Elements, where: Where) -> Column:
+    return np.zeros(len(elements["pt"]), np.float32)
+
+
+def _significance(value: str, error: str) -> Feature:
+    return lambda elements, where: np.arcsinh(elements[value] / np.maximum(elements[error], np.float32(1e-3)))
+
+
+def _around(index: int) -> Feature:
+    return lambda elements, where: where.around[:, index]
+
+
+def wrapped(angle: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An angle brought between -pi and pi."""
+    return (angle - np.float32(2 * np.pi) * np.round(angle / np.float32(2 * np.pi))).astype(np.float32, copy=False)
+
+
+_POSITION = (lambda e, w: w.position[:, 0], lambda e, w: w.position[:, 1])
+_CARTESIAN: dict[str, Feature] = {
+    "px": lambda e, w: e["pt"] * np.cos(e["phi"]),
+    "py": lambda e, w: e["pt"] * np.sin(e["phi"]),
+    "pz": lambda e, w: e["pt"] * np.sinh(e["eta"]),
+    "sin_phi": lambda e, w: np.sin(e["phi"]),
+    "cos_phi": lambda e, w: np.cos(e["phi"]),
+}
+_OURS: dict[str, Feature] = {
+    **{f"is_{what}": _is(i) for i, what in zip(TYPES, ("track", "ecal", "hcal", "hf_em", "hf_had"), strict=True)},
+    "log_pt": lambda e, w: np.log(np.maximum(e["pt"], np.float32(1e-3))),
+    "log_energy": lambda e, w: np.log(np.maximum(e["energy"], np.float32(1e-3))),
+    "eta": _column("eta"),
+    "abs_eta": lambda e, w: np.abs(e["eta"]),
+    "calo_eta": _POSITION[0],
+    "bend_eta": lambda e, w: w.position[:, 0] - e["eta"],
+    "bend_phi": lambda e, w: wrapped(w.position[:, 1] - e["phi"]),
+    "at_calorimeter": lambda e, w: w.reached,
+    "charge": _column("charge"),
+    "d0": lambda e, w: np.arcsinh(e["d0"] / np.float32(0.02)),
+    "dz": lambda e, w: np.arcsinh(e["dz"] / np.float32(0.1)),
+    "d0_significance": _significance("d0", "d0Error"),
+    "dz_significance": _significance("dz", "dzError"),
+    "log_pt_error": lambda e, w: np.log(np.maximum(e["ptError"], np.float32(1e-3))),
+    "from_pv": _column("fromPV"),
+    "in_pv_fit": lambda e, w: e["fromPV"] == 3,
+    "pv_quality": _column("pvAssocQuality"),
+    "is_muon": _column("isMuon"),
+    "is_electron": _column("isElectron"),
+    "width": lambda e, w: np.log1p(e["width"]),
+    "log_cells": lambda e, w: np.log1p(e["nCells"]),
+    **{name: _around(i) for i, name in enumerate(neighbours.NAMES)},
+}
+_CMS: dict[str, Feature] = {
+    **_CARTESIAN,
+    "typ_idx": _column("type"),
+    "pt": _column("pt"),
+    "energy": _column("energy"),
+    "eta_ecal": _POSITION[0],
+    "phi_ecal": _POSITION[1],
+    "eta_hcal": _POSITION[0],
+    "phi_hcal": _POSITION[1],
+    "muon_type": _column("isMuon"),
+    "gsf_electronseed_trkorecal": _column("isElectron"),
+    "num_hits": _column("nCells"),
+    "corr_energy": _of_deposits(_column("energy")),
+    "vx": lambda e, w: -e["d0"] * np.sin(e["phi"]),
+    "vy": lambda e, w: e["d0"] * np.cos(e["phi"]),
+    "vz": _column("dz"),
+    "pterror": lambda e, w: e["ptError"] * e["pt"],
+    "lambd": lambda e, w: np.where(e["type"] == TRACK, np.arctan(np.sinh(e["eta"])), np.float32(0)),
+    "theta": lambda e, w: np.where(e["type"] == TRACK, 2 * np.arctan(np.exp(-e["eta"])), np.float32(0)),
+}
+_CLIC: dict[str, Feature] = {
+    "elemtype": lambda e, w: np.where(e["type"] == TRACK, 1, 2),
+    "pt|et": _column("pt"),
+    "p|energy": _column("energy"),
+    "dEdxError|iTheta": _of_deposits(lambda e, w: 2 * np.arctan(np.exp(-w.position[:, 0]))),
+    "radiusOfInnermostHit|energy_ecal": _of_type(ECAL, _column("energy")),
+    "tanLambda|energy_hcal": _by_kind(lambda e, w: np.sinh(e["eta"]), _of_type(HCAL, _column("energy"))),
+    "D0|energy_other": _by_kind(_column("d0"), lambda e, w: np.where(e["type"] > HCAL, e["energy"], np.float32(0))),
+    "omega|num_hits": _by_kind(lambda e, w: e["charge"] / np.maximum(e["pt"], np.float32(1e-3)), _column("nCells")),
+    "Z0|sigma_x": _by_kind(_column("dz"), _column("width")),
+    "time|sigma_y": _of_deposits(_column("width")),
+}
+FEATURES: Mapping[str, Feature] = dict.fromkeys((*CMS, *CLIC), _nothing) | _CMS | _CLIC | _OURS
+"""How each feature is made of elements."""
+
+
+def moments(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and scale, each (F,), that standardise features (n, F); what never changes keeps scale 1."""
+    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    return mean.astype(np.float32), np.where(scale > 1e-6, scale, 1).astype(np.float32)

@@ -1,0 +1,196 @@
+"""Particle-flow elements of many events, and what each stands for, as flat columns and offsets.
+
+Elements are what a detector sees before particle flow: tracks, clusters, the halves of HF towers. The files of our own
+simulation have them (``PFElement_*``, with the truth ``PFElementTarget_*`` beside them, row by row); NanoAOD has only what
+particle flow made of them. Nothing is repaired here: what cannot be right is an error that says where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Self
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss.errors import ColumnError
+from ptmiss.segments import Offsets, from_counts
+
+COLLECTION, TARGETS = "PFElement", "PFElementTarget"
+TYPES = {1: "track", 4: "ECAL cluster", 5: "HCAL cluster", 8: "HF electromagnetic", 9: "HF hadronic"}
+"""The types of elements, numbered as in the public MLPF."""
+
+TRACK, ECAL, HCAL, HF_EM, HF_HAD = TYPES
+CLASSES = (
+    "none",
+    "charged hadron",
+    "neutral hadron",
+    "photon",
+    "electron",
+    "muon",
+    "HF hadron",
+    "HF photon",
+)
+"""What an element can stand for, in the order of ``PFElementTarget_type``."""
+
+COLUMNS = {
+    "type": np.int32,
+    "pt": np.float32,
+    "eta": np.float32,
+    "phi": np.float32,
+    "energy": np.float32,
+    "caloEta": np.float32,
+    "caloPhi": np.float32,
+    "charge": np.int32,
+    "d0": np.float32,
+    "dz": np.float32,
+    "ptError": np.float32,
+    "d0Error": np.float32,
+    "dzError": np.float32,
+    "fromPV": np.int32,
+    "pvAssocQuality": np.int32,
+    "isMuon": np.bool_,
+    "isElectron": np.bool_,
+    "width": np.float32,
+    "nCells": np.int32,
+}
+"""Columns of elements: GeV, cm, rad; what each means is in ptmiss.simulation.schema."""
+
+TARGET_COLUMNS = {
+    "type": np.int32,
+    "charge": np.int32,
+    "pt": np.float32,
+    "eta": np.float32,
+    "phi": np.float32,
+    "energy": np.float32,
+    "pileupFraction": np.float32,
+    "emEnergy": np.float32,
+    "hadEnergy": np.float32,
+    "nParticles": np.int32,
+}
+"""Columns of targets: GeV, rad."""
+
+PART = 1 << 15  # elements that are worked on at a time
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Flat columns, shape (rows,), of many events; event i owns ``column[offsets[i]:offsets[i + 1]]``."""
+
+    columns: Mapping[str, NDArray]
+    offsets: Offsets
+
+    def __getitem__(self, name: str) -> NDArray:
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.offsets) - 1
+
+    @cached_property
+    def momentum(self) -> NDArray[np.float32]:
+        """(rows, 2) px and py, GeV."""
+        pt, phi = self["pt"], self["phi"]
+        return np.stack([pt * np.cos(phi), pt * np.sin(phi)], axis=-1)
+
+    def parts(self, size: int = PART) -> list[slice]:
+        """Consecutive whole events, at most ``size`` rows together unless one event alone has more; at least one part."""
+        edges = [0]
+        while edges[-1] < len(self):
+            first = edges[-1]
+            last = int(np.searchsorted(self.offsets, self.offsets[first] + size, side="right")) - 1
+            edges.append(max(last, first + 1))
+        return [slice(a, b) for a, b in pairwise(edges)] or [slice(0, 0)]
+
+    def events(self, where: slice) -> Self:
+        """Consecutive events, without a copy."""
+        offsets = self.offsets[where.start : where.stop + 1]
+        inside = slice(offsets[0], offsets[-1])
+        return type(self)({name: column[inside] for name, column in self.columns.items()}, offsets - offsets[0])
+
+
+@dataclass(frozen=True)
+class Elements(Rows):
+    """Elements of many events.
+
+    columns: flat arrays, shape (elements,), by name (see COLUMNS). offsets: (events + 1,) int64.
+    """
+
+    @staticmethod
+    def of_events(events: ak.Array) -> Elements:
+        """The elements of these events, checked; events: coffea's NanoEvents of a file that ``require`` accepts."""
+        elements = Elements(*_read(events, COLLECTION, COLUMNS))
+        elements.check()
+        return elements
+
+    def check(self) -> None:
+        """Raise ColumnError if there is an unknown type, or a value that is not finite."""
+        _check_types(self, COLLECTION, TYPES)
+        _check_finite(self, COLLECTION)
+
+
+@dataclass(frozen=True)
+class Targets(Rows):
+    """The particles that each element stands for, row by row beside the elements (see TARGET_COLUMNS)."""
+
+    @staticmethod
+    def of_events(events: ak.Array) -> Targets:
+        """The targets of these events, checked."""
+        targets = Targets(*_read(events, TARGETS, TARGET_COLUMNS))
+        _check_types(targets, TARGETS, dict(enumerate(CLASSES)))
+        _check_finite(targets, TARGETS)
+        return targets
+
+
+def require(branches: Collection[str], path: str, targets: bool = False) -> None:
+    """Raise ColumnError unless a file with these branches has elements, and targets if asked for."""
+    if f"{COLLECTION}_pt" not in branches:
+        raise ColumnError(
+            f"{path} has no particle-flow elements ({COLLECTION}_*): NanoAOD has candidates, not elements; "
+            "ptmiss simulate --elements -1 writes them"
+        )
+    wanted = [f"{COLLECTION}_{name}" for name in COLUMNS]
+    wanted += [f"{TARGETS}_{name}" for name in TARGET_COLUMNS] if targets else []
+    if missing := [name for name in wanted if name not in branches]:
+        collection = missing[0].partition("_")[0]
+        there = sorted(name for name in branches if name.startswith(f"{collection}_"))
+        raise ColumnError(f"{path} lacks {', '.join(missing)}; there: {', '.join(there) or f'no {collection}_*'}")
+
+
+def _read(events: ak.Array, name: str, columns: Mapping[str, Any]) -> tuple[dict[str, NDArray], Offsets]:
+    """Flat columns and offsets of a collection."""
+    branches = [f"{c}_{field}" for c in (COLLECTION, TARGETS) if c in events.fields for field in events[c].fields]
+    require(branches, _origin(events), targets=name == TARGETS)
+    record = events[name]
+    flat = {c: ak.to_numpy(ak.flatten(record[c])).astype(dtype, copy=False) for c, dtype in columns.items()}
+    return flat, from_counts(ak.to_numpy(ak.num(record["pt"])))
+
+
+def _origin(events: ak.Array) -> str:
+    """What to call these events in an error."""
+    metadata = getattr(events, "metadata", None) or {}
+    return str(metadata.get("filename", "this array of events"))
+
+
+def _check_types(rows: Rows, name: str, known: Mapping[int, str]) -> None:
+    odd = ~np.isin(rows["type"], list(known))
+    if odd.any():
+        values = ", ".join(map(str, np.unique(rows["type"][odd]).tolist()))
+        meant = ", ".join(f"{code} {what}" for code, what in known.items())
+        raise ColumnError(f"unknown {name}_type {values} in {_where(rows, odd)}; known: {meant}")
+
+
+def _check_finite(rows: Rows, name: str) -> None:
+    for column, values in rows.columns.items():
+        if values.dtype.kind == "f" and not (good := np.isfinite(values)).all():
+            raise ColumnError(f"{name}_{column} is not a finite number in {_where(rows, ~good)}")
+
+
+def _where(rows: Rows, odd: NDArray[np.bool_]) -> str:
+    """How many rows, and the first event that has one."""
+    first = int(np.searchsorted(rows.offsets, np.argmax(odd), side="right")) - 1
+    return f"{np.count_nonzero(odd)} of {len(odd)} elements, first in event {first}"
