@@ -36,11 +36,13 @@ SPECTRA = ("u_par", "u_perp", "met", "met_phi")
 class Comparison:
     """Histograms of background-subtracted data and of simulation, as ``book_recoil`` and ``book_met`` have them.
 
-    data, mc: before the correction; corrected_data, corrected_mc: after it, simulation with every systematic.
+    data, mc: before; matched: simulation weighted for pile-up alone; corrected_data, corrected_mc: after all of it,
+    simulation with every systematic.
     """
 
     data: Histograms
     mc: Histograms
+    matched: Histograms
     corrected_data: Histograms
     corrected_mc: Histograms
 
@@ -56,18 +58,24 @@ class Comparison:
 
 
 def compare(data: Source, mc: Source, backgrounds: Sequence[Background], corrections: Corrections) -> Comparison:
-    """Apply a correction to tables of events; simulation has the same weights before and after."""
+    """Apply a correction to tables of events; the background has the same pile-up weights before and after."""
     before, after = (
         less(fill(data, corrections, "data", apply), _sum(backgrounds, corrections, apply)) for apply in (False, True)
     )
-    return Comparison(before, fill(mc, corrections, "mc", False), after, fill(mc, corrections, "mc", True))
+    raw, matched = (fill(mc, corrections, "mc", False, weigh) for weigh in (False, True))
+    return Comparison(before, raw, matched, after, fill(mc, corrections, "mc", True))
 
 
-def fill(source: Source, corrections: Corrections, sample: str, apply: bool) -> dict[str, hist.Hist]:
-    """Histograms of a table's recoil and pTmiss, corrected or not, as a processor fills them."""
+def fill(
+    source: Source, corrections: Corrections, sample: str, apply: bool, weigh: bool = True
+) -> dict[str, hist.Hist]:
+    """Histograms of a table's recoil and pTmiss, corrected or not, as a processor fills them.
+
+    weigh: simulation for pile-up.
+    """
     events = source.events
     boson, npv, njets = events.vector("boson"), events["npv"], events["njets"]
-    weight = events["weight"] * (1.0 if sample == "data" else corrections.weight(npv))
+    weight = events["weight"] * (corrections.weight(npv) if weigh and sample != "data" else 1.0)
     out = book_recoil(corrections.estimators) | book_met(corrections.estimators)
     for estimator in corrections.estimators:
         systematics = corrections.systematics(estimator) if apply and sample == "mc" else [NOMINAL]
@@ -90,7 +98,7 @@ def _sum(backgrounds: Sequence[Background], corrections: Corrections, apply: boo
 
 
 def tabulate(comparison: Comparison) -> pd.DataFrame:
-    """Data over simulation of response and resolutions in each region, before and after.
+    """Data over simulation of response and resolutions in each region: before, with pile-up matched alone, and after.
 
     Errors are statistical, of the events compared; ``systematic`` is the quadratic sum of the correction's variations,
     and ``derivation`` what the statistical error of its fits has in it. Regions with fewer than MINIMUM effective events
@@ -101,7 +109,7 @@ def tabulate(comparison: Comparison) -> pd.DataFrame:
 
 
 def _rows(comparison: Comparison, estimator: str) -> Iterator[dict[str, Any]]:
-    before = [resolution.sums(h["moments"], estimator) for h in (comparison.data, comparison.mc)]
+    before = [resolution.sums(h["moments"], estimator) for h in (comparison.data, comparison.mc, comparison.matched)]
     after = resolution.sums(comparison.corrected_data["moments"], estimator)
     varied = {
         name: resolution.sums(comparison.corrected_mc["moments"], estimator, name)
@@ -109,24 +117,28 @@ def _rows(comparison: Comparison, estimator: str) -> Iterator[dict[str, Any]]:
     }
     for (jets, number), (low, high) in product(JETS.items(), pairwise(QT_EDGES)):
         where = (resolution.qt_range(low, high)[0], slice(None), number)
-        data, mc = (sums.part(where) for sums in before)
-        events = min(float(np.nan_to_num(resolution.n_effective(sums))) for sums in (data, mc))
+        here = [sums.part(where) for sums in before]
+        events = min(float(np.nan_to_num(resolution.n_effective(sums))) for sums in here)
         if events >= MINIMUM:
             parts = {name: sums.part(where) for name, sums in varied.items()}
             region = {"estimator": estimator, "njets": jets, "qt_low": low, "qt_high": high, "events": round(events)}
-            yield from _quantities(region, (data, mc), after.part(where), parts)
+            yield from _quantities(region, here, after.part(where), parts)
 
 
 def _quantities(
-    region: Mapping[str, Any], before: tuple[Sums, Sums], data: Sums, mc: Mapping[str, Sums]
+    region: Mapping[str, Any], before: Sequence[Sums], data: Sums, mc: Mapping[str, Sums]
 ) -> Iterator[dict[str, Any]]:
     for quantity in QUANTITIES:
         if quantity == "response" and region["qt_low"] < RATIO_MINIMUM:
             continue
-        uncorrected, uncorrected_error = _ratio(quantity, *before)
-        value, error = _ratio(quantity, data, mc[NOMINAL])
+        recorded, simulated, weighted = before
+        found = {"before": _ratio(quantity, recorded, simulated), "matched": _ratio(quantity, recorded, weighted)}
+        found["after"] = _ratio(quantity, data, mc[NOMINAL])
+        value = found["after"][0]
         shifts = {name: _ratio(quantity, data, sums)[0] - value for name, sums in mc.items() if name != NOMINAL}
-        numbers = {"before": uncorrected, "before_error": uncorrected_error, "after": value, "after_error": error}
+        numbers = {
+            f"{when}{part}": v for when, pair in found.items() for part, v in zip(("", "_error"), pair, strict=True)
+        }
         parts = {"systematic": quadratic(shifts), "derivation": by_source(shifts).get("statistical", 0.0)}
         yield {**region, "quantity": quantity, **numbers, **parts}
 
@@ -163,13 +175,14 @@ def quadratic(shifts: Mapping[str, Any]) -> Any:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Chi2 of all regions against 1 for each estimator and quantity: before, after with the statistical errors alone, and
-    after with the correction's uncertainty added."""
+    """Chi2 of all regions against 1 for each estimator and quantity: before, with pile-up matched, after with the errors of
+    the events alone, and after with the correction's uncertainty added."""
     rows = []
     for (estimator, quantity), part in table.groupby(["estimator", "quantity"], sort=False):
         total = np.hypot(part["after_error"], part["systematic"])
         pulls = {
             "before": (part["before"] - 1) / part["before_error"],
+            "matched": (part["matched"] - 1) / part["matched_error"],
             "after": (part["after"] - 1) / part["after_error"],
             "after_total": (part["after"] - 1) / total,
         }

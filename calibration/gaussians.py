@@ -87,6 +87,22 @@ def mixture(parameters: ArrayLike) -> Mixture:
     return Mixture(np.array([*fractions, left]), p[:n], np.cumprod(p[n : 2 * n]))
 
 
+def gradient(parameters: ArrayLike, x: ArrayLike) -> Array:
+    """Derivatives of the probability below x (n,) by the parameters of a fit, shape (parameters, n)."""
+    p = np.asarray(parameters, float)
+    n, law = order(p), mixture(p)
+    z = law._pulls(x).T
+    density = law.fractions[:, np.newaxis] * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    by_mean, by_log_width = -density / law.widths[:, np.newaxis], -density * z
+    wider = np.cumsum(by_log_width[::-1], axis=0)[::-1]  # a width's factor also scales all larger ones
+    by_width = wider / p[n : 2 * n, np.newaxis]
+    below, by_fraction = ndtr(z), []
+    for i, share in enumerate(p[2 * n :]):
+        rest = law.fractions[i + 1 :] @ below[i + 1 :] / (1 - share)
+        by_fraction.append(law.fractions[i] / share * below[i] - rest)
+    return np.concatenate([by_mean, by_width, np.reshape(by_fraction, (n - 1, z.shape[1]))])
+
+
 def order(parameters: Array) -> int:
     """How many Gaussians so many parameters describe."""
     return (len(parameters) + 1) // 3
@@ -248,7 +264,7 @@ def _minimised(counts: Counts, n: int, start: tuple[float, float, float]) -> Min
     width, ratio, fraction = start if n > 1 else (1.0, 1.0, 1.0)
     free = n - 1
     values = [*[mean] * n, width * rms, *[ratio] * free, *[fraction] * free]
-    minuit = Minuit(_cost(counts), values, name=names(n))
+    minuit = Minuit(_cost(counts, n), *values)
     low, high = min(0.1 * rms, 1.0), 1.5 * rms
     minuit.limits = [*[(mean - 4 * rms, mean + 4 * rms)] * n, (low, high), *[RATIOS] * free, *[FRACTIONS] * free]
     minuit.migrad(ncall=CALLS, iterate=2)
@@ -257,7 +273,7 @@ def _minimised(counts: Counts, n: int, start: tuple[float, float, float]) -> Min
     return minuit
 
 
-def _cost(counts: Counts) -> BinnedNLL:
+def _cost(counts: Counts, n: int) -> BinnedNLL:
     """Likelihood of the signal's shape with the background's share and shape fixed.
 
     Weighted bins are scaled by Σ w² / Σ w of them all to numbers of effective events. A scale for each bin would follow its
@@ -267,10 +283,13 @@ def _cost(counts: Counts) -> BinnedNLL:
     below = np.append(0.0, np.cumsum(counts.expected_background)) / total
     share = 1 - below[-1]
 
-    def cdf(x: Array, parameters: Array) -> Array:
+    def cdf(x: Array, *parameters: float) -> Array:
         return share * mixture(parameters).cdf(x) + below
 
-    return BinnedNLL(counts.values / scale, counts.edges, cdf)
+    def slopes(x: Array, *parameters: float) -> Array:
+        return share * gradient(parameters, x)
+
+    return BinnedNLL(counts.values / scale, counts.edges, cdf, grad=slopes, name=names(n))
 
 
 def _result(counts: Counts, minuit: Minuit) -> Fit:

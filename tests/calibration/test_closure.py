@@ -19,10 +19,12 @@ def test_sources_of_uncertainty_add_in_quadrature_and_up_and_down_are_one():
 def test_the_summary_is_a_chi2_of_each_quantity():
     table = pd.DataFrame({"estimator": "pf", "quantity": ["response"] * 2 + ["rms_par"], "systematic": [0.03, 0, 0]})
     table["before"], table["before_error"] = [1.1, 0.8, 1.0], [0.05, 0.1, 0.1]
+    table["matched"], table["matched_error"] = [1.05, 0.9, 1.0], [0.05, 0.1, 0.1]
     table["after"], table["after_error"] = [1.04, 1.1, 1.0], [0.04, 0.1, 0.1]
     found = closure.summary(table).set_index("quantity").loc["response"]
     assert found["regions"] == 2
     assert found["chi2_before"] == pytest.approx(4 + 4)
+    assert found["chi2_matched"] == pytest.approx(1 + 1)
     assert found["chi2_after"] == pytest.approx(1 + 1)
     assert found["chi2_after_total"] == pytest.approx(0.04**2 / 0.05**2 + 1)
     assert found["p_after"] == pytest.approx(chi2.sf(2, 2))
@@ -32,8 +34,8 @@ def test_the_summary_is_a_chi2_of_each_quantity():
 def test_a_sample_agrees_with_itself_before_the_correction(calibration, correction_file, tables):
     mc = sources.read(str(tables["mc"]))
     table = closure.tabulate(closure.compare(mc, mc, [], corrections.load(correction_file)))
-    unweighted = table[(table["quantity"] != "response") & (table["before_error"] > 0)]
-    np.testing.assert_allclose(unweighted["before"], 1, atol=0.1)  # simulation is weighted for pile-up, data are not
+    np.testing.assert_allclose(table["before"], 1, atol=1e-9)
+    assert table["matched"].median() == pytest.approx(1, abs=0.05)  # the weights are those for other data
     assert set(table["quantity"]) == set(closure.QUANTITIES)
     assert (table["derivation"] <= table["systematic"]).all()
 

@@ -134,3 +134,14 @@ def test_steps_along_eigenvectors_add_up_to_the_covariance():
     gradient = [(mixture(found.parameters + 1e-5 * e).mean - found.law.mean) / 1e-5 for e in np.eye(5)]
     assert (means**2).sum() / size**2 == pytest.approx(gradient @ found.covariance @ gradient, rel=0.02)
     assert found.law.rms / np.sqrt(20_000) == pytest.approx(np.sqrt((means**2).sum()) / size, rel=0.15)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_gradient_is_that_of_the_cumulative_distribution(n):
+    parameters = np.array([*[1.0, -2.0, 0.5][:n], 3.0, *[1.7, 2.2][: n - 1], *[0.6, 0.3][: n - 1]])
+    x, step = np.linspace(-30, 30, 41), 1e-6
+    found = gaussians.gradient(parameters, x)
+    assert found.shape == (len(parameters), len(x))
+    for i, row in enumerate(found):
+        up, down = (mixture(parameters + sign * step * np.eye(len(parameters))[i]).cdf(x) for sign in (1, -1))
+        np.testing.assert_allclose(row, (up - down) / (2 * step), atol=1e-8)
