@@ -303,7 +303,7 @@ def test_training_on_the_embedded_events(monkeypatch, tmp_path):
     ("arguments", "message"),
     [
         (("--epochs", 0), "--epochs 0: input should be greater than or equal to 1"),
-        (("--network", "foo"), "--network 'foo': input should be 'cmssw-v1' or 'jme-24-001'"),
+        (("--network", "foo"), "--network 'foo': input should be 'cmssw-v1', 'jme-24-001', "),
         (("--schedule", "linear"), "--schedule 'linear': input should be 'cosine', 'cyclic' or 'constant'"),
         (("--rate", "-1"), "--rate -1.0: input should be greater than 0"),
         (("--device", "tpu"), "--device 'tpu': input should be 'cpu' or 'cuda'"),
@@ -316,6 +316,16 @@ def test_training_on_the_embedded_events(monkeypatch, tmp_path):
 def test_trainings_that_cannot_be(arguments, message, tmp_path):
     pytest.importorskip("torch")
     assert message in failure("train", "deepmet", *arguments, "--output", tmp_path / "out")
+
+
+def test_a_file_whose_name_has_an_equals_sign(monkeypatch, tmp_path):
+    from ptmiss.cli import sources
+
+    monkeypatch.chdir(tmp_path)
+    Path("a=1").touch()
+    assert sources(None, None, ("b.root=7", "n=2/*.root")) == {"b.root": 7, "n=2/*.root": None}
+    assert sources(None, None, ("a=1",)) == {"a=1": None}
+    assert sources(None, None, ("a=1=5",)) == {"a=1": 5}
 
 
 def test_training_without_a_device(monkeypatch, tmp_path):
