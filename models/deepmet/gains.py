@@ -36,12 +36,12 @@ class Answers(NamedTuple):
     target: NDArray[np.float32]
 
 
-def compare(found: Mapping[str, Answers], replicas: int = REPLICAS) -> pd.DataFrame:
+def compare(found: Mapping[str, Answers], reference: str = BASE, replicas: int = REPLICAS) -> pd.DataFrame:
     """One row a variant, the base first: loss, response and response-corrected widths for true pTmiss above 20 GeV.
 
     Columns ``loss`` (no unit, all events), ``response``, ``response_above_50``, and widths in GeV as in
-    ptmiss.comparison; ``…_vs_base`` how much smaller they are than the base's, as fractions; each with ``…_error``
-    by a bootstrap over events, paired; ``…_vs_base_seeds`` the spread of such a difference between seeds.
+    ptmiss.comparison; ``…_gain`` how much smaller they are than the reference's, as fractions; each with ``…_error``
+    by a bootstrap over events, paired; ``…_gain_seeds`` the spread of such a difference between seeds; ``reference``.
     """
     target = found[BASE].target
     q = np.hypot(*target.T)
@@ -51,33 +51,34 @@ def compare(found: Mapping[str, Answers], replicas: int = REPLICAS) -> pd.DataFr
     recoils = {name: recoil(target[high], (a.predicted - a.target)[high]) for name, a in found.items()}
     one = np.ones(np.count_nonzero(high))
     cells = [one > 0, q[high] > PLATEAU]
-    table, plateau = comparison.compare_cells(recoils, one, [BASE], replicas, cells)
+    table, plateau = comparison.compare_cells(recoils, one, [reference], replicas, cells)
+    table.columns = table.columns.str.replace(f"_vs_{reference}", "_gain")
     response = plateau[["response", "response_error"]].add_suffix("_above_50")
     response.columns = ["response_above_50", "response_above_50_error"]
-    table = pd.concat([table.rename(columns={"estimator": "variant"}), losses(found, replicas), response], axis=1)
+    table = table.rename(columns={"estimator": "variant"}).assign(reference=reference)
+    table = pd.concat([table, losses(found, reference, replicas), response], axis=1)
     for width in ["loss", *WIDTHS]:
-        table[f"{width}_vs_base_seeds"] = seed_spread(table, f"{width}_vs_base")
+        table[f"{width}_gain_seeds"] = seed_spread(table, width)
     return table
 
 
-def losses(found: Mapping[str, Answers], replicas: int) -> pd.DataFrame:
+def losses(found: Mapping[str, Answers], reference: str, replicas: int) -> pd.DataFrame:
     """The squared loss of each variant on all events, with paired bootstrap errors."""
     target = found[BASE].target
     draws = Events.of(np.hypot(*target.T), np.ones(len(target)), replicas).draws.astype(np.float64)
-    rows, base = [], None
-    for answers in found.values():
-        squared = 0.5 * (((answers.predicted - answers.target) / SCALE).astype(np.float64) ** 2).sum(axis=1)
-        values = draws @ squared / draws.sum(axis=1)
-        base = values if base is None else base
-        gain = 1 - values / base
-        rows.append([values[0], values[1:].std(), gain[0], gain[1:].std()])
-    return pd.DataFrame(rows, columns=["loss", "loss_error", "loss_vs_base", "loss_vs_base_error"])
+    squared = {
+        name: 0.5 * (((a.predicted - a.target) / SCALE).astype(np.float64) ** 2).sum(1) for name, a in found.items()
+    }
+    values = {name: draws @ own / draws.sum(axis=1) for name, own in squared.items()}
+    rows = [(own, 1 - own / values[reference]) for own in values.values()]
+    columns = ["loss", "loss_error", "loss_gain", "loss_gain_error"]
+    return pd.DataFrame([[x for v in row for x in (v[0], v[1:].std())] for row in rows], columns=columns)
 
 
 def seed_spread(table: pd.DataFrame, column: str) -> float:
-    """Standard deviation of the difference between two trainings that differ in the seed alone."""
-    seeds = table["variant"].str.startswith(SEED) | (table["variant"] == BASE)
-    return float(np.sqrt(2) * table.loc[seeds, column].std())
+    """Standard deviation of the relative difference between two trainings that differ in the seed alone."""
+    values = table.loc[table["variant"].str.startswith(SEED) | (table["variant"] == BASE), column]
+    return float(np.sqrt(2) * values.std() / values.mean())
 
 
 def show(name: str, table: pd.DataFrame) -> None:
@@ -90,7 +91,7 @@ def show(name: str, table: pd.DataFrame) -> None:
         values = [f"{row[key]:.{digits}f}" for key, digits in (("loss", 4), ("response", 3), ("response_above_50", 3))]
         widths = [f"{row[key]:.2f}±{row[f'{key}_error']:.2f}" for key in TITLES]
         gains = [
-            f"{100 * row[f'{k}_vs_base']:+.1f}±{100 * row[f'{k}_vs_base_error']:.1f}±{100 * row[f'{k}_vs_base_seeds']:.1f}"
+            f"{100 * row[f'{k}_gain']:+.1f}±{100 * row[f'{k}_gain_error']:.1f}±{100 * row[f'{k}_gain_seeds']:.1f}"
             for k in TITLES
         ]
         grid.add_row(
@@ -136,6 +137,6 @@ def draw(studies: Mapping[str, pd.DataFrame], stem: Path) -> list[Path]:
 
 def gain_points(ax: Axes, table: pd.DataFrame, width: str, height: NDArray[np.float64], colour: str) -> None:
     """One study's gains in %, with both errors."""
-    gain, error, seeds = (100 * table[f"{width}_vs_base{part}"].to_numpy() for part in ("", "_error", "_seeds"))
+    gain, error, seeds = (100 * table[f"{width}_gain{part}"].to_numpy() for part in ("", "_error", "_seeds"))
     ax.errorbar(gain, height, xerr=np.hypot(error, seeds), fmt="none", color=colour, elinewidth=1)
     ax.errorbar(gain, height, xerr=error, fmt="o", color=colour, elinewidth=3)

@@ -28,6 +28,7 @@ from .dataset import Batch, Dataset, Loader
 from .network import PUPPI, Inputs, Name, Network
 
 VALIDATION_BATCH = 64
+ADDED = ("context.", "standard.")  # what weights files do not have, and begins as if it were not there
 WARM_RATE, WARM_MEASURE = 1.5e-3, 100
 
 
@@ -93,7 +94,8 @@ def begin(network: Network, loader: Loader, recipe: Recipe) -> None:
     """Set a fresh network to the weights to start from, or let it learn PUPPI's."""
     if recipe.start_from is not None:
         tensors = load_model(recipe.start_from).tensors
-        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        ours = network.state_dict()
+        shapes = {name: tuple(value.shape) for name, value in ours.items() if not name.startswith(ADDED)}
         check_shapes(str(recipe.start_from), tensors, shapes)
         network.load(tensors)
         return

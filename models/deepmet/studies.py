@@ -72,6 +72,11 @@ def network(name: str) -> Variant:
     return Variant({"network": name})
 
 
+def continued(**recipe: Any) -> Variant:
+    """More epochs for the network that comes with the package; what is added begins at zero."""
+    return Variant({"start_from": "deepmet", "rate": 5e-4, **recipe})
+
+
 REPEATS = {f"seed {seed}": Variant({"seed": seed}) for seed in SEEDS}
 """The base with other seeds; a part of every study."""
 
@@ -99,7 +104,18 @@ STUDIES: dict[str, dict[str, Variant]] = {
         "weighted events": Variant({"loss": "weighted"}),
         "twice as long": Variant(longer=2),
     },
+    "continued": {
+        "shipped": Variant({"start_from": "deepmet"}, longer=0),
+        "longer": continued(),
+        "longer, other seed": continued(seed=2),
+        "longer with event sums": continued(network="event-sums"),
+        "longer with event sums and recoil": continued(network="event-recoil"),
+        "longer with weighted events": continued(loss="weighted"),
+    },
 }
+
+REFERENCES = {"continued": "shipped"}
+"""What a study's variants are compared with, where it is not the base."""
 
 
 def study(
@@ -126,7 +142,7 @@ def study(
         )
     bench = Bench.of(names, training, test, output, events, recipe, progress)
     for name in names:
-        found = gains.compare({variant: bench.answers(variant) for variant in variants([name])})
+        found = gains.compare({v: bench.answers(v) for v in variants([name])}, REFERENCES.get(name, BASE))
         found.insert(1, "parameters", [bench.parameters[variant] for variant in found["variant"]])
         write_atomically(output / f"{name}.csv", found.to_csv(index=False, float_format="%.5g"))
         gains.draw({name: found}, output / name)
@@ -180,7 +196,10 @@ class Bench:
         read_events = {process: read([training[process]], n, progress) for process, n in used.items()}
         return Bench(
             wanted,
-            {"files": {process: described({training[process]: None}) for process in SHARES}, "held out": aside},
+            {
+                "files": {process: described({training[process]: None}) for process in SHARES},
+                "held out": {process: [most[process], used[process]] for process in SHARES},
+            },
             {process: found.first(most[process]) for process, found in read_events.items()},
             Dataset.joined([found.last(aside[process]) for process, found in read_events.items()]),
             read(test, None, progress),

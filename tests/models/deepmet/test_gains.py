@@ -25,24 +25,24 @@ def answers():
 
 
 def test_gains_and_their_errors(answers):
-    found = compare(answers, 50).set_index("variant")
+    found = compare(answers, replicas=50).set_index("variant")
     assert found.loc["base", "rms_par"] == pytest.approx(20, rel=0.06)
     for width in ("rms_par", "rms_perp", "half_par"):
-        assert found.loc["sharper", f"{width}_vs_base"] == pytest.approx(0.1, abs=0.01)
-        assert found.loc["sharper", f"{width}_vs_base_error"] < 0.01
-    assert found.loc["sharper", "loss_vs_base"] == pytest.approx(1 - 0.9**2)
-    assert found.loc["base", ["rms_par_vs_base", "loss_vs_base"]].eq(0).all()
+        assert found.loc["sharper", f"{width}_gain"] == pytest.approx(0.1, abs=0.01)
+        assert found.loc["sharper", f"{width}_gain_error"] < 0.01
+    assert found.loc["sharper", "loss_gain"] == pytest.approx(1 - 0.9**2)
+    assert found.loc["base", ["rms_par_gain", "loss_gain"]].eq(0).all()
 
 
 def test_shrinking_is_no_gain(answers):
-    found = compare(answers, 20).set_index("variant").loc["smaller"]
+    found = compare(answers, replicas=20).set_index("variant").loc["smaller"]
     assert found["response_above_50"] == pytest.approx(0.5, abs=0.01)
-    assert found["rms_perp_vs_base"] == pytest.approx(0)
-    assert found["loss_vs_base"] < 0
+    assert found["rms_perp_gain"] == pytest.approx(0)
+    assert found["loss_gain"] < 0
 
 
 def test_the_spread_of_seeds_is_that_of_a_difference():
-    table = pd.DataFrame({"variant": ["base", "seed 2", "seed 3", "other"], "x": [0.0, 0.1, 0.2, 7.0]})
+    table = pd.DataFrame({"variant": ["base", "seed 2", "seed 3", "other"], "x": [0.9, 1.0, 1.1, 7.0]})
     assert gains.seed_spread(table, "x") == pytest.approx(0.1 * np.sqrt(2))
 
 
@@ -51,7 +51,14 @@ def test_the_loss_is_that_of_the_training(answers):
 
     base = answers["base"]
     expected = float(losses.squared(*map(torch.from_numpy, base)))
-    assert compare(answers, 5)["loss"][0] == pytest.approx(expected)
+    assert compare(answers, replicas=5)["loss"][0] == pytest.approx(expected)
+
+
+def test_another_reference(answers):
+    found = compare(answers, "sharper", 5).set_index("variant")
+    assert found.loc["sharper", ["rms_par_gain", "loss_gain"]].eq(0).all()
+    assert found.loc["base", "rms_par_gain"] == pytest.approx(1 - 1 / 0.9, abs=0.01)
+    assert found["reference"].eq("sharper").all()
 
 
 def test_too_few_events(answers):
@@ -61,7 +68,7 @@ def test_too_few_events(answers):
 
 
 def test_figure_and_printed_table(answers, tmp_path, capsys):
-    found = compare(answers, 5)
+    found = compare(answers, replicas=5)
     found.insert(1, "parameters", 5149)
     paths = gains.draw({"one": found, "two": found.iloc[[0, 1, 2, 3]]}, tmp_path / "gains")
     assert [path.name for path in paths] == ["gains.png", "gains.pdf"]
