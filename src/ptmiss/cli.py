@@ -353,6 +353,7 @@ def resolution(
     cls=Verb,
     epilog="""
   ptmiss compare recoil.parquet --against pf,puppi --by npv --output out/comparison.csv
+  ptmiss compare wmunu.parquet --against pf,puppi --mt
 """,
 )
 @click.argument("source", metavar="TABLE", type=PATH)
@@ -368,6 +369,7 @@ def resolution(
     help="What the recoil is measured against.",
 )
 @click.option("--unweighted", is_flag=True, help="Count every event once: a sample biased to large qT stays so.")
+@click.option("--mt", is_flag=True, help="W decays: RMS of mT about the generated one, and width of its falling edge.")
 @click.option("--output", type=PATH, help="Write all numbers as CSV.")
 @click.option("--figure", type=PATH, help="Draw the bins of qt and npv: a .png, .pdf or .svg file.")
 @click.option("--label", default="", help="Text above the figure.")
@@ -379,14 +381,21 @@ def compare(
     below: float,
     boson: str,
     unweighted: bool,
+    mt: bool,
     output: Path | None,
     figure: Path | None,
     label: str,
 ) -> None:
     """Compare estimators on the events of a recoil TABLE: response-corrected widths, with paired bootstrap errors."""
-    from ptmiss import comparison, table
+    from ptmiss import comparison, jacobian, table
     from ptmiss.files import write_atomically
 
+    if mt:
+        found = jacobian.of_table(table.read(source), against, weighted=not unweighted)
+        if output is not None:
+            write_atomically(output, found.to_csv(index=False, float_format="%.6g"))
+        jacobian.show(found, against)
+        return
     found = comparison.of_table(
         table.read(source),
         against,
