@@ -25,6 +25,8 @@ from ptmiss.recoil import recoil
 
 BASE, SEED = "base", "seed "
 PLATEAU = 50.0  # GeV of qT, above which a response is quoted beside that of all events
+LIMIT = 16.0  # % of the gains that a figure shows to scale
+RESPONSE = "response_above_50"
 WIDTHS = [f"{kind}_{component}" for kind in ("rms", "half") for component in COMPONENTS]
 TITLES = {"rms_par": "RMS par", "rms_perp": "RMS perp"}
 
@@ -54,7 +56,7 @@ def compare(found: Mapping[str, Answers], reference: str = BASE, replicas: int =
     table, plateau = comparison.compare_cells(recoils, one, [reference], replicas, cells)
     table.columns = table.columns.str.replace(f"_vs_{reference}", "_gain")
     response = plateau[["response", "response_error"]].add_suffix("_above_50")
-    response.columns = ["response_above_50", "response_above_50_error"]
+    response.columns = [RESPONSE, f"{RESPONSE}_error"]
     table = table.rename(columns={"estimator": "variant"}).assign(reference=reference)
     table = pd.concat([table, losses(found, reference, replicas), response], axis=1)
     for width in ["loss", *WIDTHS]:
@@ -105,38 +107,55 @@ def show(name: str, table: pd.DataFrame) -> None:
 
 
 def draw(studies: Mapping[str, pd.DataFrame], stem: Path) -> list[Path]:
-    """Studies below each other: how much sharper each variant is than the base, and its response; returns the files.
+    """Studies below each other: how much sharper each variant is than its reference, and its response.
 
-    The inner error bar is the bootstrap, the outer one has the spread of seeds added in quadrature.
+    The thick error bar is the bootstrap, the thin one has the spread of seeds added in quadrature; a gain beyond
+    LIMIT is written at the edge. Returns the files.
     """
-    tables = {name: table[table["variant"] != BASE] for name, table in studies.items()}
-    ends = np.cumsum([len(table) + 1 for table in tables.values()])
-    heights = {
-        name: -(end - len(table) - 1.0 + np.arange(len(table)))
-        for (name, table), end in zip(tables.items(), ends, strict=True)
-    }
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(26, 3 + 0.55 * ends[-1]), layout="constrained")
+    lines = [line for name, table in studies.items() for line in lines_of(name, table)]
+    height = -np.arange(len(lines), dtype=float)
+    base = next(iter(studies.values())).query("variant == @BASE").iloc[0]
+    with mpl.rc_context({**STYLE, "font.size": 17}):
+        figure = Figure(figsize=(22, 2.2 + 0.42 * len(lines)), layout="constrained")
         *panels, last = figure.subplots(1, 3, sharey=True)
-        for ax, (width, title) in zip(panels, TITLES.items(), strict=True):
-            for i, (name, table) in enumerate(tables.items()):
-                gain_points(ax, table, width, heights[name], f"C{i}")
+        for y, (_, row) in zip(height, lines, strict=True):
+            if row is not None:
+                for ax, width in zip(panels, TITLES, strict=True):
+                    gain_point(ax, y, row, width)
+                last.errorbar(row[RESPONSE], y, xerr=row[f"{RESPONSE}_error"], fmt="o", color="C0")
+        for ax, title in zip(panels, TITLES.values(), strict=True):
             ax.axvline(0, color="0.6", lw=1, zorder=0)
-            ax.set_xlabel(f"{title}: sharper than the base, %")
-        for i, (name, table) in enumerate(tables.items()):
-            last.errorbar(
-                table["response_above_50"], heights[name], xerr=table["response_above_50_error"], fmt="o", color=f"C{i}"
-            )
+            ax.set(xlabel=f"{title}, % sharper", xlim=(-1.25 * LIMIT, 1.25 * LIMIT))
         last.axvline(1, color="0.6", lw=1, zorder=0)
+        last.axvline(base[RESPONSE], color="C0", lw=1, ls=":", zorder=0)
         last.set_xlabel("Response, $q_\\mathrm{T}$ > 50 GeV")
-        labels = [label for table in tables.values() for label in table["variant"]]
-        panels[0].set_yticks(np.concatenate(list(heights.values())), labels, fontsize="x-small")
-        panels[0].tick_params(axis="y", which="minor", left=False, right=False)
+        panels[0].set(ylim=(height[-1] - 0.8, 0.8))
+        panels[0].set_yticks(height, [label for label, _ in lines])
+        for text, (_, row) in zip(panels[0].get_yticklabels(), lines, strict=True):
+            text.set_fontweight("bold" if row is None else "normal")
+        for ax in (*panels, last):
+            ax.tick_params(axis="y", which="both", left=False, right=False)
         return save(figure, stem, ["png", "pdf"])
 
 
-def gain_points(ax: Axes, table: pd.DataFrame, width: str, height: NDArray[np.float64], colour: str) -> None:
-    """One study's gains in %, with both errors."""
-    gain, error, seeds = (100 * table[f"{width}_gain{part}"].to_numpy() for part in ("", "_error", "_seeds"))
-    ax.errorbar(gain, height, xerr=np.hypot(error, seeds), fmt="none", color=colour, elinewidth=1)
-    ax.errorbar(gain, height, xerr=error, fmt="o", color=colour, elinewidth=3)
+def lines_of(name: str, table: pd.DataFrame) -> list[tuple[str, pd.Series | None]]:
+    """Label and row of each line of a figure, a line with the study's name first; seeds are in their own study alone."""
+    shown = table[~table["variant"].isin([BASE, table["reference"].iloc[0]])]
+    if name != "seeds":
+        shown = shown[~shown["variant"].str.startswith(SEED)]
+    return [
+        (f"{name}, against {table['reference'].iloc[0]}", None),
+        *((row["variant"], row) for _, row in shown.iterrows()),
+    ]
+
+
+def gain_point(ax: Axes, height: float, row: pd.Series, width: str) -> None:
+    """One gain in %, with both errors."""
+    gain, error, seeds = (100 * row[f"{width}_gain{part}"] for part in ("", "_error", "_seeds"))
+    if abs(gain) > LIMIT:
+        side = np.sign(gain) * LIMIT
+        ax.plot(side, height, marker="<" if gain < 0 else ">", color="C3")
+        ax.text(0.9 * side, height, f"{gain:+.0f} ± {error:.0f}", va="center", ha="left" if gain < 0 else "right")
+        return
+    ax.errorbar(gain, height, xerr=np.hypot(error, seeds), fmt="none", color="C0", elinewidth=1)
+    ax.errorbar(gain, height, xerr=error, fmt="o", color="C0", elinewidth=4)

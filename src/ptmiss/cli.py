@@ -495,7 +495,7 @@ def train_deepmet(
     --training ttbar_dilepton=ttbar.root --test other.root --output out/studies
   ptmiss train study all … --events 4000 --epochs 4 --output out/studies
 
-Each study trains the base, the base with two other seeds, and its variants, 31 trainings for all. A training that is in
+Each study trains the base, the base with two other seeds, and its variants, 36 trainings for all. A training that is in
 the output already, of the same configuration and events, is not repeated.
 """,
 )
@@ -516,7 +516,7 @@ def train_study(
     **recipe: Any,
 ) -> None:
     """What a choice of the training is worth: NAME is seeds, balance, ttbar, size, network, puppi, leptons, biases,
-    better, or all."""
+    better, continued, or all."""
     from ptmiss.executors import progress_bar, shown_by
 
     studies, command = (_training(f"ptmiss.models.deepmet.{module}") for module in ("studies", "command"))
