@@ -42,8 +42,8 @@ def test_the_linear_baseline(tmp_path):
     assert isinstance(model, Linear)
     assert model.name == "mine"
     assert model.tensors["weight"].std() > 0.05
-    train_files({ZMUMU: 30}, {}, tmp_path, None, options(network="linear"))
-    assert load_model(tmp_path / "model.safetensors").name == "linear"
+    train_files({ZMUMU: 30}, {}, tmp_path / "b", None, options(network="linear"))
+    assert load_model(tmp_path / "b").name == "linear"
 
 
 def test_the_linear_baseline_has_no_validation(tmp_path):
