@@ -185,7 +185,8 @@ class Training:
                 state.best, state.best_epoch = row["loss"], state.epoch
                 best = {name: value.clone() for name, value in self.judged.state_dict().items()}
             self.save(optimizer, state, best)
-        self.network.load_state_dict(best)
+        if best:
+            self.network.load_state_dict(best)
         return pd.DataFrame(state.log)
 
     @property

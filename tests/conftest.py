@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from ptmiss import corrections
 from ptmiss.calibration import derivation, export, sources
-from ptmiss.inference import DeepMET, deepmet_shapes
+from ptmiss.inference import WIDTHS, DeepMET, deepmet_shapes
 from ptmiss.model import save_model
 
 from .calibration import toys
@@ -52,10 +52,12 @@ def invented(tmp_path_factory) -> Path:
     return path
 
 
-def random_model(seed: int = 0, padding: int = 0, embedding: tuple[int, int, int] = (8, 8, 8)) -> DeepMET:
+def random_model(
+    seed: int = 0, padding: int = 0, embedding: tuple[int, int, int] = (8, 8, 8), widths: tuple[int, ...] = WIDTHS
+) -> DeepMET:
     """A DeepMET with random weights."""
-    rng = np.random.default_rng(seed)
-    tensors = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in deepmet_shapes(embedding).items()}
+    rng, shapes = np.random.default_rng(seed), deepmet_shapes(embedding, widths)
+    tensors = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
     for name, values in tensors.items():
         if name.endswith(".variance"):
             values[...] = np.abs(values) + 0.5

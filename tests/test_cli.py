@@ -303,7 +303,7 @@ def test_training_on_the_embedded_events(monkeypatch, tmp_path):
     ("arguments", "message"),
     [
         (("--epochs", 0), "--epochs 0: input should be greater than or equal to 1"),
-        (("--network", "foo"), "--network 'foo': input should be 'cmssw-v1' or 'jme-24-001'"),
+        (("--network", "foo"), "--network 'foo': input should be 'cmssw-v1', 'jme-24-001', "),
         (("--schedule", "linear"), "--schedule 'linear': input should be 'cosine', 'cyclic' or 'constant'"),
         (("--rate", "-1"), "--rate -1.0: input should be greater than 0"),
         (("--device", "tpu"), "--device 'tpu': input should be 'cpu' or 'cuda'"),
@@ -316,6 +316,16 @@ def test_training_on_the_embedded_events(monkeypatch, tmp_path):
 def test_trainings_that_cannot_be(arguments, message, tmp_path):
     pytest.importorskip("torch")
     assert message in failure("train", "deepmet", *arguments, "--output", tmp_path / "out")
+
+
+def test_a_file_whose_name_has_an_equals_sign(monkeypatch, tmp_path):
+    from ptmiss.cli import sources
+
+    monkeypatch.chdir(tmp_path)
+    Path("a=1").touch()
+    assert sources(None, None, ("b.root=7", "n=2/*.root")) == {"b.root": 7, "n=2/*.root": None}
+    assert sources(None, None, ("a=1",)) == {"a=1": None}
+    assert sources(None, None, ("a=1=5",)) == {"a=1": 5}
 
 
 def test_training_without_a_device(monkeypatch, tmp_path):
@@ -353,6 +363,41 @@ def test_beginning_from_weights_that_do_not_fit(trained, tmp_path):
     start = ("train", "deepmet", f"{EMBEDDED}=20", "--network", "jme-24-001", "--start-from")
     assert "embedding.charge has shape (3, 8), expected (3, 4)" in failure(*start, output, "--output", tmp_path / "a")
     assert "no such weights file: nothing" in failure(*start, "nothing", "--output", tmp_path / "b")
+
+
+def test_studies_that_cannot_be(tmp_path):
+    pytest.importorskip("torch")
+    start, rest = ("train", "study"), ("--test", EMBEDDED, "--output", tmp_path / "out")
+    assert "unknown study 'balanse', did you mean 'balance'" in failure(*start, "balanse", *rest)
+    assert "studies need training events of ttbar_dilepton" in failure(*start, "all", *rest)
+    assert "expected PROCESS=FILE, not 'a.root'" in failure(*start, "puppi", "--training", "a.root", *rest)
+    assert "--epochs 0: input should be" in failure(*start, "puppi", "--epochs", 0, *rest)
+    given = [("--training", f"{name}={EMBEDDED}") for name in ("zmumu", "zmumu_boosted", "ttbar_dilepton")]
+    message = failure(*start, "puppi", *(part for pair in given for part in pair), *rest)
+    assert f"events of zmumu are needed, and {EMBEDDED} has 60" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_from_the_command_line(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    from ptmiss.models.deepmet import gains, studies
+
+    monkeypatch.setattr(studies, "study", lambda names, *_: [(name, None) for name in names])
+    monkeypatch.setattr(gains, "show", lambda name, _table: print("study", name))
+    printed = call("train", "study", "all", "--test", EMBEDDED, "--output", tmp_path)
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("study ")] == list(studies.STUDIES)
+    assert f"tables and figures -> {tmp_path}" in printed
+
+
+def test_compare_by_mt(tmp_path):
+    table, csv = tmp_path / "w.parquet", tmp_path / "mt.csv"
+    call("skim", sample.events("wmunu"), "--estimators", "pf,puppi", "--output", table)
+    message = failure("compare", table, "--mt")
+    assert "events with a selected and a generated lepton, at least 50 are needed for mT" in message
+    embedded = sample.recoil("wmunu")
+    printed = call("compare", embedded, "--against", "pf", "--mt", "--output", csv)
+    assert printed.split()[:3] == ["mT", "RMS,", "GeV"]
+    assert "generated" in pd.read_csv(csv)["estimator"].tolist()
 
 
 def test_compare_and_a_card_with_its_results(trained, tmp_path):

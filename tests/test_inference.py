@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from ptmiss.errors import UnknownName
-from ptmiss.inference import BACKEND, BACKENDS, DeepMET
+from ptmiss.errors import UnknownName, WeightsError
+from ptmiss.inference import BACKEND, BACKENDS, WIDTHS, DeepMET
 from ptmiss.inputs import CATEGORIES, FEATURES, VOCABULARY
 from ptmiss.segments import from_counts
 
@@ -128,15 +128,23 @@ def test_arrays_that_do_not_belong_together_are_refused(model):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("padding", [0, 1000])
-def test_all_backends_give_the_same_pt_miss(monkeypatch, backend, padding):
+@pytest.mark.parametrize(("padding", "widths"), [(0, WIDTHS), (1000, WIDTHS), (0, (96, 48, 24))])
+def test_all_backends_give_the_same_pt_miss(monkeypatch, backend, padding, widths):
     if backend == "torch":
         pytest.importorskip("torch")
-    model, arrays = random_model(5, padding), sample([1500, 0, 3, 2500])
+    model, arrays = random_model(5, padding, widths=widths), sample([1500, 0, 3, 2500])
     monkeypatch.setenv(BACKEND, "numpy")
     expected = model.met(*arrays)
     monkeypatch.setenv(BACKEND, backend)
-    np.testing.assert_allclose(random_model(5, padding).met(*arrays), expected, atol=2e-3)
+    again = random_model(5, padding, widths=widths).met(*arrays)
+    np.testing.assert_allclose(again, expected, atol=2e-3, rtol=1e-6)
+
+
+def test_layers_that_do_not_fit_each_other():
+    tensors = dict(random_model(1).tensors)
+    tensors["dense2.kernel"] = tensors["dense2.kernel"][:, :20]
+    with pytest.raises(WeightsError, match=r"dense2.kernel has shape \(64, 20\), expected \(64, 32\)"):
+        DeepMET(tensors)
 
 
 def test_an_unknown_backend(monkeypatch, model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from shlex import join
 from typing import Any
@@ -22,6 +23,7 @@ from ..training import LOG, Progress, check_device
 from . import dataset
 from .dataset import Dataset
 from .linear import fit
+from .network import LAYOUTS
 from .recipe import Recipe, train, validate
 
 HELD_OUT = 0.1
@@ -34,7 +36,7 @@ def train_files(
     events: Sources,
     validation: Sources,
     output: Path,
-    name: str,
+    name: str | None,
     recipe: Mapping[str, Any],
     *,
     force: bool = False,
@@ -48,17 +50,23 @@ def train_files(
     linear = recipe["network"] == "linear"
     chosen = checked({**recipe, "network": "cmssw-v1"} if linear else recipe)
     check_device(chosen.device)
+    if linear and validation:
+        raise OptionError("--validation: the linear baseline is a fit, with no epoch to choose")
+    if not LAYOUTS[chosen.network].is_deepmet:
+        raise OptionError(f"--network {chosen.network!r} is there for studies: inference cannot run it")
+    training, held_out = read(events, progress), read(validation, progress) if validation else None
+    used = {"training": described(events), "validation": described(validation)}
+    made = {"command": join(["ptmiss", *sys.argv[1:]]), "events": used, "seed": chosen.seed}
+    if not linear and held_out is None:
+        training, held_out = split(training, chosen.seed)
     if force:
         shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True, exist_ok=True)
-    training = read(events, progress)
-    training, held_out = (training, read(validation, progress)) if validation else split(training, chosen.seed)
-    used = {"training": described(events), "validation": described(validation)}
-    made = {"command": join(["ptmiss", *sys.argv[1:]]), "events": used, "seed": chosen.seed}
-    if linear:
-        model = fit(training, chosen.seed, progress)
+    if held_out is None:
+        model = replace(fit(training, chosen.seed, progress), name=name or "linear")
         ship(model, output, made, {})
         return f"{model.parameters} parameters -> {output}"
+    name = name or "deepmet"
     network, run = train(training, held_out, chosen, output, used, progress)
     log = run.run()
     numbers = validate(network, held_out, chosen)

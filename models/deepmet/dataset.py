@@ -55,6 +55,10 @@ class Dataset:
         columns = (self.features[: offsets[-1]], self.categories[: offsets[-1]], offsets)
         return Dataset(*columns, self.target[:n], self.lepton[:n], self.lepton_momentum[:n])
 
+    def last(self, n: int) -> Dataset:
+        """The last events."""
+        return self.select(np.arange(len(self)) >= len(self) - n)
+
     def select(self, mask: NDArray[np.bool_]) -> Dataset:
         """The events in a mask."""
         counts = np.diff(self.offsets)

@@ -17,7 +17,8 @@ Form = Literal["unbiased", "published"]
 
 PUBLISHED_EDGES = (5.0, 10.0)  # GeV
 UNBIASED_EDGES = (10.0, 20.0, 40.0, 80.0, 160.0)
-HUBER = 100.0  # GeV: residuals beyond count linearly
+HUBER = 30.0  # GeV: residuals beyond count linearly
+WEIGHTED = 50.0  # GeV of true pTmiss, at which an event counts half
 
 
 def squared(predicted: Tensor, target: Tensor) -> Tensor:
@@ -28,6 +29,12 @@ def squared(predicted: Tensor, target: Tensor) -> Tensor:
 def huber(predicted: Tensor, target: Tensor) -> Tensor:
     """As squared for distances below HUBER in each component, growing linearly beyond."""
     return functional.huber_loss(predicted / SCALE, target / SCALE, delta=HUBER / SCALE) * target.shape[1]
+
+
+def weighted(predicted: Tensor, target: Tensor) -> Tensor:
+    """As squared, with weights of ``1 / (1 + q / 50 GeV)``: the width grows with the true pTmiss q."""
+    weight = 1 / (1 + target.norm(dim=1) / WEIGHTED)
+    return 0.5 * (weight * ((predicted - target) / SCALE).square().sum(dim=1)).sum() / weight.sum()
 
 
 def balance(predicted: Tensor, target: Tensor, form: Form) -> Tensor:

@@ -4,22 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ptmiss.errors import UnknownName
+from ptmiss.errors import OptionError, UnknownName
 from ptmiss.inference import EPSILON, WIDTHS, DeepMET
 from ptmiss.inputs import CATEGORIES, FEATURES, SCALE, VOCABULARY
 from ptmiss.kernels import tanh_, tanh_gradient
 
+from .context import Context
 from .dataset import Batch
 
-EMBEDDINGS = {"cmssw-v1": (8, 8, 8), "jme-24-001": (4, 8, 3)}
-"""Outputs of the embeddings of charge, pdgId and fromPV: the released graphs have 5149 trainable parameters, the
-network of the measurement's talk 4541."""
+Name = Literal[
+    "cmssw-v1", "jme-24-001", "96-48-24", "128-64-32", "relu", "silu", "standardised", "event-sums", "event-recoil"
+]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a network is built.
+
+    embedding: outputs of the embeddings of charge, pdgId and fromPV; widths: of the three hidden layers; activation:
+    behind each of them. standardised: features with mean 0 and width 1. context: what each candidate is told of its
+    whole event, see ptmiss.models.deepmet.context.
+    """
+
+    embedding: tuple[int, int, int] = (8, 8, 8)
+    widths: tuple[int, int, int] = WIDTHS
+    activation: Literal["tanh", "relu", "silu"] = "tanh"
+    standardised: bool = False
+    context: Literal["none", "sums", "recoil"] = "none"
+
+    @property
+    def is_deepmet(self) -> bool:
+        """Whether ptmiss.inference can run it."""
+        return self.activation == "tanh" and self.context == "none"
+
+
+LAYOUTS: dict[str, Layout] = {
+    "cmssw-v1": Layout(),
+    "jme-24-001": Layout(embedding=(4, 8, 3)),
+    "96-48-24": Layout(widths=(96, 48, 24)),
+    "128-64-32": Layout(widths=(128, 64, 32)),
+    "relu": Layout(activation="relu"),
+    "silu": Layout(activation="silu"),
+    "standardised": Layout(standardised=True),
+    "event-sums": Layout(context="sums"),
+    "event-recoil": Layout(context="recoil"),
+}
+"""The released graphs have 5149 trainable parameters, the network of the measurement's talk 4541; the others are ours."""
 
 BIAS_SCALE = 0.01  # a bias is summed over two thousand candidates: its outputs start small, and learn slowly
 PUPPI = FEATURES.index("puppiWeight")
@@ -50,6 +88,9 @@ class Tanh(torch.autograd.Function):
         return torch.from_numpy(tanh_gradient(flat, y.detach().numpy().reshape(-1))).view_as(y)
 
 
+ACTIVATIONS = {"tanh": Tanh.apply, "relu": nn.functional.relu, "silu": nn.functional.silu}
+
+
 class Dense(nn.Module):
     """A linear map, kernel (inputs, outputs) and bias."""
 
@@ -61,6 +102,34 @@ class Dense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, outputs)."""
         return torch.addmm(self.bias, x, self.kernel)
+
+
+class Standard(nn.Module):
+    """Features with mean 0 and width 1, by moments that are measured once; folded into the first layer for inference."""
+
+    mean: Tensor
+    width: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(len(FEATURES)))
+        self.register_buffer("width", torch.ones(len(FEATURES)))
+
+    def measure(self, features: Tensor) -> None:
+        """Take the moments of these candidates; a constant feature keeps its size."""
+        self.mean, width = features.mean(dim=0), features.std(dim=0)
+        self.width = torch.where(width > 0, width, torch.ones_like(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(candidates, 8)."""
+        return (features - self.mean) / self.width
+
+    def fold(self, tensors: dict[str, NDArray[np.float32]]) -> None:
+        """Take the moments out of a network's tensors and put them into its first layer."""
+        mean, width = tensors.pop("standard.mean"), tensors.pop("standard.width")
+        kernel = tensors["dense1.kernel"][: len(FEATURES)]
+        kernel /= width[:, np.newaxis]
+        tensors["dense1.bias"] -= mean @ kernel
 
 
 class Norm(nn.Module):
@@ -104,19 +173,21 @@ class Network(nn.Module):
 
     onehot: Tensor
 
-    def __init__(self, layout: str = "cmssw-v1", inputs: Inputs = Inputs()):
+    def __init__(self, name: str = "cmssw-v1", inputs: Inputs = Inputs()):
         super().__init__()
-        if layout not in EMBEDDINGS:
-            raise UnknownName("network", layout, EMBEDDINGS)
-        self.inputs = inputs
-        sizes = dict(zip(CATEGORIES, EMBEDDINGS[layout], strict=True))
+        if name not in LAYOUTS:
+            raise UnknownName("network", name, LAYOUTS)
+        self.layout, self.inputs = LAYOUTS[name], inputs
+        sizes = dict(zip(CATEGORIES, self.layout.embedding, strict=True))
         self.embedding = nn.ParameterDict({c: 0.5 * torch.randn(len(VOCABULARY[c]), sizes[c]) for c in CATEGORIES})
-        widths = (len(FEATURES) + sum(sizes.values()), *WIDTHS)
-        self.dense1, self.dense2, self.dense3 = (Dense(a, b) for a, b in zip(widths, WIDTHS, strict=False))
-        self.norm1, self.norm2, self.norm3 = (Norm(width) for width in WIDTHS)
-        self.dense4, self.output = Dense(WIDTHS[-1], 3), Dense(4, 2)
+        widths = (len(FEATURES) + sum(sizes.values()), *self.layout.widths)
+        self.dense1, self.dense2, self.dense3 = (Dense(a, b) for a, b in pairwise(widths))
+        self.norm1, self.norm2, self.norm3 = (Norm(width) for width in self.layout.widths)
+        self.dense4, self.output = Dense(widths[-1], 3), Dense(4, 2)
+        self.context = Context(self.layout.context, widths[1])
         self.start_as_weighted_sum()
         self.register_buffer("onehot", onehot(), persistent=False)
+        self.standard = Standard() if self.layout.standardised else nn.Identity()
 
     @torch.no_grad()
     def start_as_weighted_sum(self) -> None:
@@ -139,9 +210,9 @@ class Network(nn.Module):
         return torch.addmm(bias, x, kernel) * self.output_scale(x)
 
     def first_inputs(self, batch: Batch) -> Tensor:
-        """(candidates, 8 + 18): features, and the categories one-hot."""
+        """(candidates, 8 + 18 + k): features, the categories one-hot, and what is told of the event."""
         features = batch.features if self.inputs.puppi else without(batch.features, PUPPI)
-        return torch.cat([features, self.onehot[batch.categories]], dim=1)
+        return torch.cat([self.standard(features), self.onehot[batch.categories], self.context(batch)], dim=1)
 
     def first_kernel(self) -> Tensor:
         """The first layer with the embeddings multiplied in, for one-hot categories."""
@@ -150,12 +221,12 @@ class Network(nn.Module):
             embedding = self.embedding[category]
             rows.append(embedding @ kernel[start : start + embedding.shape[1]])
             start += embedding.shape[1]
-        return torch.cat(rows)
+        return torch.cat([*rows, self.context.kernel])
 
     def hidden(self, x: Tensor, layer: tuple[Tensor, Tensor]) -> Tensor:
         """One layer and its activation."""
         kernel, bias = layer
-        return Tanh.apply(torch.addmm(bias, x, kernel))
+        return ACTIVATIONS[self.layout.activation](torch.addmm(bias, x, kernel))
 
     def output_scale(self, x: Tensor) -> Tensor:
         """What the three outputs are multiplied by."""
@@ -165,6 +236,8 @@ class Network(nn.Module):
     @torch.no_grad()
     def measure_moments(self, batch: Batch) -> None:
         """Set the normalisations' moments to those of a batch."""
+        if isinstance(self.standard, Standard):
+            self.standard.measure(batch.features)
         x = self.hidden(self.first_inputs(batch), (self.first_kernel(), self.dense1.bias))
         for norm, dense in ((self.norm1, self.dense2), (self.norm2, self.dense3)):
             norm.measure(x)
@@ -173,7 +246,11 @@ class Network(nn.Module):
 
     def model(self, name: str) -> DeepMET:
         """The same network for inference, with what scales inputs and outputs absorbed in its tensors."""
+        if not self.layout.is_deepmet:
+            raise OptionError(f"{self.layout} cannot be exported: inference runs tanh without context alone")
         tensors = {key: value.detach().cpu().numpy().copy() for key, value in self.state_dict().items()}
+        if isinstance(self.standard, Standard):
+            self.standard.fold(tensors)
         scale = self.output_scale(self.dense4.kernel).detach().cpu().numpy()
         tensors["dense4.kernel"] *= scale
         tensors["dense4.bias"] *= scale
@@ -184,7 +261,7 @@ class Network(nn.Module):
     def load(self, tensors: Mapping[str, NDArray[np.float32]]) -> None:
         """Begin from the tensors of a weights file."""
         state = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
-        self.load_state_dict(state)
+        self.load_state_dict(self.state_dict() | state)
         with torch.no_grad():
             for parameter in (self.dense4.kernel, self.dense4.bias):
                 parameter[..., 1:] /= BIAS_SCALE

@@ -20,14 +20,15 @@ from torch import Tensor, nn
 from ptmiss.comparison import QT_ABOVE, Events
 from ptmiss.model import load_model
 from ptmiss.recoil import recoil
-from ptmiss.weights import check_shapes
+from ptmiss.weights import check_shapes, fingerprint
 
 from ..training import Progress, Settings, Training
 from . import dataset, losses
 from .dataset import Batch, Dataset, Loader
-from .network import PUPPI, Inputs, Network
+from .network import PUPPI, Inputs, Name, Network
 
 VALIDATION_BATCH = 64
+ADDED = ("context.", "standard.")  # what weights files do not have, and begins as if it were not there
 WARM_RATE, WARM_MEASURE = 1.5e-3, 100
 
 
@@ -38,10 +39,10 @@ class Recipe(Settings):
     epoch; start_from: weights file to begin from, in place of that.
     """
 
-    network: Literal["cmssw-v1", "jme-24-001"] = "cmssw-v1"
+    network: Name = "cmssw-v1"
     puppi: bool = True
     biases: bool = True
-    loss: Literal["squared", "huber"] = "squared"
+    loss: Literal["squared", "huber", "weighted"] = "squared"
     balance: float = Field(0.0, ge=0)
     form: losses.Form = "unbiased"
     remove_leptons: bool = True
@@ -51,7 +52,7 @@ class Recipe(Settings):
 
     def of(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The loss of (events, 2) pTmiss in GeV."""
-        distance = losses.squared if self.loss == "squared" else losses.huber
+        distance = {"squared": losses.squared, "huber": losses.huber, "weighted": losses.weighted}[self.loss]
         if not self.balance:
             return distance(predicted, target)
         return distance(predicted, target) + self.balance * losses.balance(predicted, target, self.form)
@@ -76,18 +77,25 @@ def train(
         validate=lambda net: validate(net, validation, recipe),
         settings=recipe,
         directory=directory,
-        configuration={**recipe.model_dump(mode="json"), "events": sources},
+        configuration=configuration(recipe, sources),
         start=lambda net: begin(net, loader, recipe),
         progress=progress,
     )
     return network, run
 
 
+def configuration(recipe: Recipe, sources: Any) -> dict[str, Any]:
+    """All that a training depends on; weights to begin from by their hash."""
+    start = recipe.start_from and fingerprint(load_model(recipe.start_from).tensors)
+    return {**recipe.model_dump(mode="json"), "start_from": start, "events": sources}
+
+
 def begin(network: Network, loader: Loader, recipe: Recipe) -> None:
     """Set a fresh network to the weights to start from, or let it learn PUPPI's."""
     if recipe.start_from is not None:
         tensors = load_model(recipe.start_from).tensors
-        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        ours = network.state_dict()
+        shapes = {name: tuple(value.shape) for name, value in ours.items() if not name.startswith(ADDED)}
         check_shapes(str(recipe.start_from), tensors, shapes)
         network.load(tensors)
         return
@@ -109,7 +117,6 @@ def endless(loader: Loader, steps: int) -> Iterator[Batch]:
     return islice((batch for number in epochs for batch in loader.epoch(number)), steps)
 
 
-@torch.no_grad()
 def validate(network: Network, validation: Dataset, recipe: Recipe) -> dict[str, float]:
     """Loss, and widths of the recoil where the true pTmiss is above 20 GeV, the leading leptons left out."""
     predicted, target = answers(network, dataset.plain(validation, VALIDATION_BATCH), recipe.device)
@@ -129,6 +136,7 @@ def measured(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
     )
 
 
+@torch.no_grad()
 def answers(network: Network, batches: Iterable[Batch], device: str) -> tuple[np.ndarray, np.ndarray]:
     """(events, 2) predictions and targets, GeV."""
     pairs = [(network(b.to(device)).cpu().numpy(), b.target.numpy()) for b in batches]

@@ -1,27 +1,35 @@
-"""What a training's choices are worth: variants that differ in one thing, trained and compared on the same test events."""
+"""What a training's choices are worth: variants that differ in one thing, trained alike and compared on the same events.
+
+Every test event counts once. A difference has two errors: a bootstrap over test events, paired, and the spread of the
+base between seeds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ptmiss import comparison, fileset, table
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.estimators import build
+from ptmiss.events import inspect
+from ptmiss.files import write_atomically
 from ptmiss.model import WEIGHTS, save_model
-from ptmiss.skim import skim
 
-from ..training import Progress
-from .dataset import Dataset, read
-from .recipe import Recipe, train
+from ..training import Progress, canonical
+from . import gains
+from .command import described
+from .dataset import Dataset, plain, read
+from .gains import BASE, Answers
+from .network import Network, parameters
+from .recipe import VALIDATION_BATCH, Recipe, answers, configuration, train
 
-BASE = "base"
 SHARES = {"zmumu": 0.4, "zmumu_boosted": 0.3, "ttbar_dilepton": 0.3}
-SEEDS = (1, 2, 3)
+HELD_OUT = 0.1  # of the base's events, and not among them, choose the epoch
+SEEDS = (2, 3)
 
 
 @dataclass(frozen=True)
@@ -29,13 +37,23 @@ class Variant:
     """One training of a study.
 
     recipe: what differs from the base recipe; shares: of the processes among the events, if they differ; events: how
-    many, as a fraction of the base's; after: the variant whose weights it begins from.
+    many, as a fraction of the base's; longer: epochs, as a multiple of the base's; after: the variant whose weights it
+    begins from.
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
     events: float = 1.0
+    longer: int = 1
     after: str | None = None
+
+    def counts(self, events: int) -> dict[str, int]:
+        """Training events of each process."""
+        return {process: int(self.events * share * events) for process, share in self.shares.items() if share}
+
+    def of(self, base: Recipe) -> Recipe:
+        """Its recipe."""
+        return base.model_copy(update={"epochs": self.longer * base.epochs, **self.recipe})
 
 
 def share_of_top(share: float) -> Variant:
@@ -49,69 +67,180 @@ def balanced(c: float, form: str) -> Variant:
     return Variant({"balance": c, "form": form, "batch": 64, "rate": 5e-4, "warm": 0}, after=BASE)
 
 
+def network(name: str) -> Variant:
+    """Another network."""
+    return Variant({"network": name})
+
+
+def continued(**recipe: Any) -> Variant:
+    """More epochs for the network that comes with the package; what is added begins at zero."""
+    return Variant({"start_from": "deepmet", "rate": 5e-4, **recipe})
+
+
+REPEATS = {f"seed {seed}": Variant({"seed": seed}) for seed in SEEDS}
+"""The base with other seeds; a part of every study."""
+
 STUDIES: dict[str, dict[str, Variant]] = {
-    "seeds": {f"seed {seed}": Variant({"seed": seed}) for seed in SEEDS},
-    "puppi": {"without PUPPI": Variant({"puppi": False, "warm": 0})},
-    "biases": {"without biases": Variant({"biases": False})},
-    "network": {"jme-24-001": Variant({"network": "jme-24-001"}), "Huber": Variant({"loss": "huber"})},
-    "leptons": {"leptons never removed": Variant({"remove_leptons": False})},
+    "seeds": {},
+    "balance": {"C = 0, continued": balanced(0, "unbiased")}
+    | {f"C = {c:g}, {form}": balanced(c, form) for form in ("published", "unbiased") for c in (2, 10, 200)},
     "ttbar": {f"{100 * share:.0f} % top pairs": share_of_top(share) for share in (0.0, 0.2, 0.35, 0.5)},
-    "size": {f"{fraction:g} of the events": Variant(events=fraction) for fraction in (0.1, 0.3, 2.0)},
-    "balance": {f"C = {c:g}, {form}": balanced(c, form) for form in ("published", "unbiased") for c in (2, 10, 200)},
+    "size": {
+        f"{fraction:g} of the events": Variant(events=fraction, longer=longer)
+        for fraction, longer in ((0.1, 10), (0.3, 3), (2.0, 1))
+    },
+    "network": {"jme-24-001": network("jme-24-001"), "Huber": Variant({"loss": "huber"})},
+    "puppi": {"without PUPPI": Variant({"puppi": False})},
+    "leptons": {"leptons never removed": Variant({"remove_leptons": False})},
+    "biases": {"without biases": Variant({"biases": False})},
+    "better": {
+        "event sums": network("event-sums"),
+        "event sums and recoil": network("event-recoil"),
+        "128-64-32": network("128-64-32"),
+        "96-48-24": network("96-48-24"),
+        "SiLU": network("silu"),
+        "ReLU": network("relu"),
+        "standardised": network("standardised"),
+        "weighted events": Variant({"loss": "weighted"}),
+        "twice as long": Variant(longer=2),
+    },
+    "continued": {
+        "shipped": Variant({"start_from": "deepmet"}, longer=0),
+        "longer": continued(),
+        "longer, other seed": continued(seed=2),
+        "longer with event sums": continued(network="event-sums"),
+        "longer with event sums and recoil": continued(network="event-recoil"),
+        "longer with weighted events": continued(loss="weighted"),
+    },
 }
+
+REFERENCES = {"continued": "shipped"}
+"""What a study's variants are compared with, where it is not the base."""
 
 
 def study(
-    name: str,
+    names: Sequence[str],
     training: Mapping[str, str],
-    validation: Mapping[str, str],
-    test: list[str],
+    test: Sequence[str],
     output: Path,
     events: int,
     recipe: Recipe,
     progress: Progress | None = None,
-) -> pd.DataFrame:
-    """Train the base and a study's variants, compare them on test events, and write ``<name>.csv``.
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Train base and variants of each study, compare them on the test events, and write ``<name>.csv`` with figures.
 
-    training, validation: event files by process; test: event files. Trainings that are there are not repeated.
+    training: event file of each process in SHARES; events: that the base is trained on. A training that is there, of
+    the same configuration and events, is not repeated. Yields each study's table as it is done; see gains.compare.
     """
-    if name not in STUDIES:
-        raise UnknownName("study", name, STUDIES)
-    variants = {BASE: Variant()} | STUDIES[name]
-    missing = {process for variant in variants.values() for process in variant.shares} - training.keys()
+    for name in names:
+        if name not in STUDIES:
+            raise UnknownName("study", name, STUDIES)
+    missing = SHARES.keys() - training.keys()
     if missing:
-        raise OptionError(f"study {name!r} needs training events of {', '.join(sorted(missing))}")
-    weights = trained(variants, training, validation, output, events, recipe, progress)
-    recoil = output / f"{name}.parquet"
-    skim(fileset.parse({"test": test}), build(["pf", "puppi", *weights], weights), recoil)
-    found = comparison.of_table(table.read(recoil), ["pf", "puppi", BASE])
-    found.to_csv(output / f"{name}.csv", index=False, float_format="%.5g")
-    return found
+        raise OptionError(
+            f"studies need training events of {', '.join(sorted(SHARES))}; no {', '.join(sorted(missing))}"
+        )
+    bench = Bench.of(names, training, test, output, events, recipe, progress)
+    for name in names:
+        found = gains.compare({v: bench.answers(v) for v in variants([name])}, REFERENCES.get(name, BASE))
+        found.insert(1, "parameters", [bench.parameters[variant] for variant in found["variant"]])
+        write_atomically(output / f"{name}.csv", found.to_csv(index=False, float_format="%.5g"))
+        gains.draw({name: found}, output / name)
+        yield name, found
 
 
-def trained(
-    variants: Mapping[str, Variant],
-    training: Mapping[str, str],
-    validation: Mapping[str, str],
-    output: Path,
-    events: int,
-    recipe: Recipe,
-    progress: Progress | None,
-) -> dict[str, Path]:
-    """Weights file of each variant."""
-    weights = {name: output / name.replace(" ", "_") / WEIGHTS for name in variants}
-    todo = {name: variant for name, variant in variants.items() if not weights[name].exists()}
-    if not todo:
-        return weights
-    counts = {name: {p: int(v.events * s * events) for p, s in v.shares.items()} for name, v in todo.items()}
-    most = {process: max(c.get(process, 0) for c in counts.values()) for process in training}
-    pool = {process: read([training[process]], n, progress) for process, n in most.items() if n}
-    held_out = Dataset.joined([read([path], max(events // 5, 1), progress) for path in validation.values()])
-    for name, variant in todo.items():
-        chosen = Dataset.joined([pool[process].first(n) for process, n in counts[name].items() if n])
-        start = {"start_from": weights[variant.after]} if variant.after else {}
-        own = recipe.model_copy(update={**variant.recipe, **start})
-        network, run = train(chosen, held_out, own, weights[name].parent, counts[name], progress)
+def variants(names: Sequence[str]) -> dict[str, Variant]:
+    """The base, its repeats and the variants of studies."""
+    return {BASE: Variant()} | REPEATS | {label: v for name in names for label, v in STUDIES[name].items()}
+
+
+@dataclass
+class Bench:
+    """Where variants are trained and measured, each once.
+
+    pool: events by process, for training; held_out: those that choose the epoch; test: those that answers are for.
+    """
+
+    variants: Mapping[str, Variant]
+    sources: Mapping[str, Any]
+    pool: Mapping[str, Dataset]
+    held_out: Dataset
+    test: Dataset
+    output: Path
+    events: int
+    recipe: Recipe
+    progress: Progress | None
+    done: dict[str, Answers] = field(default_factory=dict)
+    parameters: dict[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def of(
+        names: Sequence[str],
+        training: Mapping[str, str],
+        test: Sequence[str],
+        output: Path,
+        events: int,
+        recipe: Recipe,
+        progress: Progress | None,
+    ) -> Bench:
+        """With the events of files: first those to train on, behind them those that are held out."""
+        wanted = variants(names)
+        counts = [variant.counts(events) for variant in wanted.values()]
+        most = {process: max(c.get(process, 0) for c in counts) for process in SHARES}
+        aside = {process: max(int(HELD_OUT * share * events), 1) for process, share in SHARES.items()}
+        used = {process: most[process] + aside[process] for process in SHARES}
+        for process, n in used.items():
+            there = inspect(training[process]).entries
+            if there < n:
+                raise OptionError(f"{n} events of {process} are needed, and {training[process]} has {there}")
+        read_events = {process: read([training[process]], n, progress) for process, n in used.items()}
+        return Bench(
+            wanted,
+            {
+                "files": {process: described({training[process]: None}) for process in SHARES},
+                "held out": {process: [most[process], used[process]] for process in SHARES},
+            },
+            {process: found.first(most[process]) for process, found in read_events.items()},
+            Dataset.joined([found.last(aside[process]) for process, found in read_events.items()]),
+            read(test, None, progress),
+            output,
+            events,
+            recipe,
+            progress,
+        )
+
+    def answers(self, name: str) -> Answers:
+        """What a variant says of the test events, and the truth."""
+        if name not in self.done:
+            trained = self.trained(name)
+            self.parameters[name] = parameters(trained)
+            self.done[name] = Answers(*answers(trained, plain(self.test, VALIDATION_BATCH), self.recipe.device))
+        return self.done[name]
+
+    def trained(self, name: str) -> Network:
+        """The network of a variant, with its weights file where inference can run it."""
+        variant = self.variants[name]
+        recipe = variant.of(self.recipe)
+        if variant.after:
+            recipe = recipe.model_copy(update={"start_from": self.weights(variant.after)})
+        counts = variant.counts(self.events)
+        sources = {**self.sources, "events": counts}
+        directory = self.directory(name, configuration(recipe, sources))
+        chosen = Dataset.joined([self.pool[process].first(n) for process, n in counts.items()])
+        network, run = train(chosen, self.held_out, recipe, directory, sources, self.progress)
         run.run()
-        save_model(network.model(name), weights[name], provenance=own.model_dump_json())
-    return weights
+        if network.layout.is_deepmet:
+            save_model(network.model(name), directory / WEIGHTS, provenance=recipe.model_dump_json())
+        return network
+
+    def weights(self, name: str) -> Path:
+        """The weights file of a variant that has been trained."""
+        self.answers(name)
+        variant = self.variants[name]
+        sources = {**self.sources, "events": variant.counts(self.events)}
+        return self.directory(name, configuration(variant.of(self.recipe), sources)) / WEIGHTS
+
+    def directory(self, name: str, made: Mapping[str, Any]) -> Path:
+        """Where a variant of this configuration is."""
+        key = hashlib.sha256(canonical(made).encode()).hexdigest()[:8]
+        return self.output / "trainings" / f"{name.replace(' ', '_').replace('%', 'percent')}-{key}"

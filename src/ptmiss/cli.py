@@ -353,6 +353,7 @@ def resolution(
     cls=Verb,
     epilog="""
   ptmiss compare recoil.parquet --against pf,puppi --by npv --output out/comparison.csv
+  ptmiss compare wmunu.parquet --against pf,puppi --mt
 """,
 )
 @click.argument("source", metavar="TABLE", type=PATH)
@@ -368,6 +369,7 @@ def resolution(
     help="What the recoil is measured against.",
 )
 @click.option("--unweighted", is_flag=True, help="Count every event once: a sample biased to large qT stays so.")
+@click.option("--mt", is_flag=True, help="W decays: RMS of mT about the generated one, and width of its falling edge.")
 @click.option("--output", type=PATH, help="Write all numbers as CSV.")
 @click.option("--figure", type=PATH, help="Draw the bins of qt and npv: a .png, .pdf or .svg file.")
 @click.option("--label", default="", help="Text above the figure.")
@@ -379,14 +381,21 @@ def compare(
     below: float,
     boson: str,
     unweighted: bool,
+    mt: bool,
     output: Path | None,
     figure: Path | None,
     label: str,
 ) -> None:
     """Compare estimators on the events of a recoil TABLE: response-corrected widths, with paired bootstrap errors."""
-    from ptmiss import comparison, table
+    from ptmiss import comparison, jacobian, table
     from ptmiss.files import write_atomically
 
+    if mt:
+        found = jacobian.of_table(table.read(source), against, weighted=not unweighted)
+        if output is not None:
+            write_atomically(output, found.to_csv(index=False, float_format="%.6g"))
+        jacobian.show(found, against)
+        return
     found = comparison.of_table(
         table.read(source),
         against,
@@ -409,14 +418,25 @@ def train() -> None:
 
 
 def sources(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int | None]:
-    """Event files, each with =N for its first N events."""
+    """Event files, each with =N for its first N events; a file's own name may have a =."""
     found: dict[str, int | None] = {}
     for value in values:
-        path, mark, n = value.partition("=")
-        if mark and (not n.isdigit() or not int(n)):
+        path, mark, n = value.rpartition("=")
+        if not mark or Path(value).exists() or not (n.isdigit() or Path(path).exists()):
+            found[value] = None
+        elif n.isdigit() and int(n):
+            found[path] = int(n)
+        else:
             raise click.ClickException(f"expected FILE or FILE=N with N events, not {value!r}")
-        found[path] = int(n) if mark else None
     return found
+
+
+def processes(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Files by process, from PROCESS=FILE."""
+    for value in values:
+        if not all(value.partition("=")):
+            raise click.ClickException(f"expected PROCESS=FILE, not {value!r}")
+    return {process: path for process, _, path in (value.partition("=") for value in values)}
 
 
 @train.command(
@@ -433,14 +453,14 @@ Without files it trains on the few embedded events: in a minute, to see how it g
 @click.argument("events", nargs=-1, callback=sources, metavar="[FILE[=N]]...")
 @click.option("--validation", multiple=True, callback=sources, metavar="FILE[=N]", help="Else a tenth of the events.")
 @click.option("--output", type=PATH, required=True, help="Directory of weights, card, log and checkpoint.")
-@click.option("--name", default="deepmet", show_default=True, help="What the model calls itself.")
-@click.option("--network", default="cmssw-v1", show_default=True, metavar="cmssw-v1|jme-24-001|linear")
+@click.option("--name", help="What the model calls itself.  [default: deepmet, or linear]")
+@click.option("--network", default="cmssw-v1", show_default=True, metavar="cmssw-v1|jme-24-001|…|linear")
 @click.option("--epochs", type=int, default=12, show_default=True)
 @click.option("--batch", type=int, default=16, show_default=True, help="Events in a batch.")
 @click.option("--rate", type=float, default=1.5e-3, show_default=True, help="Highest learning rate.")
 @click.option("--schedule", default="cosine", show_default=True, metavar="cosine|cyclic|constant")
 @click.option("--patience", type=int, help="Stop after so many epochs without a better validation loss.")
-@click.option("--loss", default="squared", show_default=True, metavar="squared|huber")
+@click.option("--loss", default="squared", show_default=True, metavar="squared|huber|weighted")
 @click.option("--balance", type=float, default=0.0, show_default=True, help="Weight C of the response term.")
 @click.option("--form", default="unbiased", show_default=True, metavar="unbiased|published", help="Of that term.")
 @click.option("--puppi/--no-puppi", default=True, show_default=True, help="PUPPI weights as a feature.")
@@ -454,7 +474,7 @@ def train_deepmet(
     events: dict[str, int | None],
     validation: dict[str, int | None],
     output: Path,
-    name: str,
+    name: str | None,
     force: bool,
     **recipe: Any,
 ) -> None:
@@ -528,6 +548,47 @@ def train_mlpf(
             events, validation, output, name, recipe, limit=limit, force=force, progress=shown_by(bar)
         )
     click.echo(log)
+
+
+@train.command(
+    "study",
+    cls=Verb,
+    epilog="""
+  ptmiss train study balance --training zmumu=zmumu.root --training zmumu_boosted=boosted.root \\
+    --training ttbar_dilepton=ttbar.root --test other.root --output out/studies
+  ptmiss train study all … --events 4000 --epochs 4 --output out/studies
+
+Each study trains the base, the base with two other seeds, and its variants, 36 trainings for all. A training that is in
+the output already, of the same configuration and events, is not repeated.
+""",
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--training", multiple=True, callback=processes, metavar="PROCESS=FILE", help="Events of each process.")
+@click.option("--test", "tests", multiple=True, required=True, metavar="FILE", help="Events to compare on, each once.")
+@click.option("--output", type=PATH, required=True, help="Directory of tables, figures and trainings.")
+@click.option("--events", type=click.IntRange(10), default=4000, show_default=True, help="That the base is trained on.")
+@click.option("--epochs", type=int, default=4, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda")
+def train_study(
+    names: tuple[str, ...],
+    training: dict[str, str],
+    tests: tuple[str, ...],
+    output: Path,
+    events: int,
+    **recipe: Any,
+) -> None:
+    """What a choice of the training is worth: NAME is seeds, balance, ttbar, size, network, puppi, leptons, biases,
+    better, continued, or all."""
+    from ptmiss.executors import progress_bar, shown_by
+
+    studies, command = (_training(f"ptmiss.models.deepmet.{module}") for module in ("studies", "command"))
+    wanted = list(studies.STUDIES) if "all" in names else list(names)
+    with progress_bar("batches") as bar:
+        found = dict(studies.study(wanted, training, tests, output, events, command.checked(recipe), shown_by(bar)))
+    for name, table in found.items():
+        studies.gains.show(name, table)
+    click.echo(f"tables and figures -> {output}")
 
 
 def _training(module: str) -> Any:

@@ -30,13 +30,15 @@ BACKENDS = ("compiled", "numpy", "torch")
 BACKEND = "PTMISS_BACKEND"
 
 
-def deepmet_shapes(embedding: tuple[int, int, int] = (8, 8, 8)) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of a DeepMET with so many embedding outputs per category."""
+def deepmet_shapes(
+    embedding: tuple[int, ...] = (8, 8, 8), widths: tuple[int, ...] = WIDTHS
+) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of a DeepMET with so many outputs of the embeddings and of the hidden layers."""
     shapes: dict[str, tuple[int, ...]] = {
         f"embedding.{name}": (len(VOCABULARY[name]), width) for name, width in zip(CATEGORIES, embedding, strict=True)
     }
     inputs = len(FEATURES) + sum(embedding)
-    for layer, width in enumerate(WIDTHS, start=1):
+    for layer, width in enumerate(widths, start=1):
         shapes |= {f"dense{layer}.kernel": (inputs, width), f"dense{layer}.bias": (width,)}
         shapes |= {f"norm{layer}.{part}": (width,) for part in ("gamma", "beta", "mean", "variance")}
         inputs = width
@@ -69,7 +71,9 @@ class DeepMET:
         )
         if len(embedding) != len(CATEGORIES):
             raise WeightsError(f"model {self.name!r}: not a DeepMET, has tensors {', '.join(sorted(self.tensors))}")
-        check_shapes(self.name, self.tensors, deepmet_shapes(embedding))
+        biases = [self.tensors.get(f"dense{layer}.bias") for layer in range(1, len(WIDTHS) + 1)]
+        widths = tuple(WIDTHS[i] if bias is None else bias.size for i, bias in enumerate(biases))
+        check_shapes(self.name, self.tensors, deepmet_shapes(embedding, widths))
 
     @property
     def parameters(self) -> int:

@@ -24,7 +24,6 @@ VOCABULARY = {
 SCALE = 50.0  # GeV: pt, px and py enter the network divided by it
 OVERFLOW = 1e6  # scaled momenta beyond it count as zero, as in CMSSW
 UNKNOWN = 255  # the row of a candidate with a category that is in no vocabulary
-WIDTHS = (64, 32, 16)
 
 
 @dataclass(frozen=True)

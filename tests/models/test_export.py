@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ptmiss.errors import FileError, OptionError
+from ptmiss.inference import WIDTHS
 from ptmiss.inputs import CATEGORIES, VOCABULARY
 from ptmiss.linear import CLASSES, Linear
 from ptmiss.models.export import write_onnx
@@ -31,9 +32,9 @@ def exported(model, path):
 
 
 @pytest.mark.parametrize("padding", [0, 4500])
-@pytest.mark.parametrize("embedding", [(8, 8, 8), (4, 8, 3)])
-def test_the_graph_is_the_network_in_double_precision(tmp_path, padding, embedding):
-    model = random_model(2, padding, embedding)
+@pytest.mark.parametrize(("embedding", "widths"), [((8, 8, 8), WIDTHS), ((4, 8, 3), WIDTHS), ((8, 8, 8), (96, 48, 24))])
+def test_the_graph_is_the_network_in_double_precision(tmp_path, padding, embedding, widths):
+    model = random_model(2, padding, embedding, widths)
     met = exported(model, tmp_path / "net.onnx")
     for n in COUNTS:
         features, categories, offsets = sample([n], seed=n)

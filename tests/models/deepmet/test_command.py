@@ -5,7 +5,7 @@ import pytest
 from safetensors import safe_open
 
 from ptmiss import sample
-from ptmiss.errors import OptionError
+from ptmiss.errors import FileError, OptionError
 from ptmiss.linear import Linear
 from ptmiss.model import load_model
 
@@ -40,7 +40,26 @@ def test_the_linear_baseline(tmp_path):
     train_files({ZMUMU: 30}, {}, tmp_path, "mine", options(network="linear"))
     model = load_model(tmp_path)
     assert isinstance(model, Linear)
+    assert model.name == "mine"
     assert model.tensors["weight"].std() > 0.05
+    train_files({ZMUMU: 30}, {}, tmp_path / "b", None, options(network="linear"))
+    assert load_model(tmp_path / "b").name == "linear"
+
+
+def test_the_linear_baseline_has_no_validation(tmp_path):
+    with pytest.raises(OptionError, match="--validation: the linear baseline is a fit"):
+        train_files({ZMUMU: 30}, {ZMUMU: 10}, tmp_path, None, options(network="linear"))
+
+
+def test_a_network_that_inference_cannot_run_is_not_trained(tmp_path):
+    with pytest.raises(OptionError, match="--network 'silu' is there for studies"):
+        train_files({ZMUMU: 10}, {ZMUMU: 10}, tmp_path / "out", None, options(network="silu"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wider_network_is_run_by_inference(tmp_path):
+    train_files({ZMUMU: 10}, {ZMUMU: 10}, tmp_path, None, options(network="96-48-24"))
+    assert load_model(tmp_path).parameters == 9565
 
 
 def test_force_begins_again(tmp_path):
@@ -49,6 +68,8 @@ def test_force_begins_again(tmp_path):
     with pytest.raises(OptionError, match=r"seed 1 there, 2 here; choose another directory, or --force"):
         train_files(*files, tmp_path, "a", options(seed=2))
     train_files(*files, tmp_path, "a", options(seed=2), force=True)
+    with pytest.raises(FileError, match="no such file"):
+        train_files({"none.root": 10}, {}, tmp_path, "a", options(), force=True)
     assert json.loads((tmp_path / "README.md").read_text().split("seed: `")[1].split("`")[0]) == 2
 
 
@@ -56,7 +77,7 @@ def test_force_begins_again(tmp_path):
     ("given", "message"),
     [
         ({"epochs": 0}, "--epochs 0: input should be greater than or equal to 1"),
-        ({"network": "cmssw"}, "--network 'cmssw': input should be 'cmssw-v1' or 'jme-24-001'"),
+        ({"network": "cmssw"}, "--network 'cmssw': input should be 'cmssw-v1', 'jme-24-001', "),
         ({"remove_leptons": "perhaps"}, "--remove-leptons 'perhaps': input should be a valid boolean"),
         ({"rate": float("nan")}, "--rate nan: "),
         ({"balance": -1.0}, "--balance -1.0: "),

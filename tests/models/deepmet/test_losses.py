@@ -34,12 +34,19 @@ def test_squared():
 
 def test_huber_is_squared_below_its_edge_and_a_line_beyond():
     zero = np.zeros((1, 2))
-    for x in (30.0, 99.0):
+    for x in (10.0, 29.0):
         near = tensors([[x, -x]], zero)
         assert float(losses.huber(*near)) == pytest.approx(float(losses.squared(*near)))
-    at = [float(losses.huber(*tensors([[x, 0]], zero))) for x in (100.0, 150.0, 200.0, 1000.0)]
-    assert np.diff(at)[:2] == pytest.approx([100 * 50 / 50**2] * 2)
-    assert at[3] - at[2] == pytest.approx(100 * 800 / 50**2)
+    at = [float(losses.huber(*tensors([[x, 0]], zero))) for x in (30.0, 80.0, 130.0, 1000.0)]
+    assert np.diff(at)[:2] == pytest.approx([30 * 50 / 50**2] * 2)
+    assert at[3] - at[2] == pytest.approx(30 * 870 / 50**2)
+
+
+def test_weighted_events_of_large_pt_miss_count_less():
+    predicted, target = pairs()
+    weight = 1 / (1 + np.hypot(*target.T) / 50)
+    expected = 0.5 * np.average(((predicted - target) ** 2).sum(axis=1), weights=weight) / 50**2
+    assert float(losses.weighted(*tensors(predicted, target))) == pytest.approx(expected)
 
 
 def test_the_published_balance():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ptmiss.errors import UnknownName
+from ptmiss.errors import OptionError, UnknownName
 from ptmiss.inputs import CATEGORIES, FEATURES, VOCABULARY
 from ptmiss.inputs import Inputs as Prepared
 from ptmiss.segments import from_counts
@@ -11,7 +11,7 @@ from ...conftest import random_model
 torch = pytest.importorskip("torch")
 
 from ptmiss.models.deepmet.dataset import Batch
-from ptmiss.models.deepmet.network import BIAS_SCALE, EMBEDDINGS, PUPPI, Inputs, Network, Tanh, parameters
+from ptmiss.models.deepmet.network import BIAS_SCALE, PUPPI, Inputs, Network, Tanh, parameters
 
 COMBINATIONS = int(np.prod([len(VOCABULARY[name]) for name in CATEGORIES]))
 
@@ -48,10 +48,31 @@ def met(made, inputs):
     return made(batch(inputs)).numpy()
 
 
-@pytest.mark.parametrize(("layout", "count"), [("cmssw-v1", 5149), ("jme-24-001", 4541)])
+@pytest.mark.parametrize(
+    ("layout", "count"),
+    [("cmssw-v1", 5149), ("jme-24-001", 4541), ("96-48-24", 9565), ("128-64-32", 15261), ("standardised", 5149)],
+)
 def test_parameters(layout, count):
     made = Network(layout)
     assert parameters(made) == made.model("x").parameters == count
+
+
+@pytest.mark.parametrize("layout", ["relu", "silu", "event-sums", "event-recoil"])
+def test_networks_for_studies_learn_and_are_not_exported(layout):
+    made, some = network(layout), events()
+    some.features[:, 4:6] = np.abs(some.features[:, 4:6])
+    made(batch(some)).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in made.parameters())
+    with pytest.raises(OptionError, match="inference runs tanh without context alone"):
+        made.model("x")
+
+
+def test_standardised_features_have_mean_0_and_width_1():
+    made, some = network("standardised"), batch(events())
+    made.measure_moments(some)
+    seen = made.first_inputs(some)[:, : len(FEATURES)]
+    torch.testing.assert_close(seen.mean(dim=0), torch.zeros(len(FEATURES)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen.std(dim=0), torch.ones(len(FEATURES)))
 
 
 def test_an_unknown_layout():
@@ -59,7 +80,7 @@ def test_an_unknown_layout():
         Network("cmssw-v2")
 
 
-@pytest.mark.parametrize("layout", EMBEDDINGS)
+@pytest.mark.parametrize("layout", ["cmssw-v1", "jme-24-001", "96-48-24", "standardised"])
 @pytest.mark.parametrize("inputs", [{}, {"puppi": False}, {"biases": False}, {"puppi": False, "biases": False}])
 def test_inference_says_the_same_as_the_network(layout, inputs):
     made, some = network(layout, **inputs), events()

@@ -87,6 +87,25 @@ def test_it_begins_from_the_weights_of_a_file(embedded, tmp_path):
         np.testing.assert_allclose(network.model("x").tensors[name], values, rtol=1e-6)
 
 
+def test_a_network_with_more_inputs_begins_as_the_one_of_the_file(embedded):
+    model, network = random_model(3), Network("event-recoil")
+    plain = next(dataset.plain(embedded, 4))
+    with torch.no_grad():
+        network.load(model.tensors)
+        before = network(plain)
+    same = Network()
+    same.load(model.tensors)
+    torch.testing.assert_close(before, same(plain), rtol=1e-4, atol=1e-3)
+
+
+def test_a_training_of_no_epochs_is_what_it_begins_from(embedded, tmp_path):
+    save_model(random_model(3), tmp_path / "w.safetensors", "")
+    settings = Recipe(start_from=tmp_path / "w.safetensors").model_copy(update={"epochs": 0})
+    network, run = train(embedded, embedded, settings, tmp_path, "some")
+    assert run.run().empty
+    np.testing.assert_allclose(network.dense2.kernel.detach(), random_model(3).tensors["dense2.kernel"])
+
+
 def test_widths_that_the_validation_measures():
     rng = np.random.default_rng(0)
     n = 4000
