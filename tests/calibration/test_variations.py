@@ -44,6 +44,15 @@ def test_pulls_of_the_map_have_a_width_near_one():
     assert np.all(np.abs((shifts / errors).mean(axis=0)) < 0.35)
 
 
+def test_with_many_events_the_map_is_found_to_50_mev():
+    rng, many = np.random.default_rng(9), 3_000_000
+    data = toys.counts(toys.DATA["par"], many, rng, many // 50, simulated=1)
+    values, errors = derived(toys.counts(toys.MC["par"], many, rng), data)
+    shifts = values - exact(toys.MC["par"], toys.DATA["par"], U)
+    assert np.all(np.abs(shifts) < 0.05), shifts
+    assert np.all(errors < 0.05), errors
+
+
 @pytest.mark.slow
 def test_a_bootstrap_gives_the_statistical_errors():
     rng = np.random.default_rng(8)
