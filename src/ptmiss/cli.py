@@ -77,7 +77,8 @@ def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
         default="pf,puppi",
         show_default=True,
         metavar="A,B,…",
-        help="pf, puppi, track, stored.<Branch>, deepmet, deepmet_response, or a name given to --weights.",
+        help="pf, puppi, track, stored.<Branch>, deepmet, deepmet_response, or a name given to --weights; of MLPF's "
+        "candidates mlpf, mlpf_puppi, deepmet_mlpf.",
     )
     @click.option("--weights", callback=pairs, multiple=True, metavar="NAME=FILE", help="Weights file of a network.")
     @click.option(
