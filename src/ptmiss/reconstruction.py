@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -26,7 +26,7 @@ from ptmiss import candidates as pf_candidates
 from ptmiss import elements as pf_elements
 from ptmiss import luggage
 from ptmiss.candidates import BRANCHES, Candidates, clean, good_vertices, puppi_weights
-from ptmiss.elements import CLASSES, ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements, Targets
+from ptmiss.elements import CLASSES, ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements, Rows, Targets
 from ptmiss.errors import ColumnError, OptionError
 from ptmiss.segments import from_counts, select
 
@@ -50,10 +50,11 @@ NEUTRAL = {"dxy": 0, "dz": 0, "fromPV": 3, "pvAssocQuality": 7}
 OF_TRACK = {"dxy": "d0", "dz": "dz", "fromPV": "fromPV", "pvAssocQuality": "pvAssocQuality"}
 
 
-class Found(Protocol):
+@dataclass(frozen=True)
+class Reconstructed:
     """What elements stand for, row by row beside them: GeV, rad; pt and energy are soft, multiplied by 1 - P(none).
 
-    kind: (rows,) most likely class, the numbers of ptmiss.elements.CLASSES; probability: (rows, 8) of each class.
+    kind: (rows,) most likely class, numbered as ptmiss.elements.CLASSES; probability: (rows, 8) of each class.
     """
 
     kind: NDArray[np.integer]
@@ -64,25 +65,15 @@ class Found(Protocol):
     probability: NDArray[np.floating]
 
 
-@dataclass(frozen=True)
-class Reconstructed:
-    """See :class:`Found`."""
-
-    kind: NDArray[np.integer]
-    pt: NDArray[np.floating]
-    eta: NDArray[np.floating]
-    phi: NDArray[np.floating]
-    energy: NDArray[np.floating]
-
-    @property
-    def probability(self) -> NDArray[np.float32]:
-        """(rows, 8): one for the class, nothing for the others."""
-        return np.eye(len(CLASSES), dtype=np.float32)[self.kind]
+def certain(kind: NDArray[np.integer], momenta: Rows) -> Reconstructed:
+    """Rows whose class is certain, with the pt, eta, phi and energy of others."""
+    columns = (momenta[name] for name in ("pt", "eta", "phi", "energy"))
+    return Reconstructed(kind, *columns, np.eye(len(CLASSES), dtype=np.float32)[kind])
 
 
 def of_targets(targets: Targets) -> Reconstructed:
     """The truth, as if a network had found it."""
-    return Reconstructed(targets["type"], *(targets[name] for name in ("pt", "eta", "phi", "energy")))
+    return certain(targets["type"], targets)
 
 
 def of_elements(elements: Elements) -> Reconstructed:
@@ -90,8 +81,10 @@ def of_elements(elements: Elements) -> Reconstructed:
     kinds = np.zeros(max(LOOKS_LIKE) + 1, np.int32)
     kinds[list(LOOKS_LIKE)] = list(LOOKS_LIKE.values())
     track = elements["type"] == TRACK
-    kind = np.select([track & elements["isMuon"], track & elements["isElectron"]], [MUON, ELECTRON], kinds[elements["type"]])
-    return Reconstructed(kind, *(elements[name] for name in ("pt", "eta", "phi", "energy")))
+    kind = np.select(
+        [track & elements["isMuon"], track & elements["isElectron"]], [MUON, ELECTRON], kinds[elements["type"]]
+    )
+    return certain(kind, elements)
 
 
 def codes(types: NDArray[np.integer], kinds: NDArray[np.integer]) -> NDArray[np.int32]:
@@ -108,7 +101,7 @@ def classes(codes: NDArray[np.integer]) -> NDArray[np.int32]:
     return table[np.abs(codes)]
 
 
-def candidates(elements: Elements, found: Found, least: float = MIN_PT) -> Candidates:
+def candidates(elements: Elements, found: Reconstructed, least: float = MIN_PT) -> Candidates:
     """Candidates of elements, cleaned, all columns but the PUPPI weight, in the order of the elements.
 
     found: rows beside the elements; least: GeV, a row with a smaller soft pT is no candidate.
@@ -167,9 +160,11 @@ class Reconstruction:
         except ColumnError as error:
             raise ColumnError(f"estimator {estimator!r}: {error}") from None
         if "puppiWeight" in columns and not {"PV_npvs", "PV_npvsGood"} & set(branches):
-            raise ColumnError(f"estimator {estimator!r} needs branch PV_npvs for PUPPI weights, which {path} does not have")
+            raise ColumnError(
+                f"estimator {estimator!r} needs branch PV_npvs for PUPPI weights, which {path} does not have"
+            )
 
-    def found(self, elements: Elements, targets: Targets | None = None) -> Found:
+    def found(self, elements: Elements, targets: Targets | None = None) -> Reconstructed:
         """What elements stand for; targets: those of the same events, for ``targets``."""
         match self.name:
             case "targets":
