@@ -121,11 +121,19 @@ def test_puppi_is_called_once_and_only_if_asked_for(zmumu, monkeypatch):
     assert 0 < np.mean(weight) < 1
 
 
-def test_parts_of_events_change_nothing(zmumu, monkeypatch):
-    whole = build("targets").candidates(zmumu, ["puppiWeight"])
-    parts = Elements.parts
+def test_a_network_gets_some_events_at_a_time(zmumu, monkeypatch):
+    sizes, parts = [], Elements.parts
     monkeypatch.setattr(Elements, "parts", lambda self: parts(self, 4000))
-    made = build("targets").candidates(zmumu, ["puppiWeight"])
+
+    def network(elements):
+        sizes.append(len(elements))
+        return reconstruction.of_elements(elements)
+
+    monkeypatch.setattr(reconstruction, "network", lambda path: network)
+    made = reconstruction.Reconstruction("mlpf", "w").candidates(zmumu, ["puppiWeight"])
+    assert len(sizes) > 1
+    assert sum(sizes) == WITH_ELEMENTS
+    whole = build("elements").candidates(zmumu, ["puppiWeight"])
     np.testing.assert_array_equal(made.offsets, whole.offsets)
     for name in whole.columns:
         np.testing.assert_array_equal(made[name], whole[name])

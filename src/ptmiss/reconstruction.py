@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +28,7 @@ from ptmiss import luggage
 from ptmiss.candidates import BRANCHES, Candidates, clean, good_vertices, puppi_weights
 from ptmiss.elements import CLASSES, ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements, Rows, Targets
 from ptmiss.errors import ColumnError, OptionError
-from ptmiss.segments import from_counts, select
+from ptmiss.segments import select
 
 MLPF, TARGETS, ELEMENTS = "mlpf", "targets", "elements"
 RECONSTRUCTIONS = (MLPF, TARGETS, ELEMENTS)
@@ -165,7 +165,7 @@ class Reconstruction:
             )
 
     def found(self, elements: Elements, targets: Targets | None = None) -> Reconstructed:
-        """What elements stand for; targets: those of the same events, for ``targets``."""
+        """What elements stand for, a network some events at a time; targets: those of the same events."""
         match self.name:
             case "targets":
                 if targets is None:
@@ -173,22 +173,13 @@ class Reconstruction:
                 return of_targets(targets)
             case "elements":
                 return of_elements(elements)
-        return network(self.weights)(elements)
+        return joined([network(self.weights)(elements.events(where)) for where in elements.parts()])
 
     def candidates(self, events: ak.Array, columns: Iterable[str]) -> Candidates:
-        """The candidates of events, some events at a time, with PUPPI weights only if they are among the columns."""
+        """The candidates of events, with PUPPI weights only if they are among the columns."""
         elements = Elements.of_events(events)
         targets = Targets.of_events(events) if self.name == TARGETS else None
-        made = joined(
-            [
-                candidates(
-                    elements.events(where),
-                    self.found(elements.events(where), targets.events(where) if targets else None),
-                    self.least,
-                )
-                for where in elements.parts()
-            ]
-        )
+        made = candidates(elements, self.found(elements, targets), self.least)
         return weighted(made, good_vertices(events)) if "puppiWeight" in set(columns) else made
 
 
@@ -220,14 +211,10 @@ def network(path: str) -> Any:
         raise OptionError("MLPF needs torch, the extra train: pip install 'ptmiss[train]'") from error
 
 
-def joined(parts: Sequence[Candidates]) -> Candidates:
-    """Candidates of consecutive events as one."""
-    if len(parts) == 1:
-        return parts[0]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].columns}
-    offsets = from_counts(np.concatenate([np.diff(part.offsets) for part in parts]))
-    repaired = {what: sum(part.repaired.get(what, 0) for part in parts) for part in parts for what in part.repaired}
-    return Candidates(columns, offsets, repaired)
+def joined(parts: Sequence[Reconstructed]) -> Reconstructed:
+    """What elements of consecutive events stand for, as one."""
+    names = [field.name for field in fields(Reconstructed)]
+    return Reconstructed(*(np.concatenate([np.asarray(getattr(part, name)) for part in parts]) for name in names))
 
 
 def without_elements(events: ak.Array) -> NDArray[np.bool_]:
