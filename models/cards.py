@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 from ptmiss import __version__
 from ptmiss.errors import FileError
 from ptmiss.files import write_atomically
-from ptmiss.model import CARD, WEIGHTS, Model, save_model
+from ptmiss.model import CARD, WEIGHTS, Weights, save_model
 from ptmiss.weights import fingerprint
 
 RESULTS = "## Results"
@@ -25,17 +25,23 @@ LIMITS = (
 )
 
 
-def ship(model: Model, directory: Path, made: Mapping[str, Any], validation: Mapping[str, float]) -> str:
+def ship(
+    model: Weights,
+    directory: Path,
+    made: Mapping[str, Any],
+    validation: Mapping[str, float],
+    save: Callable[[Any, Path, str], str] = save_model,
+) -> str:
     """Write weights file and card of a model into a directory; returns the weights' hash.
 
-    made: command, seed, recipe and events, for the card and for the weights file.
+    made: command, seed, recipe and events, for the card and for the weights file; save: how its weights are written.
     """
-    digest = save_model(model, directory / WEIGHTS, provenance=json.dumps(made))
+    digest = save(model, directory / WEIGHTS, json.dumps(made))
     write_atomically(directory / CARD, card(model, made, validation))
     return digest
 
 
-def card(model: Model, made: Mapping[str, Any], validation: Mapping[str, float]) -> str:
+def card(model: Weights, made: Mapping[str, Any], validation: Mapping[str, float]) -> str:
     """The card, with front matter as on a model hub."""
     front = {
         "library_name": "ptmiss",

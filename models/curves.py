@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,12 +11,15 @@ from matplotlib.figure import Figure
 
 from ptmiss.plots import QUANTITIES, STYLE, save
 
-SHOWN = ("rms_par", "rms_perp", "response")
+SHOWN = {name: QUANTITIES[name] for name in ("rms_par", "rms_perp", "response")}
 
 
-def draw(log: pd.DataFrame, stem: Path) -> list[Path]:
-    """Losses, and what the validation measured, against the epoch; returns the files."""
-    panels = [name for name in SHOWN if name in log]
+def draw(log: pd.DataFrame, stem: Path, shown: Mapping[str, str] = SHOWN) -> list[Path]:
+    """Losses, and what the validation measured, against the epoch; returns the files.
+
+    shown: axis titles of what was measured, by column.
+    """
+    panels = [name for name in shown if name in log]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9 * (1 + len(panels)), 8), layout="constrained")
         losses, *others = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
@@ -25,5 +29,5 @@ def draw(log: pd.DataFrame, stem: Path) -> list[Path]:
         losses.legend()
         for ax, name in zip(others, panels, strict=True):
             ax.plot(log["epoch"], log[name], marker="o", color="C1")
-            ax.set(xlabel="Epoch", ylabel=QUANTITIES[name])
+            ax.set(xlabel="Epoch", ylabel=shown[name])
         return save(figure, stem, ["png"])

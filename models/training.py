@@ -6,10 +6,12 @@ ends with the same bits as one that was not. A checkpoint is safetensors: nothin
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -57,6 +59,70 @@ class Settings(BaseModel):
             return self.rate * (1 / 3 + 2 / 3 * (1 - abs(2 * phase - 1)))
         return self.rate
 
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """What changes the network's parameters."""
+        return torch.optim.Adam(network.parameters(), self.rate)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision in which a loss is computed."""
+        return nullcontext()
+
+    def averaged(self, network: nn.Module) -> Average | None:
+        """The network whose parameters are averages over steps, where such a one is validated and kept."""
+        return None
+
+
+class DecoupledSettings(Settings):
+    """AdamW, a warm-up, and the average of the parameters in place of the last ones.
+
+    decay: of the parameters, decoupled from the gradients; warm_up: share of the steps in which the rate rises;
+    floor: share of the rate at which the cosine ends; average: share of the average that a step keeps, 0 for no average;
+    precision: of what is multiplied, bfloat16 only on cuda.
+    """
+
+    decay: float = Field(0.01, ge=0)
+    warm_up: float = Field(0.03, ge=0, lt=1)
+    floor: float = Field(0.01, ge=0, le=1)
+    average: float = Field(0.998, ge=0, lt=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """The learning rate of one step out of all."""
+        rise = min((step + 1) / max(self.warm_up * steps, 1), 1.0)
+        return rise * (self.floor * self.rate + (1 - self.floor) * super().rate_at(step, steps))
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """AdamW; vectors (biases, norms) do not decay."""
+        matrices = [p for p in network.parameters() if p.ndim > 1]
+        vectors = [p for p in network.parameters() if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": self.decay}, {"params": vectors, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, self.rate, betas=(0.9, 0.99), fused=True)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bfloat16 where matrices are multiplied, if asked for."""
+        return torch.autocast(self.device, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+
+    def averaged(self, network: nn.Module) -> Average | None:
+        """An exponential average of the parameters."""
+        return Average(network, self.average) if self.average else None
+
+
+class Average:
+    """A network whose parameters are an exponential average of another's; it forgets the first steps sooner."""
+
+    def __init__(self, network: nn.Module, decay: float):
+        self.network, self.decay = copy.deepcopy(network), decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take in the parameters after so many steps."""
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        pairs: Iterable[tuple[Tensor, Tensor]] = zip(self.network.parameters(), network.parameters(), strict=True)
+        for mine, other in pairs:
+            mine.lerp_(other.detach(), share)
+        for mine, other in zip(self.network.buffers(), network.buffers(), strict=True):
+            mine.copy_(other)
+
 
 class Batches(Protocol):
     """What an epoch is made of."""
@@ -96,28 +162,36 @@ class Training:
     configuration: Mapping[str, Any]
     start: Callable[[Any], None] = lambda network: None
     progress: Progress | None = None
+    average: Average | None = field(default=None, init=False)
 
     def run(self) -> pd.DataFrame:
         """Train to the end, or go on from the checkpoint; leaves the best network in place and returns the log."""
         check_device(self.settings.device)
         self.network.to(self.settings.device)
-        optimizer = torch.optim.Adam(self.network.parameters(), self.settings.rate)
+        optimizer = self.settings.optimizer(self.network)
+        self.average = self.settings.averaged(self.network)
         state, best = self.resumed(optimizer)
         if not best:
             self.start(self.network)
+            self.average = self.settings.averaged(self.network)
         while state.epoch < self.settings.epochs and not self.is_stuck(state):
             began = time.monotonic()
             train_loss = self.train_epoch(optimizer, state.epoch)
             state.epoch += 1
-            row = {"epoch": state.epoch, "train_loss": train_loss, **self.validate(self.network)}
+            row = {"epoch": state.epoch, "train_loss": train_loss, **self.validate(self.judged)}
             self.check(row["loss"], state.epoch - 1, f"the validation loss is {row['loss']} after epoch {state.epoch}")
             state.log.append({**row, "seconds": time.monotonic() - began})
             if row["loss"] < state.best:
                 state.best, state.best_epoch = row["loss"], state.epoch
-                best = {name: value.clone() for name, value in self.network.state_dict().items()}
+                best = {name: value.clone() for name, value in self.judged.state_dict().items()}
             self.save(optimizer, state, best)
         self.network.load_state_dict(best)
         return pd.DataFrame(state.log)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept."""
+        return self.average.network if self.average else self.network
 
     def is_stuck(self, state: State) -> bool:
         """Whether the validation loss has not fallen for too long."""
@@ -130,13 +204,16 @@ class Training:
         for i, batch in enumerate(self.batches.epoch(epoch)):
             for group in optimizer.param_groups:
                 group["lr"] = self.settings.rate_at(epoch * n + i, self.settings.epochs * n)
-            loss = self.loss(self.network, batch)
+            with self.settings.autocast():
+                loss = self.loss(self.network, batch)
             value = float(loss.detach())
             self.check(value, epoch, f"the loss is {value} at batch {i + 1} of epoch {epoch + 1}")
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
             optimizer.step()
+            if self.average:
+                self.average.update(self.network, epoch * n + i + 1)
             total += value
             if self.progress:
                 self.progress("batches", epoch * n + i + 1, self.settings.epochs * n)
@@ -152,6 +229,8 @@ class Training:
         """Write checkpoint and log."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in best.items()}
+        averages = self.average.network.state_dict() if self.average else {}
+        tensors |= {f"average.{name}": value for name, value in averages.items()}
         for index, values in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
         metadata = {"state": json.dumps(vars(state)), "configuration": canonical(self.configuration)}
@@ -166,11 +245,13 @@ class Training:
             return State(), {}
         tensors, metadata = read_checkpoint(path)
         check_configuration(path, json.loads(metadata["configuration"]), json.loads(canonical(self.configuration)))
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}, "average": {}}
         for name, value in tensors.items():
             part, key = name.split(".", 1)
             parts[part][key] = value
         self.network.load_state_dict(parts["network"])
+        if self.average:
+            self.average.network.load_state_dict(parts["average"])
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in parts["optimizer"].items():
             index, name = key.split(".")

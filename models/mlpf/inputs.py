@@ -149,6 +149,10 @@ def _column(name: str) -> Feature:
     return lambda elements, where: elements[name]
 
 
+def _is(number: int) -> Feature:
+    return lambda elements, where: elements["type"] == number
+
+
 def _of_type(number: int, feature: Feature) -> Feature:
     """A feature of one type of elements, 0 for others."""
     return lambda elements, where: np.where(elements["type"] == number, feature(elements, where), np.float32(0))
@@ -159,9 +163,7 @@ def _of_deposits(feature: Feature) -> Feature:
 
 
 def _by_kind(track: Feature, deposit: Feature) -> Feature:
-    return lambda elements, where: np.where(
-        elements["type"] == TRACK, track(elements, where), deposit(elements, where)
-    )
+    return lambda elements, where: np.where(elements["type"] == TRACK, track(elements, where), deposit(elements, where))
 
 
 def _nothing(elements: Elements, where: Where) -> Column:
@@ -178,7 +180,7 @@ def _around(index: int) -> Feature:
 
 def wrapped(angle: NDArray[np.float32]) -> NDArray[np.float32]:
     """An angle brought between -pi and pi."""
-    return angle - np.float32(2 * np.pi) * np.round(angle / np.float32(2 * np.pi))
+    return (angle - np.float32(2 * np.pi) * np.round(angle / np.float32(2 * np.pi))).astype(np.float32, copy=False)
 
 
 _POSITION = (lambda e, w: w.position[:, 0], lambda e, w: w.position[:, 1])
@@ -190,7 +192,7 @@ _CARTESIAN: dict[str, Feature] = {
     "cos_phi": lambda e, w: np.cos(e["phi"]),
 }
 _OURS: dict[str, Feature] = {
-    **{f"is_{what}": lambda e, w, i=i: e["type"] == i for i, what in zip(TYPES, ("track", "ecal", "hcal", "hf_em", "hf_had"), strict=True)},
+    **{f"is_{what}": _is(i) for i, what in zip(TYPES, ("track", "ecal", "hcal", "hf_em", "hf_had"), strict=True)},
     "log_pt": lambda e, w: np.log(np.maximum(e["pt"], np.float32(1e-3))),
     "log_energy": lambda e, w: np.log(np.maximum(e["energy"], np.float32(1e-3))),
     "eta": _column("eta"),
@@ -246,7 +248,7 @@ _CLIC: dict[str, Feature] = {
     "Z0|sigma_x": _by_kind(_column("dz"), _column("width")),
     "time|sigma_y": _of_deposits(_column("width")),
 }
-FEATURES: Mapping[str, Feature] = {name: _nothing for name in (*CMS, *CLIC)} | _CMS | _CLIC | _OURS
+FEATURES: Mapping[str, Feature] = dict.fromkeys((*CMS, *CLIC), _nothing) | _CMS | _CLIC | _OURS
 """How each feature is made of elements."""
 
 

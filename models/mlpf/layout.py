@@ -55,7 +55,7 @@ class Windows:
         local = torch.arange(len(owner), device=order.device) - begin[owner] - shifts[owner]
         filled = (local >= 0) & (local < counts[owner])
         inside = torch.minimum(local.clamp(min=0), counts[owner] - 1) + offsets[owner]
-        return Windows(order[inside], slots, filled.view(-1, size))
+        return Windows(order[inside], slots, filled.view(len(owner) // size, size))
 
     def gather(self, values: Tensor) -> Tensor:
         """(windows, size, ...) of (n, ...)."""
@@ -78,7 +78,7 @@ class Arranged(torch.autograd.Function):
         return values.index_select(0, rows)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         """(n, ...)."""
         (slots,) = ctx.saved_tensors
         return gradient.index_select(0, slots), None, None, None
@@ -94,10 +94,10 @@ class Collected(torch.autograd.Function):
         return values.index_select(0, slots)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         """(slots, ...)."""
         rows, filled = ctx.saved_tensors
-        mask = filled.view(-1, *(1,) * (gradient.ndim - 1))
+        mask = filled.reshape(len(rows), *(1,) * (gradient.ndim - 1))
         return gradient.index_select(0, rows) * mask, None, None, None
 
 
@@ -158,8 +158,10 @@ class EventAttention:
     @staticmethod
     def of(offsets: Tensor, position: Tensor, spreads: Sequence[float | None] | None) -> EventAttention:
         """position: (n, 2); spreads None for plain attention."""
-        pieces = position.tensor_split(offsets[1:-1])
-        return EventAttention(offsets.tolist(), spreads and [Distance.of(p, spreads) for p in pieces if len(p)])
+        if spreads is None:
+            return EventAttention(offsets.tolist(), None)
+        pieces = position.split(offsets.diff().tolist())
+        return EventAttention(offsets.tolist(), [Distance.of(piece, spreads) for piece in pieces if len(piece)])
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """See Attending."""
@@ -188,7 +190,9 @@ class PackedAttention:
         longest = int(self.offsets.diff().max())
         cut = self.offsets.to(query.device, torch.int32)
         q, k, v = (x.to(torch.bfloat16).contiguous() for x in (query, key, value))
-        return varlen_attn(q, k, v, cut, cut, longest, longest, scale=1.0).to(value.dtype)
+        out = varlen_attn(q, k, v, cut, cut, longest, longest, scale=1.0)
+        assert isinstance(out, Tensor)
+        return out.to(value.dtype)
 
 
 def product(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ event's number of bins depends on the event alone.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,13 +40,15 @@ class CombinedGraph(nn.Module):
 
     codebook: Tensor
 
-    def __init__(self, inputs: int, width: int, size: int = 64, hidden: int = 128, distance: int = 64, messages: int = 3):
+    def __init__(
+        self, inputs: int, width: int, size: int = 64, hidden: int = 128, distance: int = 64, messages: int = 3
+    ):
         super().__init__()
         self.size = size
         widths = (inputs, hidden, hidden, hidden, distance)
-        self.embedding = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.embedding = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         sizes = [inputs] + [width] * messages
-        self.messages = nn.ModuleList(GraphMessage(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.messages = nn.ModuleList(GraphMessage(a, b) for a, b in pairwise(sizes))
         self.register_buffer("codebook", torch.randn(distance, MAX_BINS // 2))
 
     def forward(self, x: Tensor, offsets: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -85,8 +86,8 @@ class Heads(nn.Module):
         self.angles = angles
         self.classes = perceptron(width, hidden, len(CLASSES))
         self.momentum = perceptron(width, hidden, 5 if angles else 2)
-        nn.init.zeros_(self.momentum[-1].weight)
-        nn.init.zeros_(self.momentum[-1].bias)
+        for parameter in list(self.momentum.parameters())[-2:]:
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, elements: Packed) -> Outputs:
         """x: (n, width)."""
@@ -95,7 +96,8 @@ class Heads(nn.Module):
         if self.angles:
             eta = (eta + momentum[:, 2]).clamp(-MAX_ETA, MAX_ETA)
             turn = torch.stack([1 + momentum[:, 3], momentum[:, 4]], dim=-1)
-        return Outputs(logits, *momentum[:, :2].clamp(-MAX_LOG, MAX_LOG).unbind(-1), eta, turn)
+        log_pt, log_energy = momentum[:, :2].clamp(-MAX_LOG, MAX_LOG).unbind(-1)
+        return Outputs(logits, log_pt, log_energy, eta, turn)
 
 
 def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -116,7 +118,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, elements: Attending) -> Tensor:
         """(n, width)."""
         sizes = [self.content, self.content, self.depth]
-        query, key, value = self.project(x).view(len(x), self.heads, -1).split(sizes, dim=-1)
+        query, key, value = self.project(x).unflatten(-1, (self.heads, sum(sizes))).split(sizes, dim=-1)
         return self.out(elements.attend(query / math.sqrt(self.content), key, value).flatten(1))
 
 
@@ -188,7 +190,7 @@ class GraphNetwork(Network):
 def decoder(*widths: int) -> nn.Sequential:
     """Linear layers with ELU between them."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.ELU()]
     return nn.Sequential(*layers[:-1])
 
@@ -303,7 +305,7 @@ class LayerV220(nn.Module):
         """(n, width); asked: what queries are made of, None for x itself."""
         x = self.norm1(x)
         query, key, value = self.query(x if asked is None else asked), self.key(x), self.value(x)
-        q, k, v = (y.view(len(x), self.heads, -1) for y in (query, key, value))
+        q, k, v = (y.unflatten(-1, (self.heads, y.shape[-1] // self.heads)) for y in (query, key, value))
         y = x + self.out(elements.attend(q / math.sqrt(q.shape[-1]), k, v).flatten(1))
         return y + functional.relu(self.second(functional.relu(self.first(self.norm2(y)))))
 
@@ -333,6 +335,7 @@ class PublishedV220(Network):
     """
 
     KINDS, IDS, WIDTH, HEADS, LAYERS = 8, 9, 256, 16, 3
+    row: Tensor
     PRESENT = (1, 4, 5, 6, 8, 9, 10, 11)  # CMS's types of elements
 
     def __init__(self, configuration: Configuration):

@@ -20,11 +20,11 @@ class Configuration(BaseModel):
 
     network: Literal["transformer", "graph", "published-2021", "published-v2.2.0"] = "transformer"
     inputs: Literal["compact", "cms", "clic"] = "compact"
-    width: int = Field(64, ge=8)
-    layers: int = Field(3, ge=1)
-    heads: int = Field(4, ge=1)
-    hidden: int = Field(128, ge=1)
-    window: int = Field(128, ge=2)
+    width: int = Field(default=64, ge=8)
+    layers: int = Field(default=3, ge=1)
+    heads: int = Field(default=4, ge=1)
+    hidden: int = Field(default=128, ge=1)
+    window: int = Field(default=128, ge=2)
     attention: Literal["window", "exact"] = "window"
     angles: bool = False
 

@@ -468,6 +468,68 @@ def train_deepmet(
     click.echo(log)
 
 
+@train.command(
+    "mlpf",
+    cls=Verb,
+    epilog="""
+  ptmiss simulate ttbar -n 4000 --seed 1 --pileup 5 --elements -1 --workers 2 --output ttbar.root
+  ptmiss simulate qcd -n 500 --seed 2 --pileup 5 --elements -1 --workers 2 --output valid.root
+  ptmiss train mlpf ttbar.root --validation valid.root --epochs 10 --output out/mlpf
+  ptmiss train mlpf busy.root --validation busy_valid.root --init out/mlpf --rate 5e-4 --output out/mlpf35
+
+Without files it trains on the few embedded events: to see how it goes.
+""",
+)
+@click.argument("events", nargs=-1, callback=sources, metavar="[FILE[=N]]...")
+@click.option("--validation", multiple=True, callback=sources, metavar="FILE[=N]", help="Else a tenth of the events.")
+@click.option("--output", type=PATH, required=True, help="Directory of weights, card, log and checkpoint.")
+@click.option("--name", default="mlpf", show_default=True, help="What the model calls itself.")
+@click.option(
+    "--preset", default="compact", show_default=True, metavar="compact|exact|lsh|gnn-lsh-2021|cms-v220", help="Network."
+)
+@click.option("--inputs", metavar="compact|cms|clic", help="Features.  [default: the preset's, as below]")
+@click.option("--width", type=int, help="Of what an element carries through the layers.")
+@click.option("--layers", type=int, help="How many.")
+@click.option("--heads", type=int, help="Of the attention.")
+@click.option("--hidden", type=int, help="Width inside of the feed-forward parts.")
+@click.option("--window", type=int, help="Elements that see each other, or of a bin.")
+@click.option("--attention", metavar="window|exact", help="Exact: all elements of an event see each other.")
+@click.option("--epochs", type=int, default=10, show_default=True)
+@click.option("--budget", type=int, default=6000, show_default=True, help="Elements in a batch.")
+@click.option("--rate", type=float, default=2e-3, show_default=True, help="Highest learning rate.")
+@click.option("--decay", type=float, default=0.01, show_default=True, help="Of the weights (AdamW).")
+@click.option("--warm-up", type=float, default=0.03, show_default=True, help="Share of steps in which the rate rises.")
+@click.option("--average", type=float, default=0.998, show_default=True, help="Of the weights over steps; 0 for none.")
+@click.option("--patience", type=int, help="Stop after so many epochs without a better validation loss.")
+@click.option("--loss", default="ours", show_default=True, metavar="ours|focal|2021|v2.2.0")
+@click.option("--without", callback=names, default="", metavar="A,B,…", help="Terms: classes pt energy expected local.")
+@click.option("--angles", type=float, default=0.0, show_default=True, help="Weight of the directions' term.")
+@click.option("--init", type=str, metavar="MODEL", help="Weights to go on from.")
+@click.option("--limit-events", "limit", type=click.IntRange(1), help="Of each file.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda")
+@click.option("--precision", default="float32", show_default=True, metavar="float32|bfloat16")
+@click.option("--force", is_flag=True, help="Begin again where a training is; else it goes on from its checkpoint.")
+def train_mlpf(
+    events: dict[str, int | None],
+    validation: dict[str, int | None],
+    output: Path,
+    name: str,
+    limit: int | None,
+    force: bool,
+    **recipe: Any,
+) -> None:
+    """Train MLPF on simulated events with particle-flow elements and their truth."""
+    from ptmiss.executors import progress_bar, shown_by
+
+    training = _training("ptmiss.models.mlpf.command")
+    with progress_bar("batches") as bar:
+        log = training.train_files(
+            events, validation, output, name, recipe, limit=limit, force=force, progress=shown_by(bar)
+        )
+    click.echo(log)
+
+
 def _training(module: str) -> Any:
     from importlib import import_module
 

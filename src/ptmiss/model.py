@@ -20,10 +20,12 @@ ARCHITECTURES = {cls.architecture: cls for cls in (DeepMET, Linear)}
 WEIGHTS, CARD = "model.safetensors", "README.md"
 
 
-class Model(Protocol):
-    """Anything that makes pTmiss of candidates."""
+class Weights(Protocol):
+    """Anything that a weights file holds."""
 
-    architecture: str
+    @property
+    def architecture(self) -> str:
+        """What kind of network it is."""
 
     @property
     def tensors(self) -> Tensors:
@@ -40,6 +42,10 @@ class Model(Protocol):
     @property
     def parameters(self) -> int:
         """Number of trainable parameters."""
+
+
+class Model(Weights, Protocol):
+    """Anything that makes pTmiss of candidates."""
 
     def evaluate(self, inputs: Inputs) -> NDArray[np.float32]:
         """(events, 2) pTmiss, GeV."""

@@ -18,6 +18,13 @@ from ptmiss.inputs import FEATURES, SCALE, VOCABULARY
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
+LAYOUT = {
+    "features": json.dumps(FEATURES),
+    "scale": json.dumps({"pt": SCALE, "px": SCALE, "py": SCALE}),
+    "vocabulary": json.dumps(VOCABULARY),
+}
+"""The order of the inputs of networks on candidates."""
+
 
 def fingerprint(tensors: Tensors) -> str:
     """SHA-256 over names, shapes and values of all tensors."""
@@ -39,14 +46,9 @@ def check_shapes(name: str, tensors: Tensors, expected: Mapping[str, tuple[int, 
             raise WeightsError(f"model {name!r}: {key} has shape {tensors[key].shape}, expected {shape}")
 
 
-def write_tensors(path: Path, tensors: Tensors, metadata: Mapping[str, str]) -> str:
+def write_tensors(path: Path, tensors: Tensors, metadata: Mapping[str, str], layout: Mapping[str, str] = LAYOUT) -> str:
     """Write a weights file, whole or not at all, with the order of its inputs; return its hash."""
     digest = fingerprint(tensors)
-    layout = {
-        "features": json.dumps(FEATURES),
-        "scale": json.dumps({"pt": SCALE, "px": SCALE, "py": SCALE}),
-        "vocabulary": json.dumps(VOCABULARY),
-    }
     write_atomically(path, save(dict(tensors), {**metadata, **layout, "sha256": digest}))
     return digest
 

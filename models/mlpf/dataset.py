@@ -1,0 +1,173 @@
+"""Simulated events as MLPF is trained on them: elements and what each stands for, kept small, batched by elements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ptmiss import elements as pf_elements
+from ptmiss.elements import COLUMNS, Elements, Targets
+from ptmiss.errors import OptionError
+from ptmiss.events import EventFile, expand, inspect
+from ptmiss.segments import Offsets, from_counts
+
+from ..training import Progress
+from .inputs import Packed, Schema, packed, wrapped
+
+CHUNK = 500  # events read at a time
+TRUTH = ("type", "pt", "eta", "phi", "energy")
+MIRRORED = ("eta", "caloEta", "dz")  # what changes its sign with the beam's direction
+
+
+class Batch(NamedTuple):
+    """Some events as a network takes them, and what is true: n elements.
+
+    kind: (n,) of CLASSES. pt, energy (GeV), eta, phi: (n,) of what an element stands for, zeros where there is nothing.
+    """
+
+    elements: Packed
+    kind: Tensor
+    pt: Tensor
+    eta: Tensor
+    phi: Tensor
+    energy: Tensor
+
+    def to(self, device: str) -> Batch:
+        """The same on a device."""
+        elements, *truth = self
+        return Batch(elements.to(device), *(value.to(device) for value in truth))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Events for the training: elements and, row by row beside them, targets."""
+
+    elements: Elements
+    targets: Targets
+
+    def __len__(self) -> int:
+        return len(self.elements)
+
+    @property
+    def offsets(self) -> Offsets:
+        """(events + 1,)."""
+        return self.elements.offsets
+
+    def select(self, events: NDArray[np.integer]) -> Dataset:
+        """Events by their numbers, in that order."""
+        start, counts = self.offsets[events], np.diff(self.offsets)[events]
+        offsets = from_counts(counts)
+        rows = np.repeat(start - offsets[:-1], counts) + np.arange(offsets[-1])
+        columns = [{name: c[rows] for name, c in rows_of.columns.items()} for rows_of in (self.elements, self.targets)]
+        return Dataset(Elements(columns[0], offsets), Targets(columns[1], offsets))
+
+    def first(self, n: int) -> Dataset:
+        """The first events."""
+        where = slice(0, min(n, len(self)))
+        return Dataset(self.elements.events(where), self.targets.events(where))
+
+    def turned(self, angle: NDArray[np.floating], mirrored: NDArray[np.bool_]) -> Dataset:
+        """Each event turned by an angle (events,) in phi, and some seen from the other side of the beam."""
+        counts = np.diff(self.offsets)
+        turn = np.repeat(angle.astype(np.float32), counts)
+        sign = np.repeat(np.where(mirrored, np.float32(-1), np.float32(1)), counts)
+        e, t = dict(self.elements.columns), dict(self.targets.columns)
+        reached = (e["caloEta"] != 0) | (e["caloPhi"] != 0)
+        e["caloPhi"] = np.where(reached, wrapped(e["caloPhi"] + turn), np.float32(0))
+        for columns in (e, t):
+            columns["phi"] = wrapped(columns["phi"] + turn)
+        e |= {name: e[name] * sign for name in MIRRORED}
+        t["eta"] = t["eta"] * sign
+        return Dataset(Elements(e, self.offsets), Targets(t, self.offsets))
+
+    def batch(self, chosen: Schema) -> Batch:
+        """All events, as a network with this schema takes them."""
+        kind, *truth = (torch.from_numpy(self.targets[name]) for name in TRUTH)
+        return Batch(packed(self.elements, chosen), kind.long(), *truth)
+
+    @staticmethod
+    def joined(parts: Sequence[Dataset]) -> Dataset:
+        """The events of all parts, one after the other."""
+        offsets = from_counts(np.concatenate([np.diff(part.offsets) for part in parts]))
+        elements = {n: np.concatenate([part.elements[n] for part in parts]) for n in COLUMNS}
+        targets = {n: np.concatenate([part.targets[n] for part in parts]) for n in TRUTH}
+        return Dataset(Elements(elements, offsets), Targets(targets, offsets))
+
+
+def read(patterns: Iterable[str], limit: int | None = None, progress: Progress | None = None) -> Dataset:
+    """The events of simulated files that have elements, the first ``limit`` of each."""
+    sources = [checked(inspect(path)) for path in expand(patterns)]
+    last = [min(source.entries, limit or source.entries) for source in sources]
+    parts, done = [], 0
+    for source, stop in zip(sources, last, strict=True):
+        for start in range(0, stop, CHUNK):
+            parts.append(prepared(source.events(start, min(start + CHUNK, stop))))
+            done += min(CHUNK, stop - start)
+            if progress:
+                progress("read", done, sum(last))
+    if not any(len(part.elements["pt"]) for part in parts):
+        raise OptionError(f"no elements to train on in {', '.join(patterns)}")
+    return Dataset.joined(parts)
+
+
+def checked(source: EventFile) -> EventFile:
+    """The file, if it can be trained on."""
+    pf_elements.require(source.branches, source.path, targets=True)
+    return source
+
+
+def prepared(events: object) -> Dataset:
+    """Some events, read; those without any element are left out."""
+    elements, targets = Elements.of_events(events), Targets.of_events(events)
+    found = Dataset(
+        Elements({name: small(c) for name, c in elements.columns.items()}, elements.offsets),
+        Targets({name: small(targets[name]) for name in TRUTH}, targets.offsets),
+    )
+    return found.select(np.flatnonzero(np.diff(found.offsets)))
+
+
+def small(column: NDArray) -> NDArray:
+    """Integers in as few bytes as they need; there are tens of millions."""
+    if column.dtype != np.int32:
+        return column
+    return column.astype(np.int8 if not len(column) or np.abs(column).max() < 128 else np.int16)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Batches of about so many elements, the same for the same seed and epoch: events are shuffled, turned, mirrored."""
+
+    dataset: Dataset
+    chosen: Schema
+    budget: int
+    seed: int
+
+    def __len__(self) -> int:
+        return max(int(self.dataset.offsets[-1]) // self.step, 1)
+
+    @property
+    def step(self) -> int:
+        """Elements of a batch: the budget, or the largest event's if that has more."""
+        return max(self.budget, int(np.diff(self.dataset.offsets).max()))
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch."""
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.dataset))
+        filled = np.cumsum(np.diff(self.dataset.offsets)[order])
+        edges = np.searchsorted(filled, np.arange(1, len(self)) * (filled[-1] / len(self)))
+        for i, events in enumerate(np.split(order, edges + 1) if len(edges) else [order]):
+            rng = np.random.default_rng([self.seed, number, i])
+            angle, mirrored = rng.uniform(-np.pi, np.pi, len(events)), rng.random(len(events)) < 0.5
+            yield self.dataset.select(events).turned(angle, mirrored).batch(self.chosen)
+
+
+def plain(dataset: Dataset, chosen: Schema, budget: int) -> Iterator[Batch]:
+    """All events in their order, as they are."""
+    for where in dataset.elements.parts(budget):
+        yield Dataset(dataset.elements.events(where), dataset.targets.events(where)).batch(chosen)
