@@ -121,24 +121,6 @@ def test_puppi_is_called_once_and_only_if_asked_for(zmumu, monkeypatch):
     assert 0 < np.mean(weight) < 1
 
 
-def test_a_network_gets_some_events_at_a_time(zmumu, monkeypatch):
-    sizes, parts = [], Elements.parts
-    monkeypatch.setattr(Elements, "parts", lambda self: parts(self, 4000))
-
-    def network(elements):
-        sizes.append(len(elements))
-        return reconstruction.of_elements(elements)
-
-    monkeypatch.setattr(reconstruction, "network", lambda path: network)
-    made = reconstruction.Reconstruction("mlpf", "w").candidates(zmumu, ["puppiWeight"])
-    assert len(sizes) > 1
-    assert sum(sizes) == WITH_ELEMENTS
-    whole = build("elements").candidates(zmumu, ["puppiWeight"])
-    np.testing.assert_array_equal(made.offsets, whole.offsets)
-    for name in whole.columns:
-        np.testing.assert_array_equal(made[name], whole[name])
-
-
 @pytest.mark.parametrize("counts", [[], [0], [0, 0, 3, 0], [20_000]])
 def test_empty_and_full_events(counts):
     elements = invented(counts)

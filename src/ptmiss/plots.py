@@ -21,6 +21,11 @@ COLOURS = {
     "linear": "#e69f00",
     "mlpf": "#009e73",
     "mlpf_puppi": "#cc79a7",
+    "deepmet_mlpf": "#332288",
+    "elements": "#a6761d",
+    "elements_puppi": "#d9a55b",
+    "targets": "#7570b3",
+    "targets_puppi": "#b3a2d9",
 }
 """Okabe and Ito's palette: told apart by the colour-blind too."""
 OTHERS = ("#8c564b", "#7b3294", "#5e5e5e", "#b2182b", "#4d9221")
@@ -34,6 +39,12 @@ NAMES = {
     "linear": "Linear, 64 weights",
     "mlpf": "MLPF",
     "mlpf_puppi": "MLPF + PUPPI",
+    "deepmet_mlpf": "DeepMET on MLPF",
+    "elements": "Elements",
+    "elements_puppi": "Elements + PUPPI",
+    "targets": "Ideal targets",
+    "targets_puppi": "Ideal targets + PUPPI",
+    "generated": "Generated",
 }
 AXES = {"qt": r"$q_\mathrm{T}$ (GeV)", "npv": "Number of primary vertices"}
 QUANTITIES = {

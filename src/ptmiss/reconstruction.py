@@ -11,8 +11,8 @@ A row is a candidate of its most likely class other than none, with the soft pT 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -165,7 +165,7 @@ class Reconstruction:
             )
 
     def found(self, elements: Elements, targets: Targets | None = None) -> Reconstructed:
-        """What elements stand for, a network some events at a time; targets: those of the same events."""
+        """What elements stand for, a network bounds its own memory; targets: those of the same events."""
         match self.name:
             case "targets":
                 if targets is None:
@@ -173,7 +173,7 @@ class Reconstruction:
                 return of_targets(targets)
             case "elements":
                 return of_elements(elements)
-        return joined([network(self.weights)(elements.events(where)) for where in elements.parts()])
+        return network(self.weights)(elements)
 
     def candidates(self, events: ak.Array, columns: Iterable[str]) -> Candidates:
         """The candidates of events, with PUPPI weights only if they are among the columns."""
@@ -209,12 +209,6 @@ def network(path: str) -> Any:
         if error.name != "torch":
             raise
         raise OptionError("MLPF needs torch, the extra train: pip install 'ptmiss[train]'") from error
-
-
-def joined(parts: Sequence[Reconstructed]) -> Reconstructed:
-    """What elements of consecutive events stand for, as one."""
-    names = [field.name for field in fields(Reconstructed)]
-    return Reconstructed(*(np.concatenate([np.asarray(getattr(part, name)) for part in parts]) for name in names))
 
 
 def without_elements(events: ak.Array) -> NDArray[np.bool_]:

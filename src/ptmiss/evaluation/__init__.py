@@ -6,3 +6,7 @@ a chunk of events and make one kind of table of all; ``bootstrap`` gives the err
 """
 
 
+from ptmiss.evaluation.report import evaluate, show
+from ptmiss.evaluation.study import Study, study
+
+__all__ = ["Study", "evaluate", "show", "study"]

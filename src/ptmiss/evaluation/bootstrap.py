@@ -6,9 +6,11 @@ differences of such arrays are paired, for the same events are drawn on both sid
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numba import njit
 from numpy.typing import NDArray
 
@@ -80,3 +82,9 @@ def described(name: str, replicas: Array) -> dict[str, float]:
     """A value and its error, as columns of a table."""
     others = replicas[1:][np.isfinite(replicas[1:])]
     return {name: float(replicas[0]), f"{name}_error": float(others.std()) if len(others) > 1 else float("nan")}
+
+
+def frame(rows: Iterable[Mapping[str, object]], *needed: str) -> pd.DataFrame:
+    """Rows as a table; one without rows has the columns that are needed."""
+    found = pd.DataFrame(list(rows))
+    return found if len(found) else pd.DataFrame(columns=["estimator", "low", "high", *needed])

@@ -81,7 +81,7 @@ def table(measured: Mapping[tuple[str, str], Pairs], drawn: Draws) -> pd.DataFra
                 ratio = response.resolution / cells[REFERENCE][1].resolution
                 row |= bootstrap.described(f"resolution_vs_{REFERENCE}", ratio)
             rows.append(row)
-    return pd.DataFrame(rows)
+    return bootstrap.frame(rows, "jets", "region")
 
 
 def _cell(

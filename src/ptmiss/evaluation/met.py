@@ -45,7 +45,7 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
                 ratio = values[what] / found[reference(name)][what]
                 row |= bootstrap.described(f"{what}_vs_reference", ratio)
             rows.append(row)
-    return pd.DataFrame(rows)
+    return bootstrap.frame(rows, "axis")
 
 
 def measures(met: Vector, generated: Vector, drawn: Draws) -> dict[str, Array]:
@@ -76,7 +76,7 @@ def responses(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> pd.
             row = {"estimator": name, "low": low, "high": high, "events": len(cell)}
             row |= bootstrap.described("response", found.median)
             rows.append(row | bootstrap.described("resolution", found.resolution))
-    return pd.DataFrame(rows)
+    return bootstrap.frame(rows, "response")
 
 
 def distribution(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> pd.DataFrame:
@@ -90,4 +90,4 @@ def distribution(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> 
             for what, mask in (("share", inside), ("beyond", beyond)):
                 row |= bootstrap.described(what, drawn @ mask / drawn.sum(axis=1))
             rows.append(row)
-    return pd.DataFrame(rows)
+    return bootstrap.frame(rows)

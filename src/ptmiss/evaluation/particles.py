@@ -29,6 +29,7 @@ PT_EDGES = (1, 2, 3, 5, 10, 20, 50, 200)
 ETA_EDGES = (0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5.2)
 EDGES: Mapping[str, Sequence[float]] = {"pt": PT_EDGES, "eta": ETA_EDGES}
 ALIGNED, MATCHED = "aligned", "matched"
+RATES = ("efficiency", "fake_rate")
 FEW = 20  # particles: a cell with fewer has no row
 
 
@@ -195,7 +196,7 @@ def rates(measured: Mapping[str, Measured], drawn: Draws) -> pd.DataFrame:
         for (way, axis), counts in one.counts.items()
         for row in _rates(counts, EDGES[axis], drawn)
     ]
-    return pd.DataFrame(rows)
+    return bootstrap.frame(rows, "way", "axis", "class", "true", "found", *RATES)
 
 
 def _rates(counts: Counts, edges: Sequence[float], drawn: Draws) -> Iterator[dict[str, object]]:
@@ -223,7 +224,7 @@ def confusions(measured: Mapping[str, Measured], drawn: Draws) -> pd.DataFrame:
         for i, j in np.ndindex(number.shape):
             names = {"estimator": name, "true": CLASSES[i], "found": CLASSES[j]}
             rows.append(names | {"rows": int(number[i, j])} | bootstrap.described("share", share[:, i, j]))
-    return pd.DataFrame(rows)
+    return bootstrap.frame(rows, "true", "found", "share")
 
 
 def responses(measured: Mapping[str, Measured], drawn: Draws) -> pd.DataFrame:
@@ -234,7 +235,7 @@ def responses(measured: Mapping[str, Measured], drawn: Draws) -> pd.DataFrame:
         for way, ratios in one.ratios.items()
         for row in _responses(ratios, drawn)
     ]
-    return pd.DataFrame(rows)
+    return bootstrap.frame(rows, "way", "class")
 
 
 def _responses(ratios: Ratios, drawn: Draws) -> Iterator[dict[str, object]]:

@@ -31,7 +31,7 @@ PF = "pf"
 TRUTH = ("GenJet_pt", "GenJet_eta", "GenJet_phi", "GenJet_mass", "GenMET_pt", "GenMET_phi", "PV_npvs")
 SHOWN = 2  # events that are drawn
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[str, int, int], None]
 
 
 class Shown(NamedTuple):
@@ -93,7 +93,7 @@ def study(
     for done, events in _chunks(files, max_events, chunk):
         parts.append(measure(events, reconstructions, networks, window, SHOWN - sum(len(p.shown) for p in parts)))
         if progress:
-            progress(done, total)
+            progress("evaluating", done, total)
     if not sum(map(len, parts)):
         raise OptionError(f"no event with elements in {', '.join(paths)}")
     return joined(parts)
