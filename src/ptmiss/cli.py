@@ -417,13 +417,19 @@ def evaluate() -> None:
 """,
 )
 @click.argument("files", nargs=-1, required=True)
-@click.option("--weights", metavar="FILE", help="Weights file or folder of MLPF; none leaves it out. [default: shipped]")
+@click.option(
+    "--weights", metavar="FILE", help="Weights file or folder of MLPF; none leaves it out. [default: shipped]"
+)
 @click.option("--output", type=PATH, required=True, help="Directory for tables and figures.")
 @click.option("--max-events", type=click.IntRange(1), help="Of each file.")
-@click.option("--min-pt", type=click.FloatRange(0), default=0.1, show_default=True, help="Least pT of a candidate, GeV.")
+@click.option(
+    "--min-pt", type=click.FloatRange(0), default=0.1, show_default=True, help="Least pT of a candidate, GeV."
+)
 @click.option("--window", type=float, default=0.2, show_default=True, help="In which a generated jet looks for one.")
 @click.option("--replicas", type=click.IntRange(2), default=100, show_default=True, help="Of the bootstrap.")
-@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png", "pdf"), show_default=True)
+@click.option(
+    "--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png", "pdf"), show_default=True
+)
 @click.option("--label", default="", help="Text above the figures.")
 @click.option("--force", is_flag=True, help="Replace results that are there.")
 def evaluate_mlpf(files: tuple[str, ...], output: Path, force: bool, **options: Any) -> None:

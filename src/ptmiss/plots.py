@@ -123,10 +123,10 @@ def draw(ax: Axes, table: pd.DataFrame, quantity: str, axis: str) -> None:
         ax.text(0.5, 0.5, f"no bin has {MINIMUM_EVENTS} events", transform=ax.transAxes, ha="center")
 
 
-def points(ax: Axes, rows: pd.DataFrame, quantity: str, marker: str, colour: str) -> None:
-    """One estimator's points, with the bins as horizontal bars."""
+def points(ax: Axes, rows: pd.DataFrame, quantity: str, marker: str, colour: str, shift: float = 0.0) -> None:
+    """One estimator's points, with the bins as horizontal bars; shifted by a share of half the bin."""
     low, high = rows["low"].to_numpy(), rows["high"].to_numpy()
-    centre = (low + high) / 2
+    centre = (low + high + shift * (high - low)) / 2
     ax.errorbar(
         centre,
         rows[quantity].to_numpy(),

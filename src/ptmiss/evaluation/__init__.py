@@ -5,7 +5,6 @@ a chunk of events and make one kind of table of all; ``bootstrap`` gives the err
 ``report`` writes. Needs files with elements, targets and generated jets: those of ``ptmiss simulate --elements -1``.
 """
 
-
 from ptmiss.evaluation.report import evaluate, show
 from ptmiss.evaluation.study import Study, study
 

@@ -22,6 +22,8 @@ GENERATED_PT = r"Generated $p_\mathrm{T}$ (GeV)"
 MET = r"$p_\mathrm{T}^\mathrm{miss}$ (GeV)"
 JET_TITLES = {jets.CHS: "CHS jets", jets.PUPPI: "PUPPI jets"}
 AXES = {"pt": r"$p_\mathrm{T}$ (GeV)", "eta": r"$|\eta|$"}
+TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 400)
+SHIFT = 0.12  # of half a bin, between estimators
 RATES = {"efficiency": "Efficiency", "fake_rate": "Fake rate"}
 WAYS = {particles.ALIGNED: "same element", particles.MATCHED: r"within $\Delta R < 0.15$"}
 PLAIN = ("pf", "elements", "mlpf", "targets")
@@ -53,7 +55,7 @@ class Tables(NamedTuple):
 
 def draw_all(tables: Tables, directory: Path, label: str = "", formats: Sequence[str] = FORMATS) -> list[Path]:
     """Every figure in the directory; returns the files."""
-    keep: Callable[[Figure, str], list[Path]] = lambda figure, name: save(figure, directory / name, formats)  # noqa: E731
+    keep: Callable[[Figure, str], list[Path]] = lambda figure, name: save(figure, directory / name, formats)
     paths: list[Path] = []
     for kind in jets.KINDS:
         for region in jets.REGIONS:
@@ -80,7 +82,7 @@ def of_jets(table: pd.DataFrame, kind: str, region: str, label: str = "") -> Fig
         Panel("response", "Median response", GENERATED_PT, 1, "x"),
         Panel("matched", "Matched fraction", GENERATED_PT, 1, "x"),
         Panel("resolution", "Response IQR / median", GENERATED_PT, None, "x", (0, np.nan)),
-        Panel("resolution_vs_pf", "IQR / median, ratio to PF", GENERATED_PT, 1, "x", (0, 2)),
+        Panel("resolution_vs_pf", "IQR / median, ratio to PF", GENERATED_PT, 1, "x", (0, 1.6)),
     )
     return grid([partial(panel, rows, one) for one in panels], label, title, 2)
 
@@ -93,10 +95,14 @@ def of_met(tables: Tables, estimators: Sequence[str], label: str = "") -> Figure
     one = Panel
     return grid(
         [
-            partial(steps, distribution, one("share", "Events / 5 GeV", MET)),
+            partial(steps, distribution, one("share", "Events / 10 GeV", MET, None, "y")),
             partial(steps, distribution, one("beyond", "Events beyond", MET, None, "y")),
-            partial(panel, tails, one("share", "Events with a larger difference", "Difference to truth (GeV)", None, "y")),
-            partial(panel, _of(tables.met_response, estimators), one("response", "Median response", f"Generated {MET}", 1)),
+            partial(
+                panel, tails, one("share", "Events with a larger difference", "Difference to truth (GeV)", None, "y")
+            ),
+            partial(
+                panel, _of(tables.met_response, estimators), one("response", "Median response", f"Generated {MET}", 1)
+            ),
             partial(panel, widths, one("rms", "RMS of a component (GeV)", "Primary vertices", None, "", (0, np.nan))),
             partial(
                 panel, widths, one("half_width", "Half 68 % width (GeV)", "Primary vertices", None, "", (0, np.nan))
@@ -146,7 +152,9 @@ def of_particles(table: pd.DataFrame, way: str, quantity: str, label: str = "") 
 def of_confusion(table: pd.DataFrame, label: str = "") -> Figure:
     """Matrices of true and found class, normalised to the true class, of what is aligned but the targets themselves."""
     names = [name for name in table["estimator"].unique() if name != "targets"]
-    return grid([partial(matrix, table[table["estimator"] == name]) for name in names], label, "", max(len(names), 1), 12)
+    return grid(
+        [partial(matrix, table[table["estimator"] == name]) for name in names], label, "", max(len(names), 1), 12
+    )
 
 
 def by_class(rows: pd.DataFrame, shared: Panel, label: str, title: str) -> Figure:
@@ -155,17 +163,15 @@ def by_class(rows: pd.DataFrame, shared: Panel, label: str, title: str) -> Figur
     return grid([partial(panel, rows[rows["class"] == name], shared, title=name) for name in names], label, title, 4)
 
 
-def grid(
-    draws: Sequence[Callable[[Axes], None]], label: str, title: str, columns: int, size: float = 8
-) -> Figure:
+def grid(draws: Sequence[Callable[[Axes], None]], label: str, title: str, columns: int, size: float = 8) -> Figure:
     """A figure of panels, so many in a row."""
     rows = max(-(-len(draws) // columns), 1)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.1 * size * columns, size * rows), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False).flat
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         for draw, ax in zip(draws, axes, strict=False):
             draw(ax)
-        for ax in list(axes)[0:0] or figure.axes[len(draws) :]:
+        for ax in axes[len(draws) :]:
             ax.set_axis_off()
         if text := ", ".join(part for part in (label, title) if part):
             figure.suptitle(text, fontsize="medium")
@@ -177,26 +183,31 @@ def panel(rows: pd.DataFrame, what: Panel, ax: Axes, title: str = "") -> None:
     for number, name in enumerate(rows["estimator"].unique()):
         own = rows[(rows["estimator"] == name) & np.isfinite(rows[what.quantity])]
         if len(own):
-            points(ax, own, what.quantity, MARKERS[number % len(MARKERS)], colour_of(name, [name]))
+            shift = SHIFT * (number - 1.5)  # what is equal is still seen side by side
+            points(ax, own, what.quantity, MARKERS[number % len(MARKERS)], colour_of(name, [name]), shift)
     dress(ax, what, title)
+    if "x" in what.log and len(rows):
+        ax.set_xlim(0.9 * rows["low"].min(), 1.1 * rows["high"].max())
+    if "y" in what.log and len(rows):
+        ax.set_ylim(0.3 * rows[what.quantity].min(), 10)
 
 
 def steps(rows: pd.DataFrame, what: Panel, ax: Axes, title: str = "") -> None:
     """One quantity of every estimator as a histogram with a band of errors; the truth is filled."""
     for name in rows["estimator"].unique():
-        own = rows[(rows["estimator"] == name) & (rows["events" if what.quantity == "share" else what.quantity] >= 0)]
+        own = rows[rows["estimator"] == name]
         edges = np.append(own["low"], own["high"].iloc[-1])
         value, error = own[what.quantity].to_numpy(), own[f"{what.quantity}_error"].to_numpy()
         if name == "generated":
             ax.stairs(value, edges, fill=True, color="0.85", label=label_of(name))
             continue
-        ax.stairs(value, edges, color=colour_of(name, [name]), lw=2, label=label_of(name))
+        ax.stairs(value, edges, baseline=None, color=colour_of(name, [name]), lw=2, label=label_of(name))
         floor = np.maximum(value - error, 1e-9)
         ax.stairs(value + error, edges, baseline=floor, fill=True, color=colour_of(name, [name]), alpha=0.2)
     dress(ax, what, title)
     if "y" in what.log:
         smallest = rows.loc[rows[what.quantity] > 0, what.quantity].min()
-        ax.set_ylim(0.5 * smallest, 3)
+        ax.set_ylim(0.5 * smallest, 10)
 
 
 def dress(ax: Axes, what: Panel, title: str) -> None:
@@ -205,7 +216,8 @@ def dress(ax: Axes, what: Panel, title: str) -> None:
     ax.set_ylabel(what.title)
     if "x" in what.log:
         ax.set_xscale("log")
-        ax.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+        ax.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        ax.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     if "y" in what.log:
         ax.set_yscale("log")
     if what.line is not None:
@@ -216,7 +228,9 @@ def dress(ax: Axes, what: Panel, title: str) -> None:
     if "y" not in what.log:
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.25 * (high - low))
-    if ax.get_legend_handles_labels()[0]:
+    if not ax.get_legend_handles_labels()[0]:
+        ax.text(0.5, 0.5, "no bin has enough", transform=ax.transAxes, ha="center")
+    else:
         ax.legend(title=title or None, fontsize="xx-small", title_fontsize="x-small", loc="upper right", ncols=2)
 
 
@@ -227,7 +241,9 @@ def matrix(rows: pd.DataFrame, ax: Axes) -> None:
     ax.imshow(share, cmap="Blues", vmin=0, vmax=100)
     for (i, j), value in np.ndenumerate(share):
         if np.isfinite(value) and value >= 0.05:
-            ax.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=14, color="white" if value > 60 else "black")
+            ax.text(
+                j, i, f"{value:.1f}", ha="center", va="center", fontsize=14, color="white" if value > 60 else "black"
+            )
     ax.set_xticks(range(len(CLASSES)), CLASSES, rotation=45, ha="right", fontsize="x-small")
     ax.set_yticks(range(len(CLASSES)), CLASSES, fontsize="x-small")
     ax.tick_params(which="both", top=False, right=False, bottom=False, left=False)

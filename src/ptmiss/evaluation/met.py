@@ -34,7 +34,7 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
     cells += [("npv", low, high, (npv >= low) & (npv < high)) for low, high in pairwise(NPV_EDGES)]
     rows = []
     for axis, low, high, cell in cells:
-        if np.count_nonzero(cell) < FEW:
+        if axis == "npv" and np.count_nonzero(cell) < FEW:
             continue
         found = {name: measures(vector[cell], generated[cell], drawn[:, cell]) for name, vector in met.items()}
         for name, values in found.items():
@@ -61,7 +61,14 @@ def measures(met: Vector, generated: Vector, drawn: Draws) -> dict[str, Array]:
     slope = np.divide(drawn @ along, bottom, out=np.full(len(drawn), np.nan), where=bottom > 0)
     size = magnitude(difference)
     tails = {f"tail_{cut}": drawn @ (size > cut) / total for cut in TAILS}
-    return {"bias_x": mean[:, 0], "bias_y": mean[:, 1], "rms": rms, "half_width": (high - low) / 2, "slope": slope, **tails}
+    return {
+        "bias_x": mean[:, 0],
+        "bias_y": mean[:, 1],
+        "rms": rms,
+        "half_width": (high - low) / 2,
+        "slope": slope,
+        **tails,
+    }
 
 
 def responses(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> pd.DataFrame:
@@ -80,8 +87,8 @@ def responses(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> pd.
 
 
 def distribution(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> pd.DataFrame:
-    """Share of events in bins of the size of pTmiss, 5 GeV wide, and beyond their lower edge; the truth as ``generated``."""
-    edges, rows = np.arange(0, 205, 5), []
+    """Share of events in bins of the size of pTmiss, 10 GeV wide, and beyond their lower edge; the truth as ``generated``."""
+    edges, rows = np.arange(0, 210, 10), []
     for name, vector in {**met, "generated": generated}.items():
         size = magnitude(vector)
         for low, high in pairwise(edges):

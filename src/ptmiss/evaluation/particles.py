@@ -159,7 +159,7 @@ def count(particles: Particles, axis: str, events: int) -> NDArray[np.int64]:
     where = np.searchsorted(edges, value, side="right") - 1
     inside = (where >= 0) & (where < len(edges) - 1)
     cell = (particles.event[inside] * (len(edges) - 1) + where[inside]) * k + particles.kind[inside]
-    return np.bincount(cell, minlength=events * (len(edges) - 1) * k).reshape(events, -1, k)
+    return np.bincount(cell, minlength=events * (len(edges) - 1) * k).reshape(events, len(edges) - 1, k)
 
 
 def partners(particles: Particles, others: Particles, events: int) -> NDArray[np.int64]:

@@ -93,13 +93,17 @@ def write(
 
 
 def show(tables: Tables) -> None:
-    """Print the jets' resolution in bins and the widths of pTmiss."""
+    """Print the jets' IQR/median in bins of generated pT (GeV), what is matched of PF and MLPF, and the widths of pTmiss."""
     for kind in jets.KINDS:
         _show_jets(tables.jets, kind)
     grid = _grid("pTmiss", "RMS, GeV", "half 68 %, GeV", "vs pf/puppi", "slope", "> 50 GeV")
     for row in tables.met[tables.met["axis"] == "inclusive"].to_dict("records"):
         values = [_with_error(row, what, digits) for what, digits in (("rms", 2), ("half_width", 2))]
-        values += [_with_error(row, "rms_vs_reference", 3), _with_error(row, "slope", 2), _with_error(row, "tail_50", 3)]
+        values += [
+            _with_error(row, "rms_vs_reference", 3),
+            _with_error(row, "slope", 2),
+            _with_error(row, "tail_50", 3),
+        ]
         grid.add_row(label_of(row["estimator"]), *values)
     rich.print(grid)
 
@@ -107,13 +111,13 @@ def show(tables: Tables) -> None:
 def _show_jets(table: pd.DataFrame, kind: str) -> None:
     rows = table[(table["jets"] == kind) & (table["region"] == "all")]
     names = list(rows["estimator"].unique())
-    grid = _grid(f"{figures.JET_TITLES[kind]}: IQR/median", *map(label_of, names), "MLPF / PF", "matched PF, MLPF")
+    grid = _grid(figures.JET_TITLES[kind], *map(label_of, names), "MLPF/PF", "matched")
     for (low, high), cell in rows.groupby(["low", "high"], sort=False):
         by_name = {row["estimator"]: row for row in cell.to_dict("records")}
         of_names = [_with_error(by_name.get(name, {}), "resolution", 3) for name in names]
         mlpf = by_name.get(MLPF, {})
         found = " ".join(f"{by_name[name]['matched']:.3f}" for name in ("pf", MLPF) if name in by_name)
-        grid.add_row(f"{low:g} to {high:g} GeV", *of_names, _with_error(mlpf, "resolution_vs_pf", 3), found)
+        grid.add_row(f"{low:g} to {high:g}", *of_names, _with_error(mlpf, "resolution_vs_pf", 3), found)
     rich.print(grid)
 
 
@@ -125,13 +129,14 @@ def _grid(*heads: str) -> rich.table.Table:
 
 
 def _with_error(row: dict[Any, Any], name: str, digits: int) -> str:
+    """A value with its error in its last digits, 0.149(20)."""
     if name not in row or pd.isna(row[name]):
         return ""
-    return f"{row[name]:.{digits}f}±{row[f'{name}_error']:.{digits}f}"
+    error = row[f"{name}_error"]
+    last = "" if pd.isna(error) else f"({round(error * 10**digits)})"
+    return f"{row[name]:.{digits}f}{last}"
 
 
 def _described(one: Reconstruction) -> dict[str, Any]:
     weights = {"weights": one.weights, "sha256": one.sha256} if one.weights else {}
     return {"name": one.name, "min_pt": one.least, **weights}
-
-

@@ -90,13 +90,18 @@ def study(
         require(file)
     total = sum(min(file.entries, max_events or file.entries) for file in files)
     parts: list[Study] = []
+    left_out = 0
     for done, events in _chunks(files, max_events, chunk):
-        parts.append(measure(events, reconstructions, networks, window, SHOWN - sum(len(p.shown) for p in parts)))
+        blind = reconstruction.without_elements(events)
+        left_out += int(np.count_nonzero(blind))
+        if not blind.all():
+            show = SHOWN - sum(len(part.shown) for part in parts)
+            parts.append(measure(events[~blind], reconstructions, networks, window, show))
         if progress:
             progress("evaluating", done, total)
-    if not sum(map(len, parts)):
+    if not parts:
         raise OptionError(f"no event with elements in {', '.join(paths)}")
-    return joined(parts)
+    return joined(parts, Counter({"event without elements, left out": left_out}))
 
 
 def _chunks(files: Sequence[EventFile], max_events: int | None, chunk: int) -> Iterator[tuple[int, ak.Array]]:
@@ -116,10 +121,8 @@ def measure(
     window: float = jets.WINDOW,
     show: int = 0,
 ) -> Study:
-    """The same of one chunk of events; show: events to keep for a drawing."""
-    blind = reconstruction.without_elements(events)
-    notes: Counter[str] = Counter({"event without elements, left out": int(np.count_nonzero(blind))})
-    events = events[~blind] if blind.any() else events
+    """The same of one chunk of events with elements; show: events to keep for a drawing."""
+    notes: Counter[str] = Counter()
     elements, targets, npv = Elements.of_events(events), Targets.of_events(events), good_vertices(events)
     made = {PF: pf_candidates.read(events, BRANCHES)}
     found = {one.name: one.found(elements, targets) for one in reconstructions}
@@ -170,8 +173,8 @@ def _shown(elements: Elements, made: Mapping[str, Candidates], i: int) -> Shown:
     return Shown(elements.events(here), {name: candidates.events(here) for name, candidates in made.items()})
 
 
-def joined(parts: Sequence[Study]) -> Study:
-    """What was measured of consecutive events, as one."""
+def joined(parts: Sequence[Study], notes: Counter[str]) -> Study:
+    """What was measured of consecutive events, as one, with more notes."""
     shifts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     first = parts[0]
     return Study(
@@ -181,7 +184,7 @@ def joined(parts: Sequence[Study]) -> Study:
         jets={key: _records([part.jets[key] for part in parts], shifts) for key in first.jets},
         particles={name: _particles([part.particles[name] for part in parts], shifts) for name in first.particles},
         shown=[one for part in parts for one in part.shown],
-        notes=sum((Counter(part.notes) for part in parts), Counter()),
+        notes=sum((Counter(part.notes) for part in parts), notes),
     )
 
 
