@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -111,8 +112,13 @@ def read(patterns: Iterable[str], limit: int | None = None, progress: Progress |
             done += min(CHUNK, stop - start)
             if progress:
                 progress("read", done, sum(last))
-    if not any(len(part.elements["pt"]) for part in parts):
-        raise OptionError(f"no elements to train on in {', '.join(patterns)}")
+    return filled(parts, ", ".join(source.path for source in sources))
+
+
+def filled(parts: Sequence[Dataset], origin: str) -> Dataset:
+    """The events of all parts; OptionError if there is none."""
+    if not any(len(part) for part in parts):
+        raise OptionError(f"no elements to train on in {origin}")
     return Dataset.joined(parts)
 
 
@@ -141,30 +147,42 @@ def small(column: NDArray) -> NDArray:
 
 @dataclass(frozen=True)
 class Loader:
-    """Batches of about so many elements, the same for the same seed and epoch: events are shuffled, turned, mirrored."""
+    """Batches of about so many elements, the same for the same seed and epoch: events are shuffled, turned, mirrored.
+
+    parts: epochs that together see every event once, where there are so many events that one would be long.
+    """
 
     dataset: Dataset
     chosen: Schema
     budget: int
     seed: int
+    parts: int = 1
+
+    @cached_property
+    def pieces(self) -> int:
+        """Batches of all events: none has less than the budget's elements, or than the largest event's."""
+        step = max(self.budget, int(np.diff(self.dataset.offsets).max()))
+        return max(int(self.dataset.offsets[-1]) // step, 1)
 
     def __len__(self) -> int:
-        return max(int(self.dataset.offsets[-1]) // self.step, 1)
-
-    @property
-    def step(self) -> int:
-        """Elements of a batch: the budget, or the largest event's if that has more."""
-        return max(self.budget, int(np.diff(self.dataset.offsets).max()))
+        return max(self.pieces // self.parts, 1)
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of one epoch."""
-        order = np.random.default_rng([self.seed, number]).permutation(len(self.dataset))
-        filled = np.cumsum(np.diff(self.dataset.offsets)[order])
-        edges = np.searchsorted(filled, np.arange(1, len(self)) * (filled[-1] / len(self)))
-        for i, events in enumerate(np.split(order, edges + 1) if len(edges) else [order]):
+        parts = min(self.parts, self.pieces)
+        whole, part = divmod(number, parts)
+        batches = self.cut(np.random.default_rng([self.seed, whole]), len(self) * parts)
+        for i, events in enumerate(batches[part * len(self) : (part + 1) * len(self)]):
             rng = np.random.default_rng([self.seed, number, i])
             angle, mirrored = rng.uniform(-np.pi, np.pi, len(events)), rng.random(len(events)) < 0.5
             yield self.dataset.select(events).turned(angle, mirrored).batch(self.chosen)
+
+    def cut(self, rng: np.random.Generator, n: int) -> list[NDArray[np.int64]]:
+        """All events, shuffled, in so many batches of about as many elements."""
+        order = rng.permutation(len(self.dataset))
+        reached = np.cumsum(np.diff(self.dataset.offsets)[order])
+        edges = np.searchsorted(reached, np.arange(1, n) * (reached[-1] / n)) + 1
+        return np.split(order, edges)
 
 
 def plain(dataset: Dataset, chosen: Schema, budget: int) -> Iterator[Batch]:

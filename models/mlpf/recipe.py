@@ -33,7 +33,8 @@ class Recipe(DecoupledSettings):
 
     preset: see presets; width to attention: what is other than there. loss: ours, with focal classification in place of
     the weighted one, or a published one; without: terms of ours that are left out; angles: weight of the directions'
-    term, which asks for a network that predicts them. budget: elements in a batch. init: weights to begin from.
+    term, which asks for a network that predicts them. budget: elements in a batch; parts: epochs that
+    together see every event once. init: weights to begin from.
     """
 
     preset: str = "compact"
@@ -48,6 +49,7 @@ class Recipe(DecoupledSettings):
     without: tuple[Term, ...] = ()
     angles: float = Field(0.0, ge=0)
     budget: int = Field(6000, ge=1)
+    parts: int = Field(1, ge=1)
     init: Path | None = None
     rate: float = Field(2e-3, gt=0)
 
@@ -87,7 +89,7 @@ def train(
     network = build(configuration)
     run = Training(
         network,
-        Loader(training, network.schema, recipe.budget, recipe.seed),
+        Loader(training, network.schema, recipe.budget, recipe.seed, recipe.parts),
         loss=lambda net, batch: loss(net, batch, recipe),
         validate=lambda net: validate(net, validation, recipe),
         settings=recipe,

@@ -537,6 +537,7 @@ Without files it trains on the few embedded events: to see how it goes.
 @click.option("--attention", metavar="window|exact", help="Exact: all elements of an event see each other.")
 @click.option("--epochs", type=int, default=10, show_default=True)
 @click.option("--budget", type=int, default=6000, show_default=True, help="Elements in a batch.")
+@click.option("--parts", type=int, default=1, show_default=True, help="Epochs that together see every event once.")
 @click.option("--rate", type=float, default=2e-3, show_default=True, help="Highest learning rate.")
 @click.option("--decay", type=float, default=0.01, show_default=True, help="Of the weights (AdamW).")
 @click.option("--warm-up", type=float, default=0.03, show_default=True, help="Share of steps in which the rate rises.")

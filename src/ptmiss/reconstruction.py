@@ -67,8 +67,8 @@ class Reconstructed:
 
 def certain(kind: NDArray[np.integer], momenta: Rows) -> Reconstructed:
     """Rows whose class is certain, with the pt, eta, phi and energy of others."""
-    columns = (momenta[name] for name in ("pt", "eta", "phi", "energy"))
-    return Reconstructed(kind, *columns, np.eye(len(CLASSES), dtype=np.float32)[kind])
+    pt, eta, phi, energy = (momenta[name] for name in ("pt", "eta", "phi", "energy"))
+    return Reconstructed(kind, pt, eta, phi, energy, np.eye(len(CLASSES), dtype=np.float32)[kind])
 
 
 def of_targets(targets: Targets) -> Reconstructed:

@@ -10,7 +10,7 @@ from ptmiss.errors import FileError, OptionError, TrainingError
 torch = pytest.importorskip("torch")
 
 from ptmiss.models import training
-from ptmiss.models.training import CHECKPOINT, LOG, Settings, Training
+from ptmiss.models.training import CHECKPOINT, LOG, Average, DecoupledSettings, Settings, Training
 
 BATCHES = 4
 
@@ -46,7 +46,7 @@ def made(directory, configuration=None, **options):
     """A training of a straight line; what is not a field of Training is one of Settings."""
     torch.manual_seed(0)
     own = {name: options.pop(name) for name in ("batches", "loss", "validate", "progress", "start") if name in options}
-    settings = Settings(**{"epochs": 4, "rate": 0.1, **options})
+    settings = options.pop("kind", Settings)(**{"epochs": 4, "rate": 0.1, **options})
     fixed = {"network": torch.nn.Linear(1, 1), "settings": settings, "directory": directory}
     ways = {"batches": Line(), "loss": squared, "validate": validated}
     return Training(**{**fixed, **ways, **own}, configuration=configuration or {"rate": 0.1})
@@ -80,6 +80,58 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path, stopped):
     again = resumed.run()
     assert bits(resumed.network) == bits(whole.network)
     pd.testing.assert_frame_equal(again.drop(columns="seconds"), log.drop(columns="seconds"), check_exact=True)
+
+
+def test_averages_are_resumed_to_the_same_bits(tmp_path):
+    """And they are what is validated and kept."""
+    options = {"kind": DecoupledSettings, "average": 0.9}
+    whole = made(tmp_path / "whole", **options)
+    log = whole.run()
+    with pytest.raises(Interrupted):
+        made(tmp_path / "parts", progress=stop_after(BATCHES + 2), **options).run()
+    resumed = made(tmp_path / "parts", **options)
+    resumed.run()
+    assert bits(resumed.network) == bits(whole.network)
+    assert validated(whole.network)["loss"] == log["loss"].min()
+
+
+def test_an_average_is_that_of_the_steps():
+    network = torch.nn.Linear(1, 1)
+    average = Average(network, 0.5)
+    with torch.no_grad():
+        before = network.weight.item()
+        network.weight += 1
+    for _ in range(2):
+        average.update(network, 100)
+    assert average.network.weight.item() == pytest.approx(before + 0.75)
+    average = Average(network, 0.99)
+    with torch.no_grad():
+        network.weight += 1
+    average.update(network, 1)
+    assert average.network.weight.item() == pytest.approx(before + 1 + 9 / 11)
+
+
+def test_the_rate_warms_up_and_ends_at_its_floor():
+    settings = DecoupledSettings(rate=0.1, warm_up=0.1, floor=0.02)
+    rates = [settings.rate_at(step, 1000) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.001)
+    assert max(rates) == pytest.approx(0.1, rel=0.05)
+    assert rates[-1] == pytest.approx(0.002, rel=1e-2)
+    assert DecoupledSettings(warm_up=0).rate_at(0, 10) == pytest.approx(DecoupledSettings().rate)
+
+
+def test_only_matrices_decay():
+    network = torch.nn.Linear(3, 2)
+    groups = DecoupledSettings(decay=0.3).optimizer(network).param_groups
+    assert [(group["weight_decay"], [p.ndim for p in group["params"]]) for group in groups] == [(0.3, [2]), (0.0, [1])]
+
+
+def test_half_precision():
+    network = torch.nn.Linear(2, 2)
+    with DecoupledSettings(precision="bfloat16").autocast():
+        assert network(torch.ones(1, 2)).dtype == torch.bfloat16
+    with DecoupledSettings().autocast():
+        assert network(torch.ones(1, 2)).dtype == torch.float32
 
 
 def test_a_finished_training_is_not_repeated(tmp_path):

@@ -166,21 +166,21 @@ def partners(particles: Particles, others: Particles, events: int) -> NDArray[np
     """Row of each particle's partner among the others, -1 for none: the nearest free one of its class within MATCH."""
     order = np.lexsort((-particles.pt, particles.event))
     bounds = np.searchsorted(others.event, np.arange(events + 1))
-    columns = (np.asarray(p, np.float64) for part in (particles, others) for p in (part.eta, part.phi))
-    return _partners(order, particles.event, bounds, particles.kind, others.kind, *columns, MATCH)
+    place, other_place = (np.stack([part.eta, part.phi], axis=1).astype(np.float64) for part in (particles, others))
+    return _partners(order, particles.event, bounds, particles.kind, others.kind, place, other_place, MATCH)
 
 
 @njit(cache=True, nogil=True)
-def _partners(order, event, bounds, kind, other_kind, eta, phi, other_eta, other_phi, window):  # type: ignore[no-untyped-def]
+def _partners(order, event, bounds, kind, other_kind, place, other_place, window):  # type: ignore[no-untyped-def]
     out, free = np.full(len(order), -1), np.ones(len(other_kind), np.bool_)
     for i in order:
         nearest = window**2
         for j in range(bounds[event[i]], bounds[event[i] + 1]):
             if not free[j] or kind[i] != other_kind[j]:
                 continue
-            separation = abs(phi[i] - other_phi[j])
+            separation = abs(place[i, 1] - other_place[j, 1])
             separation = min(separation, 2 * np.pi - separation)
-            distance = (eta[i] - other_eta[j]) ** 2 + separation**2
+            distance = (place[i, 0] - other_place[j, 0]) ** 2 + separation**2
             if distance <= nearest:
                 out[i], nearest = j, distance
         if out[i] >= 0:

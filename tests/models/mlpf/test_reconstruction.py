@@ -1,0 +1,135 @@
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from ptmiss.errors import OptionError, WeightsError
+from ptmiss.weights import read_tensors, write_tensors
+
+torch = pytest.importorskip("torch")
+
+from ptmiss.models import training
+from ptmiss.models.mlpf import network, reconstruction
+from ptmiss.models.mlpf.presets import Configuration
+from ptmiss.models.mlpf.reconstruction import MLPF
+
+from .conftest import invented
+from .test_network import SMALL, made
+
+
+@pytest.fixture(scope="module")
+def mlpf():
+    return MLPF(made(**SMALL), "small")
+
+
+@pytest.fixture
+def path(mlpf, tmp_path):
+    path = tmp_path / "model.safetensors"
+    reconstruction.save(mlpf, path, "random numbers")
+    return path
+
+
+def same(one, other):
+    for name, a, b in zip(one._fields, one, other, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def rewritten(path, **changes):
+    """The file with other metadata and a hash that is right."""
+    tensors, metadata = read_tensors(path)
+    write_tensors(path, tensors, metadata | changes, {})
+    return path
+
+
+def test_rows_are_those_of_the_elements(mlpf):
+    found = mlpf(invented([50, 0, 30]))
+    assert [len(column) for column in found[:-1]] == [80] * 7
+    np.testing.assert_allclose(found.probability.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(found.weight, 1 - found.probability[:, 0], rtol=1e-5)
+    np.testing.assert_array_equal(found.kind, found.probability.argmax(axis=1))
+    assert found.particle.min() >= 1
+    assert (found.energy >= 0.9999 * found.pt * np.cosh(found.eta)).all()
+    types = {name: column.dtype for name, column in found._asdict().items()}
+    assert types.pop("kind") == np.int8
+    assert types.pop("offsets") == np.int64
+    assert set(types.values()) == {np.dtype(np.float32)}
+
+
+def test_pt_is_the_expected_one(mlpf):
+    elements = invented([40])
+    found = mlpf(elements)
+    from ptmiss.models.mlpf import inputs
+
+    packed = inputs.packed(elements, mlpf.network.schema)
+    with torch.inference_mode():
+        pt, *_ = mlpf.network(packed).momentum(packed)
+    np.testing.assert_allclose(found.pt, pt.numpy() * found.weight, rtol=1e-5)
+
+
+def test_events_without_elements_and_with_many(mlpf):
+    found = mlpf(invented([0, 20_000, 0]))
+    assert len(found.pt) == 20_000
+    assert np.isfinite(found.pt).all()
+    assert len(mlpf(invented([])).pt) == len(mlpf(invented([0])).pt) == 0
+
+
+def test_the_size_of_parts_does_not_matter(mlpf):
+    elements = invented([60, 10, 200, 0, 40])
+    whole, parts = mlpf(elements), mlpf(elements, part=64)
+    np.testing.assert_allclose(parts.pt, whole.pt, rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(parts.offsets, whole.offsets)
+
+
+def test_a_weights_file_gives_the_same_network(mlpf, path):
+    again = reconstruction.load(path)
+    same(again(invented([70])), mlpf(invented([70])))
+    assert (again.name, again.parameters) == ("small", mlpf.parameters)
+    assert reconstruction.load(path) is again
+    assert again.network.configuration == mlpf.network.configuration
+
+
+def test_a_file_of_another_architecture(path):
+    with pytest.raises(WeightsError, match=r"model\.safetensors: architecture 'deepmet', expected 'mlpf'"):
+        reconstruction.load(rewritten(path, architecture="deepmet"))
+
+
+@pytest.mark.parametrize(
+    ("configuration", "message"),
+    [
+        ('{"width": 4}', "width 4: Input should be greater than or equal to 8"),
+        ('{"depth": 4}', "depth 4: Extra inputs are not permitted"),
+        ("", "configuration '': Invalid JSON"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense(path, configuration, message):
+    with pytest.raises(WeightsError, match=message):
+        reconstruction.load(rewritten(path, configuration=configuration))
+
+
+def test_weights_of_another_configuration(path):
+    other = Configuration(**{**SMALL, "hidden": 32}).model_dump_json()
+    with pytest.raises(WeightsError, match=r"encoder\.0\.weight has shape \(16, 36\), expected \(32, 36\)"):
+        reconstruction.load(rewritten(path, configuration=other))
+
+
+def test_features_in_another_order(path, mlpf):
+    features = list(mlpf.network.schema.features)
+    features[2:4] = features[3:1:-1]
+    with pytest.raises(WeightsError, match="features in another order: 'is_hf_em' where 'is_hcal' is expected"):
+        reconstruction.load(rewritten(path, features=json.dumps(features)))
+
+
+def test_a_value_that_was_changed(path):
+    tensors = load_file(path)
+    _, metadata = read_tensors(path)
+    tensors["mean"] = tensors["mean"] + 1
+    save_file(tensors, path, metadata)
+    with pytest.raises(WeightsError, match="SHA-256"):
+        reconstruction.load(path)
+
+
+def test_cuda_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(training.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(OptionError, match="device cuda: this machine has no CUDA device"):
+        MLPF(network.build(Configuration(**SMALL)), "small", "cuda")
