@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ptmiss import vertex as vertices
 from ptmiss.corrections import NOMINAL, Corrections, load
 from ptmiss.errors import ColumnError, UnknownName
-from ptmiss.estimators import Estimator
+from ptmiss.estimators import Estimator, reconstruction_of
 from ptmiss.events import event_weight
 from ptmiss.recoil import Vector
 
@@ -56,7 +56,8 @@ class RecoilProcessor(ProcessorABC):
         for estimator in self.estimators:
             estimator.require(there, path)
         if self.vertex == vertices.LEPTON:
-            vertices.require({estimator.name: estimator.columns for estimator in self.estimators}, there, path)
+            of_file = [estimator for estimator in self.estimators if reconstruction_of(estimator) is None]
+            vertices.require({estimator.name: estimator.columns for estimator in of_file}, there, path)
 
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing is left to do after the chunks are merged."""

@@ -4,12 +4,14 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from ptmiss import estimators, events
+from ptmiss import addresses, estimators, events, reconstruction, sample
+from ptmiss.elements import Targets
 from ptmiss.errors import ColumnError, FileError, OptionError, UnknownName
 from ptmiss.estimators import build, evaluate
 from ptmiss.leptons import AS_CANDIDATES
 from ptmiss.models import graphdef
 from ptmiss.recoil import cartesian
+from ptmiss.segments import sum_by_event
 
 NO_LEPTONS = ak.Array([[{"eta": 0.0, "phi": 0.0, "pdgId": 13}]])[:, :0]
 
@@ -185,3 +187,70 @@ def test_manifest_entry_names_the_weights_by_their_hash(weights):
     assert described["leptons"] == "exact"
     assert len(described["sha256"]) == 64
     assert estimators.describe(build(["pf"])[0]) == {"name": "pf"}
+
+
+@pytest.fixture(scope="module")
+def with_elements():
+    return events.inspect(str(sample.events("zmumu"))).events(0, 15)
+
+
+@pytest.fixture
+def mlpf(monkeypatch, tmp_path):
+    """A weights file of an MLPF that takes elements as they are, and how often it was called."""
+    path, calls = tmp_path / "mlpf.safetensors", []
+    path.write_bytes(b"weights")
+    network = lambda elements: calls.append(len(elements)) or reconstruction.of_elements(elements)
+    monkeypatch.setattr(reconstruction, "network", lambda path: network)
+    return path, calls
+
+
+def test_mlpf_beside_the_others_and_reconstructed_once(with_elements, weights, mlpf):
+    path, calls = mlpf
+    names = ["pf", "mlpf", "mlpf_puppi", "deepmet_mlpf", "elements", "puppi", "targets", "targets_puppi"]
+    chosen = build(names, {"mlpf": path, "deepmet": weights})
+    muons = ak.zip({"eta": with_elements.Muon.eta, "phi": with_elements.Muon.phi, "pdgId": with_elements.Muon.pdgId})
+    mets = evaluate(chosen, with_elements, muons).met
+    assert list(mets) == names
+    assert calls == [15]
+    np.testing.assert_array_equal(mets["mlpf"], mets["elements"])
+    assert np.abs(mets["mlpf"] - mets["mlpf_puppi"]).max() > 1
+    assert np.isfinite(mets["deepmet_mlpf"]).all()
+    targets = Targets.of_events(with_elements)
+    np.testing.assert_allclose(mets["targets"], -sum_by_event(targets.momentum, targets.offsets), atol=3)
+    truth = cartesian(with_elements.GenMET.pt, with_elements.GenMET.phi)
+    assert np.std(mets["targets"] - truth) < np.std(mets["pf"] - truth) < np.std(mets["elements"] - truth)
+
+
+def test_events_without_elements_have_no_ptmiss_and_are_noted():
+    source = events.inspect(str(sample.events("zmumu"))).events(10, 20)
+    mets = evaluate(build(["pf", "elements", "elements_puppi"]), source, none_of(10))
+    assert np.isfinite(mets.met["pf"]).all()
+    assert np.isfinite(mets.met["elements"]).all(axis=1).tolist() == [True] * 5 + [False] * 5
+    assert mets.notes["elements: event without elements, so without pTmiss"] == 5
+    assert mets.notes["elements_puppi: pTmiss not finite"] == 5
+
+
+def test_what_estimators_on_elements_need(mlpf, pfnano):
+    there = events.inspect(str(pfnano)).branches
+    for estimator in build(["mlpf", "targets_puppi"], {"mlpf": mlpf[0]}):
+        with pytest.raises(
+            ColumnError, match=f"'{estimator.name}': a.root has no particle-flow elements .* NanoAOD has"
+        ):
+            estimator.require(there, "a.root")
+    with pytest.raises(OptionError, match="the package ships none yet: --weights mlpf=FILE"):
+        build(["mlpf_puppi"])
+    with pytest.raises(UnknownName, match="unknown estimator 'deepmat_mlpf', did you mean"):
+        build(["deepmat_mlpf"], {"mlpf": mlpf[0]})
+    with pytest.raises(OptionError, match="weights are given for mlpf, which no estimator is called"):
+        build(["pf", "targets"], {"mlpf": mlpf[0]})
+
+
+def test_an_estimator_on_elements_is_described_and_travels_with_both_files(weights, mlpf):
+    estimator = build(["deepmet_mlpf"], {"mlpf": mlpf[0], "deepmet": weights})[0]
+    described = estimators.describe(estimator)
+    assert (described["name"], described["reconstruction"], described["min_pt"]) == ("deepmet_mlpf", "mlpf", "0.1")
+    assert {len(described["sha256"]), len(described["mlpf_sha256"])} == {64}
+    assert pickle.loads(pickle.dumps(estimator)) == estimator
+    before = addresses.described(estimator)
+    mlpf[0].write_bytes(b"others")
+    assert addresses.described(estimator) != before

@@ -77,7 +77,8 @@ def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
         default="pf,puppi",
         show_default=True,
         metavar="A,B,…",
-        help="pf, puppi, track, stored.<Branch>, deepmet, deepmet_response, or a name given to --weights.",
+        help="pf, puppi, track, stored.<Branch>, deepmet, deepmet_response, or a name given to --weights; of MLPF's "
+        "candidates mlpf, mlpf_puppi, deepmet_mlpf.",
     )
     @click.option("--weights", callback=pairs, multiple=True, metavar="NAME=FILE", help="Weights file of a network.")
     @click.option(
@@ -410,6 +411,47 @@ def compare(
     if figure is not None:
         comparison.draw(found, figure, label)
     comparison.show(found, against)
+
+
+@cli.group("evaluate")
+def evaluate() -> None:
+    """Evaluate reconstructions against the truth of simulated events."""
+
+
+@evaluate.command(
+    "mlpf",
+    cls=Verb,
+    epilog="""
+  ptmiss evaluate mlpf test_ttbar.root test_qcd.root --weights out/mlpf --output out/evaluation
+""",
+)
+@click.argument("files", nargs=-1, required=True)
+@click.option(
+    "--weights", metavar="FILE", help="Weights file or folder of MLPF; none leaves it out. [default: shipped]"
+)
+@click.option("--output", type=PATH, required=True, help="Directory for tables and figures.")
+@click.option("--max-events", type=click.IntRange(1), help="Of each file.")
+@click.option(
+    "--min-pt", type=click.FloatRange(0), default=0.1, show_default=True, help="Least pT of a candidate, GeV."
+)
+@click.option("--window", type=float, default=0.2, show_default=True, help="In which a generated jet looks for one.")
+@click.option("--replicas", type=click.IntRange(2), default=100, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png", "pdf"), show_default=True
+)
+@click.option("--label", default="", help="Text above the figures.")
+@click.option("--force", is_flag=True, help="Replace results that are there.")
+def evaluate_mlpf(files: tuple[str, ...], output: Path, force: bool, **options: Any) -> None:
+    """MLPF beside PF, elements as they are and ideal targets, on simulated event FILES with elements and targets."""
+    from ptmiss import evaluation, results
+    from ptmiss.events import expand
+    from ptmiss.executors import progress_bar, shown_by
+
+    results.writable(output, force)
+    with progress_bar("events") as bar:
+        tables = evaluation.evaluate(expand(files), output, progress=shown_by(bar), **options)
+    evaluation.show(tables)
+    click.echo(output)
 
 
 @cli.group()

@@ -6,6 +6,12 @@
 ``track``           minus the sum over charged candidates of the primary vertex (fromPV of 2 or 3)
 ``stored.<Branch>`` a MET stored in the file, ``stored.PuppiMET`` for one
 ``deepmet``, ``deepmet_response``, or any name given a weights file: a DeepMET network
+``mlpf``, ``mlpf_puppi``, ``mlpf_track``, ``deepmet_mlpf``: the same of the candidates that MLPF makes of particle-flow
+                    elements; with ``targets`` or ``elements`` in place of ``mlpf``, of those of the truth and of elements
+                    as they are (see ptmiss.reconstruction)
+
+An event that has candidates and no elements, for some files keep the elements of their first events only, has no pTmiss
+of the last kind: it is NaN, counted in the notes, and left out of histograms.
 """
 
 from __future__ import annotations
@@ -21,13 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import candidates as pf_candidates
-from ptmiss import luggage
+from ptmiss import luggage, reconstruction
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.inputs import CATEGORIES, FEATURES, Inputs
 from ptmiss.leptons import EXACT, TREATMENTS, leave_out, matched
 from ptmiss.model import Model, load_model, shipped, weights_file
 from ptmiss.recoil import Vector, cartesian
+from ptmiss.reconstruction import MLPF, RECONSTRUCTIONS, Reconstruction
 from ptmiss.vertex import DEFAULT, LEPTON, at_lepton, needs
 from ptmiss.weights import fingerprint
 
@@ -171,6 +178,28 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Rebuilt:
+    """An estimator on the candidates that a reconstruction makes of elements, in place of the file's."""
+
+    name: str
+    inner: WeightedSum | Network
+    reconstruction: Reconstruction
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Candidate columns that it needs."""
+        return self.inner.columns
+
+    def require(self, branches: Collection[str], path: str) -> None:
+        """Raise ColumnError unless a file with these branches has the elements."""
+        self.reconstruction.require(self.columns, branches, self.name, path)
+
+    def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
+        """(events, 2) pTmiss in GeV."""
+        return self.inner.met(events, candidates, selected, notes)
+
+
+@dataclass(frozen=True)
 class Mets:
     """What the estimators say of some events.
 
@@ -187,13 +216,14 @@ def build(
 ) -> list[Estimator]:
     """Estimators by name; the weights file of each network is read and checked here.
 
-    weights: weights file by network name; leptons: how networks treat the selected leptons (see ptmiss.leptons).
+    weights: weights file by network name, ``mlpf`` for MLPF's, which ``mlpf_puppi`` and ``deepmet_mlpf`` use too;
+    leptons: how networks treat the selected leptons (see ptmiss.leptons).
     """
     if leptons not in TREATMENTS:
         raise UnknownName("treatment of the leptons", leptons, TREATMENTS)
     weights = dict(weights or {})
     estimators = [_build(name, weights, leptons) for name in dict.fromkeys(names)]
-    unused = weights.keys() - {e.name for e in estimators}
+    unused = weights.keys() - {used for e in estimators for used in _consulted(e.name)}
     if unused:
         raise OptionError(f"weights are given for {', '.join(sorted(unused))}, which no estimator is called")
     if not estimators:
@@ -202,6 +232,9 @@ def build(
 
 
 def _build(name: str, weights: Mapping[str, str | Path], leptons: str) -> Estimator:
+    if parts := rebuilt(name):
+        inner, made_by = parts
+        return Rebuilt(name, _inner(name, inner, weights, leptons), reconstruction.build(made_by, weights.get(made_by)))
     if name in weights:
         return _network(name, weights[name], leptons)
     if name in SUMS:
@@ -213,6 +246,31 @@ def _build(name: str, weights: Mapping[str, str | Path], leptons: str) -> Estima
     raise UnknownName("estimator", name, known(weights))
 
 
+def rebuilt(name: str) -> tuple[str, str] | None:
+    """What an estimator on rebuilt candidates is: the estimator of candidates, and the reconstruction; else None."""
+    for made_by in RECONSTRUCTIONS:
+        if name == made_by:
+            return "pf", made_by
+        if (rest := name.removeprefix(f"{made_by}_")) in SUMS and rest not in (name, "pf"):
+            return rest, made_by
+        if name.endswith(f"_{made_by}"):
+            return name.removesuffix(f"_{made_by}"), made_by
+    return None
+
+
+def _inner(name: str, inner: str, weights: Mapping[str, str | Path], leptons: str) -> WeightedSum | Network:
+    if inner in SUMS:
+        return WeightedSum(inner)
+    if name not in weights and inner not in weights and inner not in shipped():
+        raise UnknownName("estimator", name, known(weights))
+    return _network(name, weights.get(name, weights.get(inner, inner)), leptons)
+
+
+def _consulted(name: str) -> tuple[str, ...]:
+    """The names under which an estimator looks for weights files."""
+    return (name, *(rebuilt(name) or ()))
+
+
 def _network(name: str, model: str | Path, leptons: str) -> Network:
     path = str(weights_file(model))
     load_model(path)
@@ -221,11 +279,19 @@ def _network(name: str, model: str | Path, leptons: str) -> Network:
 
 def known(weights: Iterable[str] = ()) -> list[str]:
     """All names that an estimator can have."""
-    return [*SUMS, *dict.fromkeys((*shipped(), *weights)), f"{STORED}<Branch>"]
+    networks = dict.fromkeys((*shipped(), *weights))
+    of_elements = (name for r in RECONSTRUCTIONS for name in (r, f"{r}_puppi", f"{r}_track"))
+    return [*SUMS, *networks, *of_elements, f"<network>_{MLPF}", f"{STORED}<Branch>"]
 
 
 def describe(estimator: Estimator) -> dict[str, str]:
     """What a manifest keeps of an estimator: its name and, of a network, weights file, hash and treatment of leptons."""
+    if isinstance(estimator, Rebuilt):
+        made_by = estimator.reconstruction
+        described = {"reconstruction": made_by.name, "min_pt": f"{made_by.least:g}"}
+        if made_by.weights:
+            described |= {"mlpf_weights": made_by.weights, "mlpf_sha256": made_by.sha256}
+        return describe(estimator.inner) | described | {"name": estimator.name}
     if not isinstance(estimator, Network):
         return {"name": estimator.name}
     digest = fingerprint(estimator.model.tensors)
@@ -233,33 +299,65 @@ def describe(estimator: Estimator) -> dict[str, str]:
     return {"name": estimator.name, **weights}
 
 
+def reconstruction_of(estimator: Estimator) -> Reconstruction | None:
+    """What makes an estimator's candidates; None for those of the file."""
+    return estimator.reconstruction if isinstance(estimator, Rebuilt) else None
+
+
 def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, vertex: str = DEFAULT) -> Mets:
-    """Run all estimators on these events; the candidates are read once, and only the columns that are needed.
+    """Run all estimators on these events; candidates are read, or made of elements, once, for all that share them.
 
     leptons: jagged records with eta, phi and pdgId: the leptons that make the boson of each event; with dz (cm) for
     the vertex ``lepton`` (see ptmiss.vertex), which candidates of single-lepton events are then seen from.
     """
-    columns = {column for estimator in estimators for column in estimator.columns}
-    columns |= needs(columns) if vertex == LEPTON else set()
     notes: Counter[str] = Counter()
-    candidates = Candidates({}, np.zeros(len(events) + 1, np.int64))
-    if columns:
-        candidates = pf_candidates.read(events, columns)
-        notes.update({f"candidate repaired: {what}": n for what, n in candidates.repaired.items()})
-        few = int(np.count_nonzero(np.diff(candidates.offsets) < FEW))
-        notes[f"event with fewer than {FEW} candidates: does the file keep all of them?"] = few
-    if columns and vertex == LEPTON:
-        candidates = at_lepton(candidates, events, leptons, notes)
-    selected = np.zeros(candidates.offsets[-1], bool)
-    if any(isinstance(e, Network) and e.treatment == EXACT for e in estimators):
-        selected, notes["selected lepton without a candidate"] = matched(candidates, leptons)
-    met = {e.name: e.met(events, candidates, selected, notes) for e in estimators if not e.columns}
-    met |= in_parts([e for e in estimators if e.columns], events, candidates, selected, notes)
+    none = Candidates({}, np.zeros(len(events) + 1, np.int64))
+    met = {e.name: e.met(events, none, np.zeros(0, bool), notes) for e in estimators if not e.columns}
+    with_candidates = [e for e in estimators if e.columns]
+    for made_by in dict.fromkeys(map(reconstruction_of, with_candidates)):
+        own = [e for e in with_candidates if reconstruction_of(e) == made_by]
+        met |= _of_candidates(own, made_by, events, leptons, vertex, notes)
     met = {e.name: met[e.name] for e in estimators}
     notes.update(
         {f"{name}: pTmiss not finite": np.count_nonzero(~np.isfinite(m).all(axis=1)) for name, m in met.items()}
     )
     return Mets(met, {what: int(n) for what, n in notes.items() if n})
+
+
+def _of_candidates(
+    estimators: Sequence[Estimator],
+    made_by: Reconstruction | None,
+    events: Any,
+    leptons: ak.Array,
+    vertex: str,
+    notes: Counter[str],
+) -> dict[str, Vector]:
+    """PTmiss of estimators that share their candidates."""
+    columns = {column for estimator in estimators for column in estimator.columns}
+    columns |= needs(columns) if vertex == LEPTON else set()
+    source = pf_candidates.read if made_by is None else made_by.candidates
+    candidates = source(events, columns)
+    of = "" if made_by is None else f"{made_by.name}: "
+    notes.update({f"{of}candidate repaired: {what}": n for what, n in candidates.repaired.items()})
+    few = int(np.count_nonzero(np.diff(candidates.offsets) < FEW))
+    notes[f"{of}event with fewer than {FEW} candidates: does the file keep all of them?"] = few
+    if vertex == LEPTON:
+        candidates = at_lepton(candidates, events, leptons, notes)
+    selected = np.zeros(candidates.offsets[-1], bool)
+    if any(_treatment(estimator) == EXACT for estimator in estimators):
+        selected, notes[f"{of}selected lepton without a candidate"] = matched(candidates, leptons)
+    met = in_parts(estimators, events, candidates, selected, notes)
+    if made_by is not None:
+        blind = reconstruction.without_elements(events)
+        notes[f"{of}event without elements, so without pTmiss"] = int(np.count_nonzero(blind))
+        met = {name: np.where(blind[:, np.newaxis], np.nan, vector) for name, vector in met.items()}
+    return met
+
+
+def _treatment(estimator: Estimator) -> str | None:
+    """How an estimator treats the selected leptons, if it is a network."""
+    inner = estimator.inner if isinstance(estimator, Rebuilt) else estimator
+    return inner.treatment if isinstance(inner, Network) else None
 
 
 def in_parts(

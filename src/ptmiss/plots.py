@@ -21,6 +21,11 @@ COLOURS = {
     "linear": "#e69f00",
     "mlpf": "#009e73",
     "mlpf_puppi": "#cc79a7",
+    "deepmet_mlpf": "#332288",
+    "elements": "#a6761d",
+    "elements_puppi": "#d9a55b",
+    "targets": "#7570b3",
+    "targets_puppi": "#b3a2d9",
 }
 """Okabe and Ito's palette: told apart by the colour-blind too."""
 OTHERS = ("#8c564b", "#7b3294", "#5e5e5e", "#b2182b", "#4d9221")
@@ -34,6 +39,12 @@ NAMES = {
     "linear": "Linear, 64 weights",
     "mlpf": "MLPF",
     "mlpf_puppi": "MLPF + PUPPI",
+    "deepmet_mlpf": "DeepMET on MLPF",
+    "elements": "Elements",
+    "elements_puppi": "Elements + PUPPI",
+    "targets": "Ideal targets",
+    "targets_puppi": "Ideal targets + PUPPI",
+    "generated": "Generated",
 }
 AXES = {"qt": r"$q_\mathrm{T}$ (GeV)", "npv": "Number of primary vertices"}
 QUANTITIES = {
@@ -112,10 +123,10 @@ def draw(ax: Axes, table: pd.DataFrame, quantity: str, axis: str) -> None:
         ax.text(0.5, 0.5, f"no bin has {MINIMUM_EVENTS} events", transform=ax.transAxes, ha="center")
 
 
-def points(ax: Axes, rows: pd.DataFrame, quantity: str, marker: str, colour: str) -> None:
-    """One estimator's points, with the bins as horizontal bars."""
+def points(ax: Axes, rows: pd.DataFrame, quantity: str, marker: str, colour: str, shift: float = 0.0) -> None:
+    """One estimator's points, with the bins as horizontal bars; shifted by a share of half the bin."""
     low, high = rows["low"].to_numpy(), rows["high"].to_numpy()
-    centre = (low + high) / 2
+    centre = (low + high + shift * (high - low)) / 2
     ax.errorbar(
         centre,
         rows[quantity].to_numpy(),

@@ -1,0 +1,100 @@
+"""Missing transverse momentum of each estimator against the generated one, the sum of the hard collision's neutrinos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ptmiss.evaluation import bootstrap
+from ptmiss.evaluation.bootstrap import Array, Draws
+from ptmiss.recoil import Vector, magnitude
+
+NPV_EDGES = (0, 5, 10, 15, 20, 25, 30, 35, 40, 50, 80)
+GENERATED_EDGES = (10, 20, 40, 60, 80, 100, 200)
+TAILS = (30, 50, 80, 120)  # GeV
+FEW = 50  # events: a bin with fewer has no row
+
+
+def reference(name: str) -> str:
+    """What an estimator is compared to: ``puppi`` for those with PUPPI weights, else ``pf``."""
+    return "puppi" if name.endswith("puppi") else "pf"
+
+
+def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Draws) -> pd.DataFrame:
+    """Widths of the difference to the generated vector, its tails and the slope, inclusively and in bins of nPV.
+
+    bias_x, bias_y: GeV; rms, half_width: GeV, of both components together; slope: <pTmiss truth> / <truth²>; tail_30: share of events
+    with a difference beyond 30 GeV; half_width_vs_reference, rms_vs_reference: ratios, paired (see :func:`reference`).
+    """
+    cells = [("inclusive", 0.0, np.inf, np.ones(len(npv), bool))]
+    cells += [("npv", low, high, (npv >= low) & (npv < high)) for low, high in pairwise(NPV_EDGES)]
+    rows = []
+    for axis, low, high, cell in cells:
+        if axis == "npv" and np.count_nonzero(cell) < FEW:
+            continue
+        found = {name: measures(vector[cell], generated[cell], drawn[:, cell]) for name, vector in met.items()}
+        for name, values in found.items():
+            row = {"estimator": name, "axis": axis, "low": low, "high": high, "events": int(cell.sum())}
+            for what, replicas in values.items():
+                row |= bootstrap.described(what, replicas)
+            for what in ("rms", "half_width") if reference(name) in found else ():
+                ratio = values[what] / found[reference(name)][what]
+                row |= bootstrap.described(f"{what}_vs_reference", ratio)
+            rows.append(row)
+    return bootstrap.frame(rows, "axis")
+
+
+def measures(met: Vector, generated: Vector, drawn: Draws) -> dict[str, Array]:
+    """Replicas of what :func:`table` has of one estimator in one bin."""
+    difference = np.asarray(met - generated, np.float64)
+    total = drawn.sum(axis=1)
+    mean = drawn @ difference / total[:, np.newaxis]
+    rms = np.sqrt((drawn @ (difference**2) / total[:, np.newaxis] - mean**2).mean(axis=1))
+    event = np.repeat(np.arange(len(met)), 2)
+    low, high = bootstrap.quantiles(difference.ravel(), event, drawn, bootstrap.HALF_68).T
+    along, square = ((a * generated).sum(axis=1) for a in (met, generated))
+    bottom = drawn @ square
+    slope = np.divide(drawn @ along, bottom, out=np.full(len(drawn), np.nan), where=bottom > 0)
+    size = magnitude(difference)
+    tails = {f"tail_{cut}": drawn @ (size > cut) / total for cut in TAILS}
+    return {
+        "bias_x": mean[:, 0],
+        "bias_y": mean[:, 1],
+        "rms": rms,
+        "half_width": (high - low) / 2,
+        "slope": slope,
+        **tails,
+    }
+
+
+def responses(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> pd.DataFrame:
+    """Median and IQR/median of the size of pTmiss over the generated size, in bins of the latter (GeV)."""
+    true, rows = magnitude(generated), []
+    for low, high in pairwise(GENERATED_EDGES):
+        cell = np.flatnonzero((true >= low) & (true < high))
+        if len(cell) < FEW:
+            continue
+        for name, vector in met.items():
+            found = bootstrap.response(magnitude(vector[cell]) / true[cell], cell, drawn)
+            row = {"estimator": name, "low": low, "high": high, "events": len(cell)}
+            row |= bootstrap.described("response", found.median)
+            rows.append(row | bootstrap.described("resolution", found.resolution))
+    return bootstrap.frame(rows, "response")
+
+
+def distribution(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> pd.DataFrame:
+    """Share of events in bins of the size of pTmiss, 10 GeV wide, and beyond their lower edge; the truth as ``generated``."""
+    edges, rows = np.arange(0, 210, 10), []
+    for name, vector in {**met, "generated": generated}.items():
+        size = magnitude(vector)
+        for low, high in pairwise(edges):
+            inside, beyond = (size >= low) & (size < high), size >= low
+            row = {"estimator": name, "low": low, "high": high, "events": int(inside.sum())}
+            for what, mask in (("share", inside), ("beyond", beyond)):
+                row |= bootstrap.described(what, drawn @ mask / drawn.sum(axis=1))
+            rows.append(row)
+    return bootstrap.frame(rows)

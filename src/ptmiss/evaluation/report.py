@@ -1,0 +1,142 @@
+"""An evaluation as a directory: tables, figures, event displays, and how they were made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import rich
+import rich.table
+
+from ptmiss import estimators, results
+from ptmiss.estimators import Network
+from ptmiss.evaluation import bootstrap, displays, figures, jets, met, particles
+from ptmiss.evaluation.figures import Tables
+from ptmiss.evaluation.study import Progress, Study, study
+from ptmiss.model import shipped
+from ptmiss.plots import label_of, save
+from ptmiss.provenance import provenance
+from ptmiss.reconstruction import ELEMENTS, MIN_PT, MLPF, TARGETS, Reconstruction, build
+
+DEEPMET = "deepmet"
+
+
+def evaluate(
+    paths: Sequence[str],
+    output: Path,
+    weights: str | Path | None = None,
+    *,
+    min_pt: float = MIN_PT,
+    max_events: int | None = None,
+    window: float = jets.WINDOW,
+    replicas: int = bootstrap.REPLICAS,
+    label: str = "",
+    formats: Sequence[str] = figures.FORMATS,
+    progress: Progress | None = None,
+) -> Tables:
+    """Evaluate MLPF beside PF, elements and ideal targets on event files; write everything, return the tables.
+
+    weights: of MLPF, ``none`` to leave it out; min_pt: GeV, least soft pT of a candidate; max_events: of each file;
+    window: in which a generated jet looks for one; replicas: of the bootstrap.
+    """
+    reconstructions = [build(name, least=min_pt) for name in (ELEMENTS, TARGETS)]
+    if weights != "none":
+        reconstructions.insert(1, build(MLPF, weights, min_pt))
+    networks = [e for e in estimators.build([DEEPMET]) if isinstance(e, Network)] if DEEPMET in shipped() else []
+    measured = study(paths, reconstructions, networks, max_events=max_events, window=window, progress=progress)
+    tables = tabulate(measured, replicas)
+    made = provenance(
+        files=list(paths),
+        events=len(measured),
+        max_events=max_events,
+        window=window,
+        replicas=replicas,
+        reconstructions=[_described(one) for one in reconstructions],
+        networks=[estimators.describe(network) for network in networks],
+        notes={what: n for what, n in measured.notes.items() if n},
+    )
+    write(tables, measured, output, made, label, formats)
+    return tables
+
+
+def tabulate(measured: Study, replicas: int = bootstrap.REPLICAS) -> Tables:
+    """All tables, with errors of the same draws of events."""
+    drawn = bootstrap.draws(len(measured), replicas)
+    return Tables(
+        jets=jets.table(measured.jets, drawn),
+        met=met.table(measured.met, measured.generated, measured.npv, drawn),
+        met_response=met.responses(measured.met, measured.generated, drawn),
+        met_distribution=met.distribution(measured.met, measured.generated, drawn),
+        rates=particles.rates(measured.particles, drawn),
+        confusion=particles.confusions(measured.particles, drawn),
+        particle_response=particles.responses(measured.particles, drawn),
+    )
+
+
+def write(
+    tables: Tables, measured: Study, output: Path, made: dict[str, Any], label: str, formats: Sequence[str]
+) -> None:
+    """Tables as CSV and JSON, figures and displays, whole or not at all."""
+    with results.replacing_directory(output) as temporary:
+        for name, table in tables._asdict().items():
+            table.to_csv(temporary / f"{name}.csv", index=False, float_format="%.6g")
+        numbers = {"jets": tables.jets, "met": tables.met}
+        records = {name: json.loads(table.to_json(orient="records")) for name, table in numbers.items()}
+        (temporary / "headline.json").write_text(results.as_json(records))
+        figures.draw_all(tables, temporary, label, formats)
+        for i, event in enumerate(measured.shown):
+            save(displays.of_event(event, label), temporary / f"event_{i}", formats)
+        (temporary / results.MANIFEST).write_text(results.as_json(made))
+
+
+def show(tables: Tables) -> None:
+    """Print the jets' IQR/median in bins of generated pT (GeV), what is matched of PF and MLPF, and the widths of pTmiss."""
+    for kind in jets.KINDS:
+        _show_jets(tables.jets, kind)
+    grid = _grid("pTmiss", "RMS, GeV", "half 68 %, GeV", "vs pf/puppi", "slope", "> 50 GeV")
+    for row in tables.met[tables.met["axis"] == "inclusive"].to_dict("records"):
+        values = [_with_error(row, what, digits) for what, digits in (("rms", 2), ("half_width", 2))]
+        values += [
+            _with_error(row, "rms_vs_reference", 3),
+            _with_error(row, "slope", 2),
+            _with_error(row, "tail_50", 3),
+        ]
+        grid.add_row(label_of(row["estimator"]), *values)
+    rich.print(grid)
+
+
+def _show_jets(table: pd.DataFrame, kind: str) -> None:
+    rows = table[(table["jets"] == kind) & (table["region"] == "all")]
+    names = list(rows["estimator"].unique())
+    grid = _grid(figures.JET_TITLES[kind], *map(label_of, names), "MLPF/PF", "matched")
+    for (low, high), cell in rows.groupby(["low", "high"], sort=False):
+        by_name = {row["estimator"]: row for row in cell.to_dict("records")}
+        of_names = [_with_error(by_name.get(name, {}), "resolution", 3) for name in names]
+        mlpf = by_name.get(MLPF, {})
+        found = " ".join(f"{by_name[name]['matched']:.3f}" for name in ("pf", MLPF) if name in by_name)
+        grid.add_row(f"{low:g} to {high:g}", *of_names, _with_error(mlpf, "resolution_vs_pf", 3), found)
+    rich.print(grid)
+
+
+def _grid(*heads: str) -> rich.table.Table:
+    grid = rich.table.Table(box=None, pad_edge=False)
+    for i, head in enumerate(heads):
+        grid.add_column(head, justify="right" if i else "left")
+    return grid
+
+
+def _with_error(row: dict[Any, Any], name: str, digits: int) -> str:
+    """A value with its error in its last digits, 0.149(20)."""
+    if name not in row or pd.isna(row[name]):
+        return ""
+    error = row[f"{name}_error"]
+    last = "" if pd.isna(error) else f"({round(error * 10**digits)})"
+    return f"{row[name]:.{digits}f}{last}"
+
+
+def _described(one: Reconstruction) -> dict[str, Any]:
+    weights = {"weights": one.weights, "sha256": one.sha256} if one.weights else {}
+    return {"name": one.name, "min_pt": one.least, **weights}

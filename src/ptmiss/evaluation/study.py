@@ -1,0 +1,204 @@
+"""Event files in chunks: every reconstruction of the same events, and of each what the tables need and no more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss import candidates as pf_candidates
+from ptmiss import elements as pf_elements
+from ptmiss import reconstruction
+from ptmiss.candidates import BRANCHES, Candidates, good_vertices
+from ptmiss.elements import Elements, Targets
+from ptmiss.errors import ColumnError, OptionError
+from ptmiss.estimators import Network, WeightedSum
+from ptmiss.evaluation import jets, particles
+from ptmiss.evaluation.jets import Pairs
+from ptmiss.evaluation.particles import Measured
+from ptmiss.events import EventFile, inspect
+from ptmiss.recoil import Vector, cartesian
+from ptmiss.reconstruction import Reconstruction
+from ptmiss.simulation.jets import Jets
+
+CHUNK = 100  # events
+PF = "pf"
+TRUTH = ("GenJet_pt", "GenJet_eta", "GenJet_phi", "GenJet_mass", "GenMET_pt", "GenMET_phi", "PV_npvs")
+SHOWN = 2  # events that are drawn
+
+Progress = Callable[[str, int, int], None]
+
+
+class Shown(NamedTuple):
+    """One event to draw: its elements, and the candidates of each reconstruction."""
+
+    elements: Elements
+    candidates: Mapping[str, Candidates]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was measured of all events.
+
+    met: (events, 2) pTmiss by estimator, GeV; generated: the same of the truth; npv: (events,); jets: by reconstruction
+    and kind; particles: by reconstruction; shown: a few events to draw; notes: what was unusual, counted.
+    """
+
+    met: Mapping[str, Vector]
+    generated: Vector
+    npv: NDArray
+    jets: Mapping[tuple[str, str], Pairs]
+    particles: Mapping[str, Measured]
+    shown: Sequence[Shown]
+    notes: Mapping[str, int]
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.npv)
+
+
+def require(file: EventFile) -> None:
+    """Raise ColumnError unless a file has elements, targets, candidates and generated jets and pTmiss."""
+    pf_elements.require(file.branches, file.path, targets=True)
+    pf_candidates.require(BRANCHES, file.branches, PF, file.path)
+    if missing := [name for name in TRUTH if name not in file.branches]:
+        raise ColumnError(f"an evaluation needs {', '.join(missing)}, which {file.path} does not have")
+
+
+def study(
+    paths: Sequence[str],
+    reconstructions: Sequence[Reconstruction],
+    networks: Sequence[Network] = (),
+    *,
+    max_events: int | None = None,
+    chunk: int = CHUNK,
+    window: float = jets.WINDOW,
+    progress: Progress | None = None,
+) -> Study:
+    """Measure the file's candidates, ``pf``, and each reconstruction on the events of some files.
+
+    networks: of pTmiss, run on the candidates of PF and of ``mlpf``; max_events: of each file; chunk: events at a time;
+    window: in which a generated jet looks for one.
+    """
+    files = [inspect(path) for path in paths]
+    for file in files:
+        require(file)
+    total = sum(min(file.entries, max_events or file.entries) for file in files)
+    parts: list[Study] = []
+    left_out = 0
+    for done, events in _chunks(files, max_events, chunk):
+        blind = reconstruction.without_elements(events)
+        left_out += int(np.count_nonzero(blind))
+        if not blind.all():
+            show = SHOWN - sum(len(part.shown) for part in parts)
+            parts.append(measure(events[~blind], reconstructions, networks, window, show))
+        if progress:
+            progress("evaluating", done, total)
+    if not parts:
+        raise OptionError(f"no event with elements in {', '.join(paths)}")
+    return joined(parts, Counter({"event without elements, left out": left_out}))
+
+
+def _chunks(files: Sequence[EventFile], max_events: int | None, chunk: int) -> Iterator[tuple[int, ak.Array]]:
+    done = 0
+    for file in files:
+        last = min(file.entries, max_events or file.entries)
+        for start in range(0, last, chunk):
+            stop = min(start + chunk, last)
+            done += stop - start
+            yield done, file.events(start, stop)
+
+
+def measure(
+    events: ak.Array,
+    reconstructions: Sequence[Reconstruction],
+    networks: Sequence[Network],
+    window: float = jets.WINDOW,
+    show: int = 0,
+) -> Study:
+    """The same of one chunk of events with elements; show: events to keep for a drawing."""
+    notes: Counter[str] = Counter()
+    elements, targets, npv = Elements.of_events(events), Targets.of_events(events), good_vertices(events)
+    made = {PF: pf_candidates.read(events, BRANCHES)}
+    found = {one.name: one.found(elements, targets) for one in reconstructions}
+    for one in reconstructions:
+        candidates = reconstruction.candidates(elements, found[one.name], one.least)
+        made[one.name] = reconstruction.weighted(candidates, npv)
+        notes.update({f"{one.name}: candidate repaired: {what}": n for what, n in candidates.repaired.items()})
+    generated = _generated(events)
+    return Study(
+        met=mets(made, networks, notes),
+        generated=cartesian(ak.to_numpy(events.GenMET.pt), ak.to_numpy(events.GenMET.phi)),
+        npv=npv,
+        jets={
+            (name, kind): jets.pairs(generated, jets.of_candidates(c, kind), window)
+            for name, c in made.items()
+            for kind in jets.KINDS
+        },
+        particles={name: particles.measure(elements, targets, c, found.get(name)) for name, c in made.items()},
+        shown=[_shown(elements, made, i) for i in range(min(show, len(elements)))],
+        notes=notes,
+    )
+
+
+def mets(made: Mapping[str, Candidates], networks: Sequence[Network], notes: Counter[str]) -> dict[str, Vector]:
+    """PTmiss of all estimators: the sums, plain and with PUPPI, of all candidates; networks on those of PF and MLPF."""
+    out: dict[str, Vector] = {}
+    for name, candidates in made.items():
+        none = np.zeros(candidates.offsets[-1], bool)
+        out[name] = WeightedSum("pf").met(None, candidates, none, notes)
+        puppi = "puppi" if name == PF else f"{name}_puppi"
+        out[puppi] = WeightedSum("puppi").met(None, candidates, none, notes)
+        for network in networks if name in (PF, reconstruction.MLPF) else ():
+            on = network.name if name == PF else f"{network.name}_{name}"
+            out[on] = network.met(None, candidates, none, notes)
+    return out
+
+
+def _generated(events: ak.Array) -> Jets:
+    record = events.GenJet
+    pt, eta, phi, mass = (
+        ak.to_numpy(ak.flatten(record[name])).astype(np.float64) for name in ("pt", "eta", "phi", "mass")
+    )
+    return Jets(pt, eta, phi, mass, ak.to_numpy(ak.num(record.pt)).astype(np.int64))
+
+
+def _shown(elements: Elements, made: Mapping[str, Candidates], i: int) -> Shown:
+    here = slice(i, i + 1)
+    return Shown(elements.events(here), {name: candidates.events(here) for name, candidates in made.items()})
+
+
+def joined(parts: Sequence[Study], notes: Counter[str]) -> Study:
+    """What was measured of consecutive events, as one, with more notes."""
+    shifts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+    first = parts[0]
+    return Study(
+        met={name: np.concatenate([part.met[name] for part in parts]) for name in first.met},
+        generated=np.concatenate([part.generated for part in parts]),
+        npv=np.concatenate([part.npv for part in parts]),
+        jets={key: _records([part.jets[key] for part in parts], shifts) for key in first.jets},
+        particles={name: _particles([part.particles[name] for part in parts], shifts) for name in first.particles},
+        shown=[one for part in parts for one in part.shown],
+        notes=sum((Counter(part.notes) for part in parts), notes),
+    )
+
+
+def _particles(parts: Sequence[Measured], shifts: NDArray[np.int64]) -> Measured:
+    counts = {
+        key: particles.Counts(*(np.concatenate(c) for c in zip(*(part.counts[key] for part in parts), strict=True)))
+        for key in parts[0].counts
+    }
+    ratios = {way: _records([part.ratios[way] for part in parts], shifts) for way in parts[0].ratios}
+    confused = [part.confusion for part in parts if part.confusion is not None]
+    return Measured(counts, ratios, np.concatenate(confused) if confused else None)
+
+
+def _records(parts: Sequence[Any], shifts: NDArray[np.int64]) -> Any:
+    """Records of flat arrays as one, the numbers of their events shifted."""
+    moved = [part._replace(event=part.event + shift) for part, shift in zip(parts, shifts[:-1], strict=True)]
+    return type(parts[0])(*(np.concatenate(columns) for columns in zip(*moved, strict=True)))

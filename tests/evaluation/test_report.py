@@ -1,0 +1,125 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("fastjet")
+
+from ptmiss import reconstruction, sample
+from ptmiss.cli import cli
+from ptmiss.errors import ColumnError
+from ptmiss.evaluation import report
+from ptmiss.evaluation.study import require, study
+from ptmiss.events import inspect
+from ptmiss.reconstruction import build
+
+SOURCE = str(sample.events("zmumu"))
+WITH_ELEMENTS = 15
+
+
+def evaluate(*arguments):
+    return CliRunner().invoke(cli, ["evaluate", "mlpf", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return study([SOURCE], [build("elements"), build("targets")], chunk=7)
+
+
+def test_chunks_change_nothing(measured):
+    whole = study([SOURCE], [build("elements"), build("targets")], chunk=60)
+    assert len(measured) == len(whole) == WITH_ELEMENTS
+    assert whole.notes["event without elements, left out"] == measured.notes["event without elements, left out"] == 45
+    for name in whole.met:
+        np.testing.assert_allclose(measured.met[name], whole.met[name], atol=1e-3)
+    for key in whole.jets:
+        for one, other in zip(measured.jets[key], whole.jets[key], strict=True):
+            np.testing.assert_allclose(one, other)
+    one, other = (s.particles["elements"].ratios["matched"] for s in (measured, whole))
+    np.testing.assert_array_equal(one.pt_ratio, other.pt_ratio)
+    np.testing.assert_array_equal(one.event, other.event)
+
+
+def test_targets_are_ideal(measured):
+    tables = report.tabulate(measured, 5)
+    ideal = tables.rates[tables.rates["estimator"] == "targets"]
+    aligned = ideal[ideal["way"] == "aligned"]
+    assert (aligned["efficiency"].dropna() == 1).all()
+    assert (aligned["fake_rate"].dropna() == 0).all()
+    assert (ideal["efficiency"].dropna() > 0.99).all()
+    square = tables.confusion[tables.confusion["estimator"] == "targets"].dropna(subset="share")
+    assert (square["share"] == (square["true"] == square["found"])).all()
+    inclusive = tables.met[tables.met["axis"] == "inclusive"].set_index("estimator")
+    assert inclusive["rms"].idxmin() == "targets"
+
+
+def as_names(figure, stem, formats):
+    """In place of drawing, which takes most of the time."""
+    path = stem.with_name(f"{stem.name}.{formats[0]}")
+    path.write_text("")
+    return [path]
+
+
+def test_the_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(report.figures, "save", as_names)
+    monkeypatch.setattr(report, "save", as_names)
+    output = tmp_path / "out"
+    done = evaluate(
+        SOURCE, "--weights", "none", "--max-events", 20, "--output", output, "--format", "png", "--replicas", 5
+    )
+    assert done.exit_code == 0, done.output
+    assert {"jets.csv", "rates.csv", "manifest.json", "headline.json", "event_0.png", "met.png"} <= {
+        path.name for path in output.iterdir()
+    }
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert manifest["events"] == WITH_ELEMENTS
+    assert [one["name"] for one in manifest["reconstructions"]] == ["elements", "targets"]
+    assert set(pd.read_csv(output / "rates.csv")["estimator"]) == {"pf", "elements", "targets"}
+    again = evaluate(SOURCE, "--weights", "none", "--output", output)
+    assert (again.exit_code, again.output) == (1, f"Error: --output {output} is not empty (--force replaces it)\n")
+
+
+def test_mlpf_is_drawn_beside(tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"weights")
+    monkeypatch.setattr(reconstruction, "network", lambda path: reconstruction.of_elements)
+    monkeypatch.setattr(report.figures, "draw_all", lambda *args: [])
+    tables = report.evaluate([SOURCE], tmp_path / "out", path, max_events=15, replicas=3, formats=[])
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert [one["name"] for one in manifest["reconstructions"]] == ["elements", "mlpf", "targets"]
+    assert len(manifest["reconstructions"][1]["sha256"]) == 64
+    rates = tables.rates.drop(columns="estimator")
+    same = [rates[tables.rates["estimator"] == name].reset_index(drop=True) for name in ("mlpf", "elements")]
+    pd.testing.assert_frame_equal(*same)
+    assert {"mlpf", "mlpf_puppi", "deepmet_mlpf"} <= set(tables.met_distribution["estimator"])
+    report.show(tables)
+
+
+def test_what_is_wrong_is_one_line(tmp_path, pfnano):
+    for arguments, message in (
+        ((SOURCE,), "MLPF needs a network, and the package ships none yet: --weights mlpf=FILE"),
+        ((pfnano, "--weights", "none"), "has no particle-flow elements (PFElement_*): NanoAOD has candidates"),
+        (("nothing.root", "--weights", "none"), "no such file: nothing.root"),
+        ((SOURCE, "--weights", "nowhere"), "no such weights file: nowhere"),
+    ):
+        done = evaluate(*arguments, "--output", tmp_path / "out")
+        assert done.exit_code == 1
+        assert message in done.output
+        assert done.output.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_without_generated_jets():
+    file = inspect(SOURCE)
+    with pytest.raises(ColumnError, match="an evaluation needs GenJet_pt, which"):
+        require(replace(file, branches=file.branches - {"GenJet_pt"}))
+
+
+@pytest.mark.slow
+def test_figures_are_drawn(measured, tmp_path):
+    paths = report.figures.draw_all(report.tabulate(measured, 5), tmp_path, "label", ["png"])
+    assert len(paths) == 21
+    assert all(path.stat().st_size > 10_000 for path in paths)
