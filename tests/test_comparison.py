@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -139,8 +137,7 @@ def test_generated_pt_miss_as_the_truth():
 
 
 def test_what_is_printed(zmumu, capsys):
-    chosen = replace(zmumu, data=zmumu.data.select([n for n in zmumu.data.column_names if "deepmet" not in n]))
-    found = of_table(chosen, ["pf"], edges={"npv": (0, 25, np.inf)}, replicas=10)
+    found = of_table(zmumu.only(["pf", "puppi", "track"]), ["pf"], edges={"npv": (0, 25, np.inf)}, replicas=10)
     comparison.show(found, ["pf"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["response", "par,", "GeV", "perp,", "GeV", "vs", "pf,", "%"]

@@ -76,3 +76,10 @@ def test_files_that_are_no_tables(tmp_path):
 def test_provenance_is_in_the_file_for_other_readers(tmp_path):
     metadata = pyarrow.parquet.read_metadata(written(tmp_path / "t.parquet", columns())).metadata
     assert metadata[b"ptmiss"] == b'{"how": "by hand"}'
+
+
+def test_only_some_estimators():
+    columns = {f"met_{name}_{part}": [1.0] for name in ("pf", "puppi", "track") for part in ("pt", "phi")}
+    found = table.RecoilTable(pyarrow.table({"npv": [20], **columns}), {}).only(["puppi", "pf"])
+    assert found.estimators == ["pf", "puppi"]
+    assert found["npv"].tolist() == [20]

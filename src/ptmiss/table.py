@@ -9,7 +9,7 @@ table was made is in the file's metadata under ``ptmiss``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -90,6 +90,12 @@ class RecoilTable:
         if estimator not in self.estimators:
             raise UnknownName("estimator in the table", estimator, self.estimators)
         return self.vector(f"met_{estimator}")
+
+    def only(self, estimators: Iterable[str]) -> RecoilTable:
+        """Without the other estimators."""
+        kept = set(estimators)
+        others = [f"met_{name}_{part}" for name in self.estimators if name not in kept for part in ("pt", "phi")]
+        return replace(self, data=self.data.drop_columns(others))
 
     def select(self, mask: NDArray[np.bool_]) -> RecoilTable:
         """Only the events in the mask."""
