@@ -30,7 +30,7 @@ from ptmiss import candidates as pf_candidates
 from ptmiss import events as event_files
 from ptmiss import plots, vertex
 from ptmiss.candidates import Candidates
-from ptmiss.cli import Verb, names, pairs
+from ptmiss.cli.options import Verb, names, pairs
 from ptmiss.estimators import Estimator, build, in_parts
 from ptmiss.files import write_atomically
 from ptmiss.leptons import matched
