@@ -84,8 +84,9 @@ def checked(recipe: Mapping[str, Any]) -> Recipe:
         return chosen
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + "-".join(map(str, first["loc"][:1] or ["preset"])).replace("_", "-")
-        raise OptionError(f"{option} {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
+        name, *part = first["loc"] or ["preset"]
+        option = f"--{name} ".replace("_", "-") + "".join(f"{key}=" for key in part)
+        raise OptionError(f"{option}{first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
 
 
 def read(sources: Sources, progress: Progress | None) -> Dataset:

@@ -10,7 +10,7 @@ import click
 
 from ptmiss.errors import OptionError
 
-from .options import PATH, Verb, cli, names
+from .options import PATH, Verb, cli, pairs
 
 
 @cli.group()
@@ -123,8 +123,13 @@ Without files it trains on the few embedded events: to see how it goes.
 @click.option("--average", type=float, default=0.998, show_default=True, help="Of the weights over steps; 0 for none.")
 @click.option("--patience", type=int, help="Stop after so many epochs without a better validation loss.")
 @click.option("--loss", default="ours", show_default=True, metavar="ours|focal|2021|v2.2.0")
-@click.option("--without", callback=names, default="", metavar="A,B,…", help="Terms: classes pt energy expected local.")
-@click.option("--angles", type=float, default=0.0, show_default=True, help="Weight of the directions' term.")
+@click.option(
+    "--term",
+    callback=pairs,
+    multiple=True,
+    metavar="NAME=WEIGHT",
+    help="Of the loss: classes, pt, energy, angles, expected, local; 0 leaves it out.",
+)
 @click.option("--init", type=str, metavar="MODEL", help="Weights to go on from.")
 @click.option("--limit-events", "limit", type=click.IntRange(1), help="Of each file.")
 @click.option("--seed", type=int, default=1, show_default=True)
