@@ -10,8 +10,8 @@ pytest.importorskip("fastjet")
 
 from ptmiss import reconstruction, sample
 from ptmiss.cli import cli
-from ptmiss.errors import ColumnError
-from ptmiss.evaluation import report
+from ptmiss.errors import ColumnError, FileError
+from ptmiss.evaluation import report, summary
 from ptmiss.evaluation.study import require, study
 from ptmiss.events import inspect
 from ptmiss.reconstruction import build
@@ -96,6 +96,24 @@ def test_mlpf_is_drawn_beside(tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(*same)
     assert {"mlpf", "mlpf_puppi", "deepmet_mlpf"} <= set(tables.met_distribution["estimator"])
     report.show(tables)
+    check_summary(tmp_path / "out", tables)
+
+
+def check_summary(directory, tables):
+    text = summary.markdown(directory)
+    heads = [line for line in text.splitlines() if line.startswith("| --- |")]
+    assert len(heads) == 3
+    assert len({line.count("|") for line in text.split("\n\n")[0].splitlines()}) == 1
+    met = tables.met.query("axis == 'inclusive' and estimator == 'mlpf'").iloc[0]
+    assert f"| MLPF | all | 15 | {met['rms']:.2f} ± {met['rms_error']:.2f} |" in text
+    photons = tables.rates.query("axis == 'pt' and `class` == 'photon' and low == 2 and estimator == 'mlpf'")
+    matched = photons[photons["way"] == "matched"].iloc[0]
+    assert f"{matched['efficiency']:.3f} ± " in text.split("| photon | 2 to 3 |")[1].splitlines()[0]
+
+
+def test_a_directory_that_is_no_evaluation(tmp_path):
+    with pytest.raises(FileError, match=r"is not an evaluation: jets\.csv is missing"):
+        summary.markdown(tmp_path)
 
 
 def test_what_is_wrong_is_one_line(tmp_path, pfnano):

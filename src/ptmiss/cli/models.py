@@ -60,12 +60,18 @@ def export_onnx(model: str, output: Path) -> None:
 )
 @click.argument("directory", type=PATH)
 @click.option("--results", callback=pairs, multiple=True, metavar="TITLE=CSV", help="What ptmiss compare wrote.")
-def card(directory: Path, results: dict[str, str]) -> None:
+@click.option(
+    "--evaluation", "evaluations", callback=pairs, multiple=True, metavar="TITLE=DIR", help="Of ptmiss evaluate mlpf."
+)
+def card(directory: Path, results: dict[str, str], evaluations: dict[str, str]) -> None:
     """Put test results into the card of the model in a DIRECTORY."""
     from ptmiss import comparison
+    from ptmiss.evaluation import summary
 
-    tables = {title: comparison.read(Path(path)) for title, path in results.items()}
-    import_module("ptmiss.models.cards").add_results(directory, tables)
+    cards = import_module("ptmiss.models.cards")
+    tables = {title: cards.markdown(comparison.read(Path(path))) for title, path in results.items()}
+    tables |= {title: summary.markdown(Path(path)) for title, path in evaluations.items()}
+    cards.add_results(directory, tables)
     click.echo(directory / "README.md")
 
 
