@@ -97,10 +97,10 @@ def simulate(
 )
 @click.option("--output", type=PATH, default=Path("out/demo"), show_default=True, help="Directory for everything.")
 def demo(output: Path) -> None:
-    """From PF candidates to resolution figures on a small invented sample."""
+    """From PF candidates to resolutions, a calibration and a page of it all, on the embedded sample: a minute."""
     from ptmiss.demo import demo as show_all
 
-    figures = show_all(output)
-    click.echo(f"Recoil table: {output / 'recoil.parquet'}")
-    click.echo(f"Resolutions:  {figures[0].parent / 'resolution.csv'}")
-    click.echo(f"Open:         {figures[0]}")
+    shown = show_all(output, lambda step: click.echo(f"… {step}", err=True))
+    click.echo(f"Recoil table: {shown.table}")
+    click.echo(f"Resolutions:  {shown.figures[0].parent / 'resolution.csv'}, {shown.figures[0]}")
+    click.echo(f"Open:         {shown.page}")

@@ -12,16 +12,14 @@ from typing import Any
 import pandas as pd
 import yaml
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 UNITS = re.compile(r"^(rms|quantile|half|edge|met|qt|low|high|width|mean|sigma)")
 
 
 def data(table: pd.DataFrame) -> str:
     """A table's data file, YAML."""
-    return yaml.safe_dump(
-        {"independent_variables": independent(table), "dependent_variables": dependent(table)},
-        sort_keys=False,
-        allow_unicode=True,
-    )
+    document = {"independent_variables": independent(table), "dependent_variables": dependent(table)}
+    return dumped([document])
 
 
 def submission(titles: dict[str, str]) -> str:
@@ -31,7 +29,13 @@ def submission(titles: dict[str, str]) -> str:
         {"name": title, "description": title, "keywords": [], "data_file": f"{name}.yaml"}
         for name, title in titles.items()
     ]
-    return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)
+    return dumped(documents)
+
+
+def dumped(documents: list[dict[str, Any]]) -> str:
+    """Documents of plain values as YAML."""
+    text: str = yaml.dump_all(documents, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def independent(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ WIDTHS = ("rms_par", "rms_perp", "quantile_par", "quantile_perp")
 KEPT = ("estimator", "region", "axis", "low", "high", "n_eff", "response", "response_error")
 SPECTRA = {"mt": "Transverse mass", "met": "pTmiss"}
 TITLES = {
-    "u_par": "u∥ + qT in data and simulation, before and after",
-    "u_perp": "u⊥ in data and simulation, before and after",
-    "met": "pTmiss in data and simulation, before and after",
-    "phi": "Azimuth of pTmiss in data and simulation, before and after",
+    "u_par": "u∥ - qT",
+    "u_perp": "u⊥",
+    "met_phi": "azimuth of pTmiss",
+    "met": "pTmiss",
 }
 
 
@@ -106,12 +107,8 @@ def transverse_masses(read: RecoilTable, label: str) -> list[Exhibit]:
         histograms["mt"].fill("nominal", name, recoil.transverse_mass(lepton, met), weight=read["weight"])
         histograms["met"].fill("nominal", name, recoil.magnitude(met), weight=read["weight"])
     exhibits = [spectrum(histograms[which], which, label) for which in SPECTRA]
-    try:
-        exhibits.append(
-            Exhibit("RMS of mT about the generated one, and width of its falling edge", jacobian.of_table(read))
-        )
-    except OptionError:  # too few events, or not simulated
-        pass
+    with suppress(OptionError):  # too few events, or not simulated
+        exhibits.append(Exhibit("Sharpness of mT: RMS about the generated one, falling edge", jacobian.of_table(read)))
     return exhibits
 
 
@@ -144,10 +141,11 @@ def calibration_title(stem: str) -> str:
     if stem == "closure":
         return "Closure: data over simulation before and after calibration, on events that it was not derived from"
     for variable, title in TITLES.items():
-        if stem.endswith(f"_{variable}") and not stem.startswith("maps_"):
-            return f"{plots.label_of(stem.removesuffix(f'_{variable}'))}: {title}"
+        if stem.endswith(f"_{variable}"):
+            name = plots.label_of(stem.removesuffix(f"_{variable}"))
+            return f"{name}: {title} in data and simulation, before and after"
     kind, _, name = stem.partition("_")
-    return {"xy": f"Shift of pTmiss against vertices, {name}", "maps": f"Quantile maps of {name}"}.get(kind, stem)
+    return {"xy": f"{plots.label_of(name)}: shift of pTmiss against vertices"}.get(kind, stem)
 
 
 def of_evaluation(source: Source, correction: str, label: str) -> Iterator[Section]:
