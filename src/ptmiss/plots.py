@@ -181,7 +181,9 @@ def spectrum(rows: pd.DataFrame, title: str, label: str = "") -> Figure:
             )
             main.stairs(counts, edges, color=colour, lw=2, label=label_of(name))
             main.stairs(counts + error, edges, baseline=counts - error, fill=True, color=colour, alpha=0.2)
-            below.stairs(np.divide(counts, first, np.ones_like(counts), where=first > 0), edges, color=colour, lw=2)
+            below.stairs(
+                np.divide(counts, first, np.full_like(counts, np.nan), where=first > 0), edges, color=colour, lw=2
+            )
         main.set_ylabel("Events")
         main.set_ylim(0, 1.3 * main.get_ylim()[1])
         main.legend(fontsize="x-small", ncols=2)

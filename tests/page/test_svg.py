@@ -33,6 +33,11 @@ def test_a_figure_of_ours():
     assert len(set(ids)) == len(ids)
 
 
+def test_what_is_wide():
+    assert svg.is_wide(svg.inline(Figure(figsize=(8, 4)), "a", ""))
+    assert not svg.is_wide(svg.inline(Figure(figsize=(4, 4)), "a", ""))
+
+
 def test_a_drawing_that_is_no_svg():
     with pytest.raises(FileError, match="the drawing f1 is no SVG: "):
         svg.inline(svg.Drawing("<svg"), "f1", "")

@@ -79,11 +79,12 @@ def exhibits(part: Section, prefix: str) -> list[dict[str, Any]]:
 
 def exhibit(one: Exhibit, name: str) -> dict[str, Any]:
     """A figure, its table and what can be taken away of it."""
-    drawing = None if one.figure is None else Markup(svg.inline(one.figure, name, one.title))
+    drawing = "" if one.figure is None else svg.inline(one.figure, name, one.title)
     return {
         "id": name,
         "title": one.title,
-        "svg": drawing,
+        "svg": Markup(drawing),
+        "wide": not drawing or svg.is_wide(drawing),
         "columns": columns(one.table),
         "rows": rows(one.table),
         "open": len(one.table) <= LONG,

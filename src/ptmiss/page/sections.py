@@ -114,7 +114,8 @@ def transverse_masses(read: RecoilTable, label: str) -> list[Exhibit]:
 
 def spectrum(histogram: hist.Hist, which: str, label: str) -> Exhibit:
     """The nominal spectrum of every estimator."""
-    rows = plots.spectrum_rows(histogram[{"systematic": "nominal"}])
+    coarser = {"systematic": "nominal", which: slice(None, None, hist.rebin(2))}
+    rows = plots.spectrum_rows(histogram[coarser])
     return Exhibit(SPECTRA[which], rows, plots.spectrum(rows, str(histogram.axes[which].label), label))
 
 

@@ -17,6 +17,7 @@ from ptmiss.plots import STYLE
 SPACE, LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 SHAPES = {"svg", "g", "path", "use", "defs", "clipPath", "rect", "circle", "text", "tspan", "style", "line", "image"}
 """Elements that are kept; any other (a script, say) is left out with all that is in it."""
+WIDE = 1.3  # width over height
 LOCAL = re.compile(r"url\(#([^)]+)\)")
 
 
@@ -59,6 +60,12 @@ def inline(figure: Figure | Drawing, name: str, title: str) -> str:
     ElementTree.register_namespace("", SPACE)
     ElementTree.register_namespace("xlink", LINK)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def is_wide(text: str) -> bool:
+    """Whether a drawing is so much wider than high that it wants a row of its own."""
+    found = re.search(r'viewBox="\S+ \S+ (\S+) (\S+)"', text)
+    return found is not None and float(found[1]) > WIDE * float(found[2])
 
 
 def clean(element: ElementTree.Element) -> None:
