@@ -237,12 +237,15 @@ def test_what_estimators_on_elements_need(mlpf, pfnano):
             ColumnError, match=f"'{estimator.name}': a.root has no particle-flow elements .* NanoAOD has"
         ):
             estimator.require(there, "a.root")
-    with pytest.raises(OptionError, match="the package ships none yet: --weights mlpf=FILE"):
-        build(["mlpf_puppi"])
     with pytest.raises(UnknownName, match="unknown estimator 'deepmat_mlpf', did you mean"):
         build(["deepmat_mlpf"], {"mlpf": mlpf[0]})
     with pytest.raises(OptionError, match="weights are given for mlpf, which no estimator is called"):
         build(["pf", "targets"], {"mlpf": mlpf[0]})
+
+
+def test_mlpf_without_a_network(nothing_shipped):
+    with pytest.raises(OptionError, match="none comes with this package: name its weights file with --weights"):
+        build(["mlpf_puppi"])
 
 
 def test_an_estimator_on_elements_is_described_and_travels_with_both_files(weights, mlpf):

@@ -279,7 +279,7 @@ def _network(name: str, model: str | Path, leptons: str) -> Network:
 
 def known(weights: Iterable[str] = ()) -> list[str]:
     """All names that an estimator can have."""
-    networks = dict.fromkeys((*shipped(), *weights))
+    networks = [name for name in dict.fromkeys((*shipped(), *weights)) if name not in RECONSTRUCTIONS]
     of_elements = (name for r in RECONSTRUCTIONS for name in (r, f"{r}_puppi", f"{r}_track"))
     return [*SUMS, *networks, *of_elements, f"<network>_{MLPF}", f"{STORED}<Branch>"]
 

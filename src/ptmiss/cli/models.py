@@ -24,11 +24,11 @@ def models() -> None:
 )
 def list_models() -> None:
     """The models that come with the package."""
-    from ptmiss.model import load_model, shipped
+    from ptmiss.model import load_weights, shipped
     from ptmiss.weights import fingerprint
 
     for name in shipped():
-        model = load_model(name)
+        model = load_weights(name)
         click.echo(
             f"{name:20} {model.architecture:10} {model.parameters:6d} parameters  {fingerprint(model.tensors)[:12]}"
         )
@@ -98,10 +98,10 @@ def import_deepmet(graph: Path, output: Path, padding: int) -> None:
 @click.argument("model")
 def show(model: str) -> None:
     """What a MODEL holds: a name, a weights file or its folder."""
-    from ptmiss.model import load_model, weights_file
+    from ptmiss.model import load_weights, weights_file
     from ptmiss.weights import read_tensors
 
     _, metadata = read_tensors(weights_file(model))
-    click.echo(f"parameters: {load_model(model).parameters}")
+    click.echo(f"parameters: {load_weights(model).parameters}")
     for key, value in sorted(metadata.items()):
         click.echo(f"{key}: {value}")
