@@ -323,7 +323,8 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, ve
 
 def not_finite(met: Mapping[str, Vector]) -> dict[str, int]:
     """A note of each estimator: how many of its pTmiss are not finite."""
-    return {f"{name}: pTmiss not finite": np.count_nonzero(~np.isfinite(m).all(axis=1)) for name, m in met.items()}
+    finite = {name: np.isfinite(vector).all(axis=1) for name, vector in met.items()}
+    return {f"{name}: pTmiss not finite": int(np.count_nonzero(~good)) for name, good in finite.items()}
 
 
 def _of_candidates(

@@ -39,16 +39,21 @@ def list_models() -> None:
     cls=Verb,
     epilog="""
   ptmiss models export-onnx deepmet --output deepmet.onnx
+  ptmiss models export-onnx mlpf --output mlpf.onnx
 """,
 )
 @click.argument("model")
 @click.option("--output", type=PATH, required=True, help="The ONNX file.")
 def export_onnx(model: str, output: Path) -> None:
     """A MODEL (a name, a weights file or its folder) as an ONNX graph of one event (needs the extra onnx)."""
-    from ptmiss.model import load_model
+    from ptmiss.model import load_weights, weights_file
+    from ptmiss.reconstruction import MLPF, network
 
-    import_module("ptmiss.models.export").write_onnx(load_model(model), output)
-    click.echo(f"{output}: features (n, 8), categories (n, 3) -> met (2,)")
+    chosen = load_weights(model)
+    if chosen.architecture == MLPF:
+        chosen = network(str(weights_file(model)))
+    told = import_module("ptmiss.models.export").write_onnx(chosen, output)
+    click.echo(f"{output}: {told}")
 
 
 @models.command(
