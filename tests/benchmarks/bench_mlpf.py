@@ -109,7 +109,9 @@ def keep(rows):
     table.to_csv(TABLE, index=False, float_format="%.5g")
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     for ax, (column, label) in zip(
-        figure.subplots(1, 2), {"ms": "CPU ms an event, one thread", "mb": "Peak memory (MB)"}.items(), strict=True
+        figure.subplots(1, 2),
+        {"ms": "CPU ms an event, one thread", "mb": "Peak memory above that before (MB)"}.items(),
+        strict=True,
     ):
         for name, colour in NETWORKS.items():
             own = table[(table["network"] == name) & (table[column] > 0)]
