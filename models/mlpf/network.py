@@ -157,13 +157,18 @@ class Transformer(Network):
 
     def views(self, elements: Packed) -> Sequence[Attending]:
         """What the layers see, in turn."""
-        c, spreads = self.configuration, [SPREADS[h % len(SPREADS)] for h in range(self.configuration.heads)]
+        c, heads = self.configuration, spreads(self.configuration)
         if c.attention == "exact":
-            return [EventAttention.of(elements.offsets, elements.position, spreads)]
+            return [EventAttention.of(elements.offsets, elements.position, heads)]
         plain, shifted = elements.order
         cuts = [(plain, 0), (shifted, 0), (plain, c.window // 2)][: c.layers]
         windows = [Windows.of(order, elements.offsets, c.window, shift) for order, shift in cuts]
-        return [WindowAttention.of(w, elements.position, spreads) for w in windows]
+        return [WindowAttention.of(w, elements.position, heads) for w in windows]
+
+
+def spreads(configuration: Configuration) -> list[float | None]:
+    """What each head of a layer looks at, see SPREADS."""
+    return [SPREADS[head % len(SPREADS)] for head in range(configuration.heads)]
 
 
 class GraphNetwork(Network):

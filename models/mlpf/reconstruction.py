@@ -120,8 +120,10 @@ def load(name_or_path: str | Path, device: str = "cpu") -> MLPF:
 def read(path: Path, device: str = "cpu") -> MLPF:
     """The network in a weights file."""
     tensors, metadata = read_tensors(path)
-    if metadata.get("architecture") != ARCHITECTURE:
-        raise WeightsError(f"{path}: architecture {metadata.get('architecture')!r}, expected {ARCHITECTURE!r}")
+    if (found := metadata.get("architecture")) != ARCHITECTURE:
+        raise WeightsError(
+            f"{path}: architecture {found!r}, expected {ARCHITECTURE!r}: candidates are made by an MLPF alone"
+        )
     network = build(configuration(path, metadata))
     check_layout(path, metadata, network)
     check_shapes(str(path), tensors, {name: tuple(value.shape) for name, value in network.state_dict().items()})

@@ -116,9 +116,9 @@ def test_a_directory_that_is_no_evaluation(tmp_path):
         summary.markdown(tmp_path)
 
 
-def test_what_is_wrong_is_one_line(tmp_path, pfnano):
+def test_what_is_wrong_is_one_line(nothing_shipped, tmp_path, pfnano):
     for arguments, message in (
-        ((SOURCE,), "MLPF needs a network, and the package ships none yet: --weights mlpf=FILE"),
+        ((SOURCE,), "MLPF needs a network, and none comes with this package: name its weights file with --weights"),
         ((pfnano, "--weights", "none"), "has no particle-flow elements (PFElement_*): NanoAOD has candidates"),
         (("nothing.root", "--weights", "none"), "no such file: nothing.root"),
         ((SOURCE, "--weights", "nowhere"), "no such weights file: nowhere"),
