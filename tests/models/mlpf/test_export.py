@@ -93,7 +93,7 @@ def test_the_order_in_the_graph_is_that_of_the_curve():
     layers = Layers(build := Graph(np.float32), MLPF(network, "x"), network)
     names = [layers.order(shift) for shift in ((0.0, 0.0), curve.SHIFT)]
     outputs = dict.fromkeys(names, (np.int64, ("n",)))
-    floats = {name: (np.float32, ("n", size)) for name, size in (("features", 36), ("scale", 2), ("position", 2))}
+    floats = {name: (np.float32, ("n", size)) for name, size in (("features", 47), ("scale", 2), ("position", 2))}
     proto = build.model("order", {**floats, "types": (np.int64, ("n",))}, outputs)
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     given = fed(elements, network.schema)
@@ -105,7 +105,7 @@ def test_what_the_file_says(tmp_path):
     mlpf = MLPF(made(), "random")
     told = write_onnx(mlpf, tmp_path / "net.onnx")
     assert told == (
-        "features (n, 36), scale (n, 2), direction (n, 2), position (n, 2), types (n,)"
+        "features (n, 47), scale (n, 2), direction (n, 2), position (n, 2), types (n,)"
         " -> probability (n, 8), momentum (n, 4)"
     )
     stated = {p.key: p.value for p in onnx.load(tmp_path / "net.onnx").metadata_props}
