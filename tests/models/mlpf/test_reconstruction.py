@@ -135,7 +135,7 @@ def test_a_configuration_that_makes_no_sense(path, configuration, message):
 
 def test_weights_of_another_configuration(path):
     other = Configuration(**{**SMALL, "hidden": 32}).model_dump_json()
-    with pytest.raises(WeightsError, match=r"encoder\.0\.weight has shape \(16, 36\), expected \(32, 36\)"):
+    with pytest.raises(WeightsError, match=r"encoder\.0\.weight has shape \(16, 47\), expected \(32, 47\)"):
         reconstruction.load(rewritten(path, configuration=other))
 
 
