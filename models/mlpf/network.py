@@ -205,6 +205,7 @@ class GraphNetwork(Network):
         """The learned bins of each layer and the edges in them."""
         x, found = self.encoder(self.standardised(elements)), []
         for norm, layer in zip(self.norms, self.layers, strict=False):
+            assert isinstance(layer, CombinedGraph)
             bins, graph = layer.bins(norm(x), elements.offsets)
             found.append(bins.groups(graph))
             x = x + layer(norm(x), elements.offsets)
