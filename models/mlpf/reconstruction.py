@@ -25,6 +25,7 @@ from ptmiss.weights import Tensors, check_shapes, read_tensors, write_tensors
 
 from ..training import check_device
 from .inputs import packed
+from .layout import Groups
 from .network import Network, build
 from .presets import Configuration
 
@@ -78,6 +79,11 @@ class MLPF:
         found = [self.part(elements.events(where)) for where in elements.parts(part)]
         kind, probability, weight, pt, eta, phi, energy = map(np.concatenate, zip(*found, strict=True))
         return Reconstructed(kind, probability, weight, pt, eta, phi, energy, elements.offsets)
+
+    @torch.inference_mode()
+    def groups(self, elements: Elements) -> list[Groups]:
+        """Windows or learned bins of these elements in each layer; none where all of an event see each other."""
+        return self.network.groups(packed(elements, self.network.schema).to(self.device))
 
     @torch.inference_mode()
     def part(self, elements: Elements) -> tuple[NDArray, ...]:

@@ -368,7 +368,7 @@ def in_parts(
 ) -> dict[str, Vector]:
     """PTmiss of estimators that need candidates, a few events at a time: what they make beside stays in the cache."""
     pieces: dict[str, list[Vector]] = {e.name: [] for e in estimators}
-    for where in candidates.parts():
+    for where in candidates.parts(pf_candidates.PART):
         part = candidates.events(where)
         chosen = selected[candidates.offsets[where.start] : candidates.offsets[where.stop]]
         for estimator in estimators:

@@ -26,10 +26,10 @@ from ptmiss import candidates as pf_candidates
 from ptmiss import elements as pf_elements
 from ptmiss import luggage
 from ptmiss.candidates import BRANCHES, Candidates, clean, good_vertices, puppi_weights
-from ptmiss.elements import CLASSES, ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements, Rows, Targets
+from ptmiss.elements import CLASSES, ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements, Targets
 from ptmiss.errors import ColumnError, OptionError
 from ptmiss.model import shipped, weights_file
-from ptmiss.segments import select
+from ptmiss.segments import Rows, select
 
 MLPF, TARGETS, ELEMENTS = "mlpf", "targets", "elements"
 RECONSTRUCTIONS = (MLPF, TARGETS, ELEMENTS)

@@ -141,3 +141,11 @@ def test_figures_are_drawn(measured, tmp_path):
     paths = report.figures.draw_all(report.tabulate(measured, 5), tmp_path, "label", ["png"])
     assert len(paths) == 21
     assert all(path.stat().st_size > 10_000 for path in paths)
+
+
+def test_groups_need_an_mlpf(tmp_path):
+    done = evaluate(SOURCE, "--weights", "none", "--groups", "--output", tmp_path / "out")
+    assert (done.exit_code, done.output) == (
+        1,
+        "Error: --groups draws what MLPF's elements see, and --weights none leaves MLPF out\n",
+    )

@@ -188,10 +188,11 @@ def train_study(
     better, continued, or all."""
     from ptmiss.executors import progress_bar, shown_by
 
-    studies, command = (_training(f"ptmiss.models.deepmet.{module}") for module in ("studies", "command"))
+    studies, recipes = (_training(f"ptmiss.models.deepmet.{module}") for module in ("studies", "recipe"))
+    chosen = _training("ptmiss.models.command").checked(recipes.Recipe, recipe)
     wanted = list(studies.STUDIES) if "all" in names else list(names)
     with progress_bar("batches") as bar:
-        found = dict(studies.study(wanted, training, tests, output, events, command.checked(recipe), shown_by(bar)))
+        found = dict(studies.study(wanted, training, tests, output, events, chosen, shown_by(bar)))
     for name, table in found.items():
         studies.gains.show(name, table)
     click.echo(f"tables and figures -> {output}")

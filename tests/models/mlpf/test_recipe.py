@@ -13,6 +13,7 @@ from ptmiss.errors import OptionError, TrainingError
 torch = pytest.importorskip("torch")
 pytest.importorskip("fastjet")
 
+from ptmiss.models.command import checked
 from ptmiss.models.mlpf import command, physics, recipe, reconstruction
 from ptmiss.models.mlpf.recipe import Recipe
 from ptmiss.models.mlpf.reconstruction import MLPF
@@ -159,7 +160,7 @@ def test_another_configuration_is_refused(trained):
 )
 def test_an_option_with_a_wrong_value_is_named(given, message):
     with pytest.raises(OptionError) as refused:
-        command.checked(options(**given))
+        checked(command.configured, options(**given), "preset")
     assert message in str(refused.value)
 
 
