@@ -19,6 +19,7 @@ COLOURS = {
     "track": "#999999",
     "deepmet": "#0072b2",
     "deepmet_response": "#56b4e9",
+    "deepmet_v2": "#004d80",
     "linear": "#e69f00",
     "mlpf": "#009e73",
     "mlpf_puppi": "#cc79a7",
@@ -37,6 +38,7 @@ NAMES = {
     "track": "Track",
     "deepmet": "DeepMET",
     "deepmet_response": "DeepMET response",
+    "deepmet_v2": "DeepMET v2",
     "linear": "Linear, 64 weights",
     "mlpf": "MLPF",
     "mlpf_puppi": "MLPF + PUPPI",
@@ -77,7 +79,7 @@ MINIMUM_EVENTS = 10  # effective events; a point with fewer is in the table but 
 
 def label_of(estimator: str) -> str:
     """An estimator's name in a legend."""
-    return NAMES.get(estimator, estimator.removeprefix("stored."))
+    return NAMES.get(estimator, estimator.removeprefix("stored.").replace("$", r"\$"))
 
 
 def colour_of(estimator: str, among: Sequence[str]) -> str:

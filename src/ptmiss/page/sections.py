@@ -43,11 +43,14 @@ def of_table(source: Source, correction: str, label: str) -> Iterator[Section]:
     read = table.read(source.path)
     exhibits: list[Exhibit] = []
     for boson in ("boson", "genboson"):
-        if np.isfinite(read[f"{boson}_pt"]).any():
+        if f"{boson}_pt" in read.data.column_names and np.isfinite(read[f"{boson}_pt"]).any():
             exhibits += of_histograms(resolution.from_table(read, boson), correction, label)
             break
     exhibits += transverse_masses(read, label)
-    yield Section(source.name, TABLE, exhibits, facts(read.provenance) | {"events": str(len(read))})
+    made = read.provenance
+    noted = [f"{what}: {n}" for what, n in dict(made.get("notes") or {}).items()]
+    noted += [f"{name}: {what}" for name, about in dict(made.get("datasets") or {}).items() for what in warnings(about)]
+    yield Section(source.name, TABLE, exhibits, facts(made) | {"events": str(len(read))}, noted)
 
 
 def of_run(source: Source, correction: str, label: str) -> Iterator[Section]:

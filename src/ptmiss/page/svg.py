@@ -15,7 +15,7 @@ from ptmiss.errors import FileError
 from ptmiss.plots import STYLE
 
 SPACE, LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-SHAPES = {"svg", "g", "path", "use", "defs", "clipPath", "rect", "circle", "text", "tspan", "style", "line", "image"}
+SHAPES = {"svg", "g", "path", "use", "defs", "clipPath", "rect", "circle", "text", "tspan", "line", "image"}
 """Elements that are kept; any other (a script, say) is left out with all that is in it."""
 WIDE = 1.3  # width over height
 LOCAL = re.compile(r"url\(#([^)]+)\)")
@@ -53,6 +53,7 @@ def inline(figure: Figure | Drawing, name: str, title: str) -> str:
     for size in ("width", "height"):
         root.attrib.pop(size, None)
     root.set("role", "img")
+    root.set("style", "stroke-linejoin: round; stroke-linecap: butt")  # what matplotlib's style sheet says of all
     root.set("aria-labelledby", f"{name}-title")
     label = ElementTree.Element(f"{{{SPACE}}}title", {"id": f"{name}-title"})
     label.text = title
@@ -75,8 +76,6 @@ def clean(element: ElementTree.Element) -> None:
             clean(child)
         else:
             element.remove(child)
-    if element.tag == f"{{{SPACE}}}style" and re.search(r"url\(|@import", element.text or ""):
-        element.text = ""
     for name, value in list(element.attrib.items()):
         href = name in ("href", f"{{{LINK}}}href")
         if name.lower().startswith("on") or (href and not value.startswith(("#", "data:image/png;base64,"))):
