@@ -63,8 +63,7 @@ def test_every_processor_fills_every_estimator(cls, chosen):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 def test_two_workers_give_the_same_bits(network):
-    """Of sums of candidates: DeepMET's products are rounded otherwise with another number of threads."""
-    processor = Validation(build([name for name in NAMES if "deepmet" not in name], {"mlpf": network}))
+    processor = Validation(build(NAMES, {"mlpf": network}))
     here = ran(processor)
     with executors.pool("futures", 2) as pool:
         there = ran(processor, pool)
