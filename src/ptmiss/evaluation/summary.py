@@ -16,7 +16,7 @@ from ptmiss.reconstruction import ELEMENTS, MLPF, TARGETS
 PF = "pf"
 TABLES = ("jets", "met", "rates")
 RATE_BINS = (2.0, 5.0, 20.0)  # GeV, where bins of pT begin
-REGIONS = {"all": "all", "hf": "HF"}
+REGIONS = {"all": "all", "HF": "HF"}
 JETS = {"chs": "CHS", "puppi": "PUPPI"}
 
 
