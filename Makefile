@@ -2,7 +2,7 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench sample clean
+.PHONY: demo test lint docs bench sample clean
 
 demo: $(VENV)/.ready  ## from PF candidates to resolution figures
 	$(BIN)/ptmiss demo
@@ -15,6 +15,9 @@ lint: $(VENV)/.train  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.train  ## the site in out/site, warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 bench: $(VENV)/.train  ## speed, in ratios against named alternatives
 	$(BIN)/python -m pytest tests/benchmarks --override-ini python_files='bench_*.py' -s $(ARGS)
 
@@ -26,7 +29,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 $(VENV)/.train: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,onnx]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,onnx,notebooks,docs]'
 	touch $@
 
 sample: $(VENV)/.ready  ## make the embedded sample again (twenty minutes)

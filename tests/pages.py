@@ -74,7 +74,7 @@ class Session:
 
     def _shell(self, code: str, where: str) -> str:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = os.environ | {"PATH": path, "COLUMNS": "80", "NO_COLOR": "1"}
+        environment = os.environ | {"PATH": path, "COLUMNS": "80", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
         command = ["bash", "-euo", "pipefail", "-c", code]
         done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{where}: {done.stderr or done.stdout}"

@@ -157,6 +157,21 @@ def test_the_code_of_a_processor_is_its_file_and_what_that_imports(tmp_path, mon
     del sys.modules["cuts_of_mine"]
 
 
+def test_a_processor_of_a_notebook_has_an_address():
+    code = """
+from coffea.processor import ProcessorABC
+from ptmiss.addresses import recipe
+class Mine(ProcessorABC):
+    def process(self, events): return {}
+    def postprocess(self, accumulator): return accumulator
+print(recipe(Mine())["processor"][0], *recipe(Mine())["processor"][1])
+"""
+    printed = subprocess.check_output(
+        [sys.executable, "-W", "ignore", "-c", code], text=True
+    )  # no file, as in a notebook
+    assert printed.split() == ["Mine", "__main__"]
+
+
 def test_the_sources_of_ptmiss_count_as_a_whole():
     assert addresses.sources(Zmumu) == {}
     assert len(addresses.package_digest()) == 64

@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
-import inspect
 import json
 import sys
 import sysconfig
@@ -163,7 +162,9 @@ def _installed() -> Collection[Path]:
 def _source_digest(module: ModuleType, cls: type) -> str:
     if file := getattr(module, "__file__", None):
         return digest(Path(file).read_bytes())
-    return digest(inspect.getsource(cls).encode())  # of a notebook
+    return digest(
+        cloudpickle.dumps(cls)
+    )  # of a notebook: another in each session, so nothing of before is taken for it
 
 
 def changes(old: Recipe, new: Recipe) -> list[str]:
