@@ -25,7 +25,7 @@ WIDTHS = ("rms_par", "rms_perp", "quantile_par", "quantile_perp")
 KEPT = ("estimator", "region", "axis", "low", "high", "n_eff", "response", "response_error")
 SPECTRA = {"mt": "Transverse mass", "met": "pTmiss"}
 TITLES = {
-    "u_par": "u∥ - qT",
+    "u_par": "u∥",
     "u_perp": "u⊥",
     "met_phi": "azimuth of pTmiss",
     "met": "pTmiss",
