@@ -42,4 +42,14 @@ def test_a_table_of_numbers_alone():
 def test_the_submission_names_all_tables():
     first, *tables = yaml.safe_load_all(hepdata.submission({"s0-0": "Z: response", "s0-1": "Z: widths"}))
     assert set(first) == {"comment"}
-    assert [(t["name"], t["data_file"]) for t in tables] == [("Z: response", "s0-0.yaml"), ("Z: widths", "s0-1.yaml")]
+    assert [(t["name"], t["data_file"]) for t in tables] == [
+        ("s0-0 Z: response", "s0-0.yaml"),
+        ("s0-1 Z: widths", "s0-1.yaml"),
+    ]
+
+
+def test_what_hepdata_refuses_is_left_out():
+    assert hepdata.value(3.0, 0.0) == {"value": 3.0}
+    (_, long) = yaml.safe_load_all(hepdata.submission({"s0-0": "w" * 100}))
+    assert len(long["name"]) == 64
+    assert long["description"] == "w" * 100

@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+LONGEST = 64  # characters of a table's name
 UNITS = re.compile(r"^(rms|quantile|half|edge|met|qt|low|high|width|mean|sigma)")
 
 
@@ -26,7 +27,7 @@ def submission(titles: dict[str, str]) -> str:
     """The file that names all tables; titles: what each data file's name is about."""
     documents: list[dict[str, Any]] = [{"comment": "Written by ptmiss report."}]
     documents += [
-        {"name": title, "description": title, "keywords": [], "data_file": f"{name}.yaml"}
+        {"name": f"{name} {title}"[:LONGEST], "description": title, "keywords": [], "data_file": f"{name}.yaml"}
         for name, title in titles.items()
     ]
     return dumped(documents)
@@ -79,10 +80,10 @@ def values(table: pd.DataFrame, name: str) -> list[dict[str, Any]]:
 
 
 def value(number: float, error: float) -> dict[str, Any]:
-    """A number as HEPData takes it; ``-`` where there is none."""
+    """A number as HEPData takes it; ``-`` where there is none, and no error where it is zero."""
     if not math.isfinite(number):
         return {"value": "-"}
-    return {"value": number, **({"errors": [{"symerror": error, "label": "stat"}]} if math.isfinite(error) else {})}
+    return {"value": number, **({"errors": [{"symerror": error, "label": "stat"}]} if 0 < error < math.inf else {})}
 
 
 def finite(*numbers: float) -> bool:
