@@ -31,9 +31,9 @@ def test_a_session_tells_what_is_wrong(tmp_path):
     session = Session(Path("page.md"), tmp_path)
     session.run(Block("python", "x = 1\nprint(x)\n", None, 1))
     session.run(Block("text", "1\n", None, 2))
-    with pytest.raises(AssertionError, match="page.md:3: it prints\n1"):
+    with pytest.raises(AssertionError, match=r"page\.md:3: it prints\n1"):
         session.run(Block("text", "2\n", None, 3))
-    with pytest.raises(AssertionError, match="page.md:4: "):
+    with pytest.raises(AssertionError, match=r"page\.md:4: "):
         session.run(Block("sh", "echo broken >&2; false\n", None, 4))
     with pytest.raises(AssertionError, match="needs a title"):
         session.run(Block("json", "{}\n", None, 5))

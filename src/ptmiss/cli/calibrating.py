@@ -13,6 +13,7 @@ from .options import PATH, Verb, cli, names
 @cli.command(
     "calibrate",
     cls=Verb,
+    short_help="Corrections of simulation to data, for correctionlib.",
     epilog="""
   ptmiss calibrate --data data.parquet --mc dy.parquet --background ttbar.parquet=0.1775 \\
       --estimators pf,puppi --output out/calibration

@@ -14,6 +14,7 @@ from .options import PATH, Verb, cli, number, pairs
 @cli.command(
     "simulate",
     cls=Verb,
+    short_help="Events in a CMS-like detector, with pile-up and truth.",
     epilog="""
   ptmiss simulate zmumu -n 1000 --seed 1 --workers 2 --output zmumu.root
 """,
@@ -91,13 +92,14 @@ def simulate(
 @cli.command(
     "demo",
     cls=Verb,
+    short_help="From PF candidates to figures, on the embedded sample.",
     epilog="""
   ptmiss demo --output out/demo
 """,
 )
 @click.option("--output", type=PATH, default=Path("out/demo"), show_default=True, help="Directory for everything.")
 def demo(output: Path) -> None:
-    """From PF candidates to resolution figures on a small invented sample."""
+    """From PF candidates to resolution figures on the embedded sample."""
     from ptmiss.demo import demo as show_all
 
     figures = show_all(output)

@@ -43,6 +43,7 @@ def processes(_context: click.Context, _parameter: click.Parameter, values: tupl
 @train.command(
     "deepmet",
     cls=Verb,
+    short_help="DeepMET, or the linear baseline.",
     epilog="""
   ptmiss simulate zmumu -n 20000 --seed 1 --workers 2 --output zmumu.root
   ptmiss simulate ttbar_dilepton -n 10000 --seed 2 --workers 2 --output ttbar.root
@@ -91,6 +92,7 @@ def train_deepmet(
 @train.command(
     "mlpf",
     cls=Verb,
+    short_help="MLPF, on events with elements and targets.",
     epilog="""
   ptmiss simulate ttbar -n 4000 --seed 1 --pileup 5 --elements -1 --workers 2 --output ttbar.root
   ptmiss simulate qcd -n 500 --seed 2 --pileup 5 --elements -1 --workers 2 --output valid.root
@@ -154,6 +156,7 @@ def train_mlpf(
 @train.command(
     "study",
     cls=Verb,
+    short_help="What a choice of the training is worth.",
     epilog="""
   ptmiss train study balance --training zmumu=zmumu.root --training zmumu_boosted=boosted.root \\
     --training ttbar_dilepton=ttbar.root --test other.root --output out/studies
