@@ -80,7 +80,8 @@ def draw(calibration: Calibration, comparison: Comparison | None, directory: Pat
 
 def _written(directory: Path, name: str, figure: Figure, table: pd.DataFrame) -> list[Path]:
     table.to_csv(directory / f"{name}.csv", index=False, float_format="%.6g")
-    return save(figure, directory / name, ("png",))
+    small = not name.startswith(("fits_", "maps_"))  # pages of many panels would be large
+    return save(figure, directory / name, ("png", "svg") if small else ("png",))
 
 
 def _page(panels: int, title: str, ratios: Sequence[float]) -> tuple[Figure, list[list[Axes]]]:

@@ -101,4 +101,4 @@ def test_closure(
     table = closure.tabulate(comparison)
     _table(directory / "closure.csv", table)
     _table(directory / "closure_summary.csv", closure.summary(table))
-    save(figures.closure(table, label), directory / "closure", ("png",))
+    save(figures.closure(table, label), directory / "closure", ("png", "svg"))

@@ -61,8 +61,8 @@ def card(model: Weights, made: Mapping[str, Any], validation: Mapping[str, float
     return "\n".join([*head, *chosen, "## Limits", "", LIMITS, "", RESULTS, "", UNSEEN, ""])
 
 
-def add_results(directory: Path, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Put tables of test results, by title, into the card of a directory, in place of those that are there."""
+def add_results(directory: Path, tables: Mapping[str, str]) -> None:
+    """Put tables of test results in markdown, by title, into the card of a directory, in place of those there."""
     path = directory / CARD
     if not path.is_file():
         raise FileError(f"no such model card: {path}")
@@ -71,7 +71,7 @@ def add_results(directory: Path, tables: Mapping[str, pd.DataFrame]) -> None:
     if not mark:
         raise FileError(f"{path} has no line {RESULTS!r}")
     intro = rest.strip().split("\n\n")[0]
-    parts = [f"### {title}\n\n{markdown(found)}" for title, found in tables.items()]
+    parts = [f"### {title}\n\n{found}" for title, found in tables.items()]
     write_atomically(path, "\n\n".join([f"{head}{RESULTS}", intro, *parts]) + "\n")
 
 

@@ -35,7 +35,8 @@ class Wjets(CorrectedProcessor):
         for name, met in mets.met.items():
             for systematic, corrected in self.varied(events, name, met, boson, npv, njets, lepton):
                 mt = transverse_mass(lepton, corrected)
-                histograms["mt"].fill(systematic=systematic, estimator=name, mt=mt, weight=chosen)
+                has = np.isfinite(mt)
+                histograms["mt"].fill(systematic=systematic, estimator=name, mt=mt[has], weight=chosen[has])
                 fill_met(histograms, name, corrected, chosen, systematic)
                 u = recoil(boson[known], corrected[known], lepton[known])
                 fill_recoil(histograms, name, u, npv[known], njets[known], chosen[known], systematic)

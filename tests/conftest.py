@@ -78,6 +78,13 @@ def weights(tmp_path, model) -> Path:
 
 
 @pytest.fixture
+def nothing_shipped(monkeypatch, tmp_path):
+    """A package with no models; the folder that they would be in."""
+    monkeypatch.setattr("ptmiss.model._directory", lambda: tmp_path / "shipped")
+    return tmp_path / "shipped"
+
+
+@pytest.fixture
 def small_library(monkeypatch, tmp_path_factory):
     """Productions with a pile-up library of their own, made in seconds."""
     pytest.importorskip("pythia8mc")

@@ -3,6 +3,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from ptmiss import __version__, sample
 from ptmiss.cli import cli
 from ptmiss.model import save_model
+from ptmiss.weights import write_tensors
 
 from .conftest import random_model
 from .invented import write_events
@@ -429,6 +431,18 @@ def test_models_as_onnx_and_as_text(weights, tmp_path):
     assert printed == f"{tmp_path / 'net.onnx'}: features (n, 8), categories (n, 3) -> met (2,)\n"
     assert [i.name for i in onnx.load(tmp_path / "net.onnx").graph.input] == ["features", "categories"]
     assert "parameters: 5149" in call("models", "show", weights)
+
+
+def test_the_models_of_the_package(nothing_shipped):
+    tensors = {"mean": np.zeros(3, np.float32), "encoder.0.weight": np.ones((4, 3), np.float32)}
+    metadata = {"architecture": "mlpf", "name": "mlpf"}
+    write_tensors(nothing_shipped / "mlpf" / "model.safetensors", tensors, metadata, {})
+    name, architecture, parameters, *_ = call("models", "list").split()
+    assert (name, architecture, parameters) == ("mlpf", "mlpf", "12")
+    shown = call("models", "show", "mlpf")
+    assert "parameters: 12\n" in shown
+    assert "architecture: mlpf\n" in shown
+    assert "sha256: " in shown
 
 
 def test_weights_that_are_damaged(weights, tmp_path):

@@ -1,8 +1,17 @@
+import pytest
+
 from ptmiss import demo, table
 
 
-def test_the_demo_ends_with_figures(tmp_path):
-    figures = demo.demo(tmp_path)
-    assert figures[0].name == "overview.png"
-    assert all(figure.is_file() for figure in figures)
-    assert table.read(tmp_path / "recoil.parquet").estimators == list(demo.ESTIMATORS)
+@pytest.mark.slow
+def test_the_demo_ends_with_a_page(tmp_path):
+    steps = []
+    shown = demo.demo(tmp_path, steps.append)
+    assert shown.figures[0].name == "overview.png"
+    assert all(figure.is_file() for figure in shown.figures)
+    assert table.read(shown.table).estimators == list(demo.ESTIMATORS)
+    assert (tmp_path / "calibration" / "closure.csv").is_file()
+    text = shown.page.read_text()
+    for title in ("Z → μμ", "W → μν", "Calibration", "deepmet", "Transverse mass", "Closure"):
+        assert title in text
+    assert len(steps) == 4

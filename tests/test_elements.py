@@ -59,7 +59,7 @@ def test_parts_are_whole_events():
     parts = elements.parts(size=10)
     assert [(part.start, part.stop) for part in parts] == [(0, 1), (1, 2), (2, 5)]
     assert [elements.events(part).offsets.tolist() for part in parts] == [[0, 0], [0, 20_000], [0, 3, 3, 8]]
-    assert empty([]).parts() == [slice(0, 0)]
+    assert empty([]).parts(10) == [slice(0, 0)]
 
 
 def test_a_file_without_elements(tmp_path):

@@ -221,13 +221,14 @@ def test_mlpf_beside_the_others_and_reconstructed_once(with_elements, weights, m
     assert np.std(mets["targets"] - truth) < np.std(mets["pf"] - truth) < np.std(mets["elements"] - truth)
 
 
-def test_events_without_elements_have_no_ptmiss_and_are_noted():
+def test_events_without_elements_have_no_ptmiss_and_are_noted_once(weights):
     source = events.inspect(str(sample.events("zmumu"))).events(10, 20)
-    mets = evaluate(build(["pf", "elements", "elements_puppi"]), source, none_of(10))
+    muons = ak.zip({"eta": source.Muon.eta, "phi": source.Muon.phi, "pdgId": source.Muon.pdgId})
+    mets = evaluate(build(["pf", "elements", "elements_puppi", "net_elements"], {"net": weights}), source, muons)
     assert np.isfinite(mets.met["pf"]).all()
     assert np.isfinite(mets.met["elements"]).all(axis=1).tolist() == [True] * 5 + [False] * 5
-    assert mets.notes["elements: event without elements, so without pTmiss"] == 5
-    assert mets.notes["elements_puppi: pTmiss not finite"] == 5
+    assert np.isnan(mets.met["net_elements"][5:]).all()
+    assert mets.notes == {"elements: event without elements, so without pTmiss": 5}
 
 
 def test_what_estimators_on_elements_need(mlpf, pfnano):
@@ -237,12 +238,15 @@ def test_what_estimators_on_elements_need(mlpf, pfnano):
             ColumnError, match=f"'{estimator.name}': a.root has no particle-flow elements .* NanoAOD has"
         ):
             estimator.require(there, "a.root")
-    with pytest.raises(OptionError, match="the package ships none yet: --weights mlpf=FILE"):
-        build(["mlpf_puppi"])
     with pytest.raises(UnknownName, match="unknown estimator 'deepmat_mlpf', did you mean"):
         build(["deepmat_mlpf"], {"mlpf": mlpf[0]})
     with pytest.raises(OptionError, match="weights are given for mlpf, which no estimator is called"):
         build(["pf", "targets"], {"mlpf": mlpf[0]})
+
+
+def test_mlpf_without_a_network(nothing_shipped):
+    with pytest.raises(OptionError, match="none comes with this package: name its weights file with --weights"):
+        build(["mlpf_puppi"])
 
 
 def test_an_estimator_on_elements_is_described_and_travels_with_both_files(weights, mlpf):

@@ -4,8 +4,8 @@ from safetensors.numpy import load_file, save_file
 
 from ptmiss.errors import FileError, WeightsError
 from ptmiss.linear import CLASSES, Linear
-from ptmiss.model import load_model, save_model, weights_file
-from ptmiss.weights import fingerprint, read_tensors
+from ptmiss.model import load_model, load_weights, save_model, weights_file
+from ptmiss.weights import fingerprint, read_tensors, write_tensors
 
 from .conftest import random_model
 
@@ -82,3 +82,15 @@ def test_a_linear_model_round_trip(tmp_path):
     loaded = load_model(tmp_path / "w.safetensors")
     assert isinstance(loaded, Linear)
     np.testing.assert_array_equal(loaded.tensors["weight"], model.tensors["weight"])
+
+
+def test_an_mlpf_is_numbers_and_makes_no_ptmiss(tmp_path):
+    tensors = {"mean": np.zeros(5, np.float32), "layers.0.codebook": np.ones((4, 3), np.float32)}
+    tensors |= {"encoder.0.weight": np.ones((2, 5), np.float32)}
+    write_tensors(tmp_path / "net" / "model.safetensors", tensors, {"architecture": "mlpf", "name": "mine"}, {})
+    model = load_weights(tmp_path / "net")
+    assert (model.name, model.architecture, model.parameters, model.padding) == ("mine", "mlpf", 10, 0)
+    with pytest.raises(
+        WeightsError, match=r"model\.safetensors is an MLPF, which makes candidates and no pTmiss: it is"
+    ):
+        load_model(tmp_path / "net")

@@ -149,8 +149,8 @@ def test_what_a_file_must_have():
     build("elements").require(["pt"], elements, "x", "a.root")
 
 
-def test_mlpf_needs_weights(tmp_path):
-    with pytest.raises(OptionError, match=r"the package ships none yet: --weights mlpf=FILE"):
+def test_mlpf_needs_weights(nothing_shipped, tmp_path):
+    with pytest.raises(OptionError, match=r"none comes with this package: name its weights file with --weights"):
         build("mlpf")
     with pytest.raises(FileError, match="no such weights file"):
         build("mlpf", tmp_path / "none.safetensors")

@@ -19,9 +19,9 @@ from ptmiss.events import inspect
 from ptmiss.files import write_atomically
 from ptmiss.model import WEIGHTS, save_model
 
+from ..command import described
 from ..training import Progress, canonical
 from . import gains
-from .command import described
 from .dataset import Dataset, plain, read
 from .gains import BASE, Answers
 from .network import Network, parameters

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from shlex import join
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from ptmiss import candidates as pf_candidates
 from ptmiss import sample
-from ptmiss.errors import OptionError
 from ptmiss.events import expand, inspect
 
-from .. import curves
 from ..cards import ship
-from ..deepmet.command import HELD_OUT, Sources, described
-from ..training import LOG, Progress, check_device
+from ..command import Sources, begin, checked, made, split, told
+from ..training import Progress, check_device
 from . import dataset, physics, reconstruction
 from .dataset import Dataset
 from .physics import Particles
@@ -51,24 +45,19 @@ def train_files(
     events, validation: how many of each file's first events, None for all; limit: of each file.
     """
     events = limited(events or {str(sample.events(kind)): None for kind in EMBEDDED}, limit)
-    chosen = checked(recipe)
+    chosen = checked(configured, recipe, "preset")
     check_device(chosen.device)
     check_init(chosen)
-    if force:
-        shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True, exist_ok=True)
     training = read(events, progress)
     training, held_out = (training, read(validation, progress)) if validation else split(training, chosen.seed)
-    used = {"training": described(events), "validation": described(validation)}
-    made = {"command": join(["ptmiss", *sys.argv[1:]]), "events": used, "seed": chosen.seed}
-    network, run = train(training, held_out, chosen, output, used, progress)
+    about = made(events, validation, chosen.seed)
+    begin(output, force)
+    network, run = train(training, held_out, chosen, output, about["events"], progress)
     log = run.run()
     numbers = validate(network, held_out, chosen) | rule_based(validation)
-    about = {**made, "recipe": chosen.model_dump(mode="json"), "seconds": round(float(log["seconds"].sum()))}
+    about |= {"recipe": chosen.model_dump(mode="json"), "seconds": round(float(log["seconds"].sum()))}
     ship(MLPF(network, name), output, about, numbers, reconstruction.save)
-    (figure,) = curves.draw(log, output / "training", SHOWN)
-    best = ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())
-    return f"best of {len(log)} epochs: {best}\nlog {output / LOG}, figure {figure}\n{name} -> {output}"
+    return told(log, numbers, output, name, SHOWN)
 
 
 def limited(sources: Sources, limit: int | None) -> Sources:
@@ -76,29 +65,16 @@ def limited(sources: Sources, limit: int | None) -> Sources:
     return {path: min(n or limit, limit) if limit else n for path, n in sources.items()}
 
 
-def checked(recipe: Mapping[str, Any]) -> Recipe:
-    """A recipe from options; OptionError says which has a wrong value."""
-    try:
-        chosen = Recipe(**recipe)
-        chosen.configuration()
-        return chosen
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + "-".join(map(str, first["loc"][:1] or ["preset"])).replace("_", "-")
-        raise OptionError(f"{option} {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
+def configured(**options: Any) -> Recipe:
+    """A recipe whose network can be made."""
+    chosen = Recipe(**options)
+    chosen.configuration()
+    return chosen
 
 
 def read(sources: Sources, progress: Progress | None) -> Dataset:
     """The events of files, so many of each."""
     return Dataset.joined([dataset.read([path], n, progress) for path, n in sources.items()])
-
-
-def split(events: Dataset, seed: int) -> tuple[Dataset, Dataset]:
-    """Events to train on, and a tenth to choose the best epoch with."""
-    held_out = np.random.default_rng(seed).random(len(events)) < HELD_OUT
-    if not 0 < np.count_nonzero(held_out) < len(events):
-        raise OptionError(f"{len(events)} events are too few to hold some back; --validation names others")
-    return events.select(np.flatnonzero(~held_out)), events.select(np.flatnonzero(held_out))
 
 
 def rule_based(sources: Sources) -> dict[str, float]:

@@ -9,6 +9,13 @@ from numpy.typing import NDArray
 from ptmiss.segments import Offsets
 
 BITS = 18  # of each coordinate
+SPREAD = (
+    (16, 0x0000FFFF0000FFFF),
+    (8, 0x00FF00FF00FF00FF),
+    (4, 0x0F0F0F0F0F0F0F0F),
+    (2, 0x3333333333333333),
+    (1, 0x5555555555555555),
+)  # shifts and masks that part bits
 SHIFT = (0.29, 0.37)  # of the second curve in eta and phi: no border of the one's large cells is one of the other's
 
 
@@ -36,13 +43,7 @@ def keys(
 
 def _spread(x: NDArray[np.int64]) -> NDArray[np.int64]:
     """Integers below 2^32 with a zero between each two bits."""
-    for shift, mask in (
-        (16, 0x0000FFFF0000FFFF),
-        (8, 0x00FF00FF00FF00FF),
-        (4, 0x0F0F0F0F0F0F0F0F),
-        (2, 0x3333333333333333),
-        (1, 0x5555555555555555),
-    ):
+    for shift, mask in SPREAD:
         x = (x | (x << shift)) & mask
     return x
 

@@ -60,8 +60,9 @@ class Dataset:
         """(events + 1,)."""
         return self.elements.offsets
 
-    def select(self, events: NDArray[np.integer]) -> Dataset:
-        """Events by their numbers, in that order."""
+    def select(self, events: NDArray[np.integer] | NDArray[np.bool_]) -> Dataset:
+        """Events by their numbers, in that order, or in a mask."""
+        events = np.flatnonzero(events) if events.dtype == np.bool_ else events
         start, counts = self.offsets[events], np.diff(self.offsets)[events]
         offsets = from_counts(counts)
         rows = np.repeat(start - offsets[:-1], counts) + np.arange(offsets[-1])

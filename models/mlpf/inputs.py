@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from ptmiss.errors import UnknownName
 
 from . import neighbours
 from .curve import orders
+from .neighbours import Near
 
 Column = NDArray[np.float32]
 
@@ -49,6 +51,7 @@ COMPACT = (
     *("d0", "dz", "d0_significance", "dz_significance", "log_pt_error", "from_pv", "in_pv_fit", "pv_quality"),
     *("is_muon", "is_electron", "width", "log_cells"),
     *neighbours.NAMES,
+    *neighbours.BLOCKS,
 )
 """Our features."""
 
@@ -118,13 +121,12 @@ def type_index(types: NDArray[np.int32]) -> NDArray[np.int64]:
 class Where:
     """Where elements are on the calorimeter, and what is around them there.
 
-    position: (n, 2) eta and phi; reached: (n,) whether they get there; around: (n, 10) see neighbours.
+    position: (n, 2) eta and phi; reached: (n,) whether they get there.
     """
 
     position: NDArray[np.float32]
     reached: NDArray[np.bool_]
     elements: Elements
-    _around: NDArray[np.float32] | None = None
 
     @staticmethod
     def of(elements: Elements) -> Where:
@@ -134,12 +136,15 @@ class Where:
         phi = np.where(reached, elements["caloPhi"], elements["phi"])
         return Where(np.stack([eta, phi], axis=-1), reached, elements)
 
-    @property
-    def around(self) -> NDArray[np.float32]:
-        """Sums over neighbours, made when first asked for."""
-        if self._around is None:
-            self._around = neighbours.sums(self.elements, self.position)
-        return self._around
+    @cached_property
+    def near(self) -> Near:
+        """What is around each element, found when first asked for."""
+        return neighbours.near(self.elements, self.position)
+
+    @cached_property
+    def blocks(self) -> NDArray[np.float32]:
+        """(n, 11) see neighbours.BLOCKS."""
+        return neighbours.blocks(self.elements, self.near)
 
 
 Feature = Callable[[Elements, Where], NDArray]
@@ -175,7 +180,11 @@ def _significance(value: str, error: str) -> Feature:
 
 
 def _around(index: int) -> Feature:
-    return lambda elements, where: where.around[:, index]
+    return lambda elements, where: where.near.sums[:, index]
+
+
+def _of_block(index: int) -> Feature:
+    return lambda elements, where: where.blocks[:, index]
 
 
 def wrapped(angle: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -215,6 +224,7 @@ _OURS: dict[str, Feature] = {
     "width": lambda e, w: np.log1p(e["width"]),
     "log_cells": lambda e, w: np.log1p(e["nCells"]),
     **{name: _around(i) for i, name in enumerate(neighbours.NAMES)},
+    **{name: _of_block(i) for i, name in enumerate(neighbours.BLOCKS)},
 }
 _CMS: dict[str, Feature] = {
     **_CARTESIAN,

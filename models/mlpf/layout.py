@@ -8,14 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 NEVER = -1e9  # the logit of an empty slot
 CARRIED = 4  # components of a query that carry the distance
+
+
+class Groups(NamedTuple):
+    """Which elements of some events see each other in a layer.
+
+    number: (n,) of the window or bin that each is in. edges: (m, 2) pairs in one bin, strength: (m,) from 0 to 1 of each;
+    none where a layer has no graph.
+    """
+
+    number: NDArray[np.int64]
+    edges: NDArray[np.int64]
+    strength: NDArray[np.float32]
 
 
 class Attending(Protocol):
@@ -56,6 +70,15 @@ class Windows:
         filled = (local >= 0) & (local < counts[owner])
         inside = torch.minimum(local.clamp(min=0), counts[owner] - 1) + offsets[owner]
         return Windows(order[inside], slots, filled.view(len(owner) // size, size))
+
+    def groups(self, graph: Tensor | None = None) -> Groups:
+        """The window of each element; graph: (windows, size, size) edges between its slots."""
+        number = (self.slots // self.filled.shape[1]).cpu().numpy()
+        if graph is None:
+            return Groups(number, np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
+        window, one, other = graph.triu(1).nonzero(as_tuple=True)
+        slots = torch.stack([one, other], dim=1) + (window * self.filled.shape[1])[:, None]
+        return Groups(number, self.rows[slots].cpu().numpy(), graph[window, one, other].cpu().numpy())
 
     def gather(self, values: Tensor) -> Tensor:
         """(windows, size, ...) of (n, ...)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,7 +31,7 @@ FOCUS = 2.0  # gamma of the focal loss
 class Weights(BaseModel):
     """What each term of our loss counts; 0 leaves it out."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     classes: float = Field(default=1.0, ge=0)
     pt: float = Field(default=1.0, ge=0)
@@ -39,6 +39,14 @@ class Weights(BaseModel):
     angles: float = Field(default=0.0, ge=0)
     expected: float = Field(default=0.5, ge=0)
     local: float = Field(default=0.5, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def known(cls, values: Mapping[str, float]) -> Mapping[str, float]:
+        """Only terms that there are."""
+        if odd := [name for name in values if name not in cls.model_fields]:
+            raise ValueError(f"no such term as {odd[0]}; there are {', '.join(cls.model_fields)}")
+        return values
 
 
 def ours(outputs: Outputs, batch: Batch, weights: Weights, focal: bool = False) -> Tensor:

@@ -53,14 +53,17 @@ class CombinedGraph(nn.Module):
 
     def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
         """(n, width) of (n, inputs) and the events' offsets."""
-        embedded = x
-        for layer in self.embedding:
-            embedded = functional.elu(layer(embedded))
-        bins = Windows.of(self.order(embedded.detach(), offsets), offsets, self.size)
-        graph = kernel(bins.gather(embedded), bins.filled)
+        bins, graph = self.bins(x, offsets)
         for message in self.messages:
             x = message(x, graph, bins)
         return x
+
+    def bins(self, x: Tensor, offsets: Tensor) -> tuple[Windows, Tensor]:
+        """The learned bins, and the edges (bins, size, size) in each."""
+        for layer in self.embedding:
+            x = functional.elu(layer(x))
+        bins = Windows.of(self.order(x.detach(), offsets), offsets, self.size)
+        return bins, kernel(bins.gather(x), bins.filled)
 
     def order(self, embedded: Tensor, offsets: Tensor) -> Tensor:
         """(n,) elements of each event in the order of their hash, then of how well it fits, event after event."""

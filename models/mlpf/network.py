@@ -18,7 +18,7 @@ from torch.nn import functional
 from ptmiss.elements import CLASSES, TYPES
 
 from .inputs import Packed, schema
-from .layout import CARRIED, Attending, EventAttention, PackedAttention, WindowAttention, Windows
+from .layout import CARRIED, Attending, EventAttention, Groups, PackedAttention, WindowAttention, Windows
 from .lsh import CombinedGraph
 from .presets import Configuration
 
@@ -72,6 +72,10 @@ class Network(nn.Module):
     def standardised(self, elements: Packed) -> Tensor:
         """(n, F) features with mean 0 and width 1."""
         return (elements.features - self.mean) / self.scale
+
+    def groups(self, elements: Packed) -> list[Groups]:
+        """Which elements see each other in each layer, where not all of an event do."""
+        return []
 
     def parameters_trained(self) -> int:
         """Number of trainable parameters."""
@@ -157,13 +161,24 @@ class Transformer(Network):
 
     def views(self, elements: Packed) -> Sequence[Attending]:
         """What the layers see, in turn."""
-        c, spreads = self.configuration, [SPREADS[h % len(SPREADS)] for h in range(self.configuration.heads)]
+        c, heads = self.configuration, spreads(self.configuration)
         if c.attention == "exact":
-            return [EventAttention.of(elements.offsets, elements.position, spreads)]
+            return [EventAttention.of(elements.offsets, elements.position, heads)]
         plain, shifted = elements.order
         cuts = [(plain, 0), (shifted, 0), (plain, c.window // 2)][: c.layers]
         windows = [Windows.of(order, elements.offsets, c.window, shift) for order, shift in cuts]
-        return [WindowAttention.of(w, elements.position, spreads) for w in windows]
+        return [WindowAttention.of(w, elements.position, heads) for w in windows]
+
+    def groups(self, elements: Packed) -> list[Groups]:
+        """The windows of each layer."""
+        views = self.views(elements)
+        seen = (views[i % len(views)] for i in range(len(self.layers)))
+        return [view.windows.groups() for view in seen if isinstance(view, WindowAttention)]
+
+
+def spreads(configuration: Configuration) -> list[float | None]:
+    """What each head of a layer looks at, see SPREADS."""
+    return [SPREADS[head % len(SPREADS)] for head in range(configuration.heads)]
 
 
 class GraphNetwork(Network):
@@ -185,6 +200,16 @@ class GraphNetwork(Network):
         for norm, layer in zip(self.norms, self.layers, strict=False):
             x = x + layer(norm(x), elements.offsets)
         return self.answer(self.norms[-1](x), elements)
+
+    def groups(self, elements: Packed) -> list[Groups]:
+        """The learned bins of each layer and the edges in them."""
+        x, found = self.encoder(self.standardised(elements)), []
+        for norm, layer in zip(self.norms, self.layers, strict=False):
+            assert isinstance(layer, CombinedGraph)
+            bins, graph = layer.bins(norm(x), elements.offsets)
+            found.append(bins.groups(graph))
+            x = x + layer(norm(x), elements.offsets)
+        return found
 
 
 def decoder(*widths: int) -> nn.Sequential:

@@ -25,15 +25,13 @@ from .reconstruction import MLPF, load
 MEASURED_EVENTS = 200  # that say how features are standardised
 VALIDATION_BUDGET = 20_000  # elements at a time
 
-Term = Literal["classes", "pt", "energy", "angles", "expected", "local"]
-
 
 class Recipe(DecoupledSettings):
     """All that a training depends on beside its events.
 
     preset: see presets; width to attention: what is other than there. loss: ours, with focal classification in place of
-    the weighted one, or a published one; without: terms of ours that are left out; angles: weight of the directions'
-    term, which asks for a network that predicts them. budget: elements in a batch; parts: epochs that
+    the weighted one, or a published one; term: weights of its terms that are other than usual, see losses.Weights; one for
+    angles asks for a network that predicts them. budget: elements in a batch; parts: epochs that
     together see every event once. init: weights to begin from.
     """
 
@@ -46,8 +44,7 @@ class Recipe(DecoupledSettings):
     window: int | None = None
     attention: Literal["window", "exact"] | None = None
     loss: Literal["ours", "focal", "2021", "v2.2.0"] = "ours"
-    without: tuple[Term, ...] = ()
-    angles: float = Field(0.0, ge=0)
+    term: Weights = Weights()
     budget: int = Field(6000, ge=1)
     parts: int = Field(1, ge=1)
     init: Path | None = None
@@ -59,12 +56,8 @@ class Recipe(DecoupledSettings):
             return load(self.init).network.configuration
         base = preset(self.preset).model_dump()
         changed = {name: getattr(self, name) for name in base if getattr(self, name, None) is not None}
-        changed["angles"] = base["angles"] or self.angles > 0
+        changed["angles"] = base["angles"] or self.term.angles > 0
         return Configuration(**{**base, **changed})
-
-    def weights(self) -> Weights:
-        """Of the terms of our loss."""
-        return Weights(**{"angles": self.angles, **dict.fromkeys(self.without, 0.0)})
 
     def of(self, outputs: Outputs, batch: Batch) -> Tensor:
         """The loss of what a network says of a batch."""
@@ -72,7 +65,7 @@ class Recipe(DecoupledSettings):
             return losses.published_2021(outputs, batch)
         if self.loss == "v2.2.0":
             return losses.published_v220(outputs, batch)
-        return losses.ours(outputs, batch, self.weights(), focal=self.loss == "focal")
+        return losses.ours(outputs, batch, self.term, focal=self.loss == "focal")
 
 
 def train(

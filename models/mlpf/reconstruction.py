@@ -25,6 +25,7 @@ from ptmiss.weights import Tensors, check_shapes, read_tensors, write_tensors
 
 from ..training import check_device
 from .inputs import packed
+from .layout import Groups
 from .network import Network, build
 from .presets import Configuration
 
@@ -80,6 +81,11 @@ class MLPF:
         return Reconstructed(kind, probability, weight, pt, eta, phi, energy, elements.offsets)
 
     @torch.inference_mode()
+    def groups(self, elements: Elements) -> list[Groups]:
+        """Windows or learned bins of these elements in each layer; none where all of an event see each other."""
+        return self.network.groups(packed(elements, self.network.schema).to(self.device))
+
+    @torch.inference_mode()
     def part(self, elements: Elements) -> tuple[NDArray, ...]:
         """The columns of Reconstructed for some events."""
         rows = packed(elements, self.network.schema).to(self.device)
@@ -120,8 +126,10 @@ def load(name_or_path: str | Path, device: str = "cpu") -> MLPF:
 def read(path: Path, device: str = "cpu") -> MLPF:
     """The network in a weights file."""
     tensors, metadata = read_tensors(path)
-    if metadata.get("architecture") != ARCHITECTURE:
-        raise WeightsError(f"{path}: architecture {metadata.get('architecture')!r}, expected {ARCHITECTURE!r}")
+    if (found := metadata.get("architecture")) != ARCHITECTURE:
+        raise WeightsError(
+            f"{path}: architecture {found!r}, expected {ARCHITECTURE!r}: candidates are made by an MLPF alone"
+        )
     network = build(configuration(path, metadata))
     check_layout(path, metadata, network)
     check_shapes(str(path), tensors, {name: tuple(value.shape) for name, value in network.state_dict().items()})

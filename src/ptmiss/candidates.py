@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import awkward as ak
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError
 from ptmiss.inputs import VOCABULARY
-from ptmiss.segments import Offsets, from_counts, select
+from ptmiss.segments import Offsets, Rows, from_counts, select
 
 COLLECTIONS = ("PFCands", "PFCand")
 BRANCHES = {
@@ -55,7 +53,7 @@ NO_TRACK = -1.0  # cm: what PFNano writes for d0 and dz of a candidate without t
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(Rows):
     """PF candidates of many events.
 
     columns: flat arrays, shape (candidates,), float32 or int32, by name (see BRANCHES).
@@ -63,22 +61,7 @@ class Candidates:
     repaired: how many candidates were repaired, by what was wrong with them.
     """
 
-    columns: Mapping[str, NDArray]
-    offsets: Offsets
     repaired: Mapping[str, int] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> NDArray:
-        return self.columns[name]
-
-    def __len__(self) -> int:
-        """Number of events."""
-        return len(self.offsets) - 1
-
-    @cached_property
-    def momentum(self) -> NDArray[np.float32]:
-        """(candidates, 2) px and py, GeV."""
-        pt, phi = self["pt"], self["phi"]
-        return np.stack([pt * np.cos(phi), pt * np.sin(phi)], axis=-1)
 
     def keep(self, mask: NDArray[np.bool_]) -> Candidates:
         """Only the candidates in the mask; the number of events stays."""
@@ -86,19 +69,6 @@ class Candidates:
             return self
         columns = {name: column[mask] for name, column in self.columns.items()}
         return replace(self, columns=columns, offsets=select(mask, self.offsets))
-
-    def parts(self, size: int = PART) -> list[slice]:
-        """Consecutive events, about ``size`` candidates each; at least one part."""
-        last = len(self)
-        edges = np.unique(np.searchsorted(self.offsets, np.arange(0, self.offsets[-1] + size, size)).clip(0, last))
-        edges = np.unique([0, *edges, last])
-        return [slice(int(a), int(b)) for a, b in pairwise(edges)] or [slice(0, 0)]
-
-    def events(self, where: slice) -> Candidates:
-        """Consecutive events, without a copy."""
-        offsets = self.offsets[where.start : where.stop + 1]
-        inside = slice(offsets[0], offsets[-1])
-        return Candidates({name: column[inside] for name, column in self.columns.items()}, offsets - offsets[0])
 
 
 def collection(branches: Collection[str]) -> str | None:

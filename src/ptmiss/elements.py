@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError
-from ptmiss.segments import Offsets, from_counts
+from ptmiss.segments import Offsets, Rows, from_counts
 
 COLLECTION, TARGETS = "PFElement", "PFElementTarget"
 TYPES = {1: "track", 4: "ECAL cluster", 5: "HCAL cluster", 8: "HF electromagnetic", 9: "HF hadronic"}
@@ -75,42 +73,6 @@ TARGET_COLUMNS = {
 """Columns of targets: GeV, rad."""
 
 PART = 1 << 15  # elements that are worked on at a time
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Flat columns, shape (rows,), of many events; event i owns ``column[offsets[i]:offsets[i + 1]]``."""
-
-    columns: Mapping[str, NDArray]
-    offsets: Offsets
-
-    def __getitem__(self, name: str) -> NDArray:
-        return self.columns[name]
-
-    def __len__(self) -> int:
-        """Number of events."""
-        return len(self.offsets) - 1
-
-    @cached_property
-    def momentum(self) -> NDArray[np.float32]:
-        """(rows, 2) px and py, GeV."""
-        pt, phi = self["pt"], self["phi"]
-        return np.stack([pt * np.cos(phi), pt * np.sin(phi)], axis=-1)
-
-    def parts(self, size: int = PART) -> list[slice]:
-        """Consecutive whole events, at most ``size`` rows together unless one event alone has more; at least one part."""
-        edges = [0]
-        while edges[-1] < len(self):
-            first = edges[-1]
-            last = int(np.searchsorted(self.offsets, self.offsets[first] + size, side="right")) - 1
-            edges.append(max(last, first + 1))
-        return [slice(a, b) for a, b in pairwise(edges)] or [slice(0, 0)]
-
-    def events(self, where: slice) -> Self:
-        """Consecutive events, without a copy."""
-        offsets = self.offsets[where.start : where.stop + 1]
-        inside = slice(offsets[0], offsets[-1])
-        return type(self)({name: column[inside] for name, column in self.columns.items()}, offsets - offsets[0])
 
 
 @dataclass(frozen=True)

@@ -279,7 +279,7 @@ def _network(name: str, model: str | Path, leptons: str) -> Network:
 
 def known(weights: Iterable[str] = ()) -> list[str]:
     """All names that an estimator can have."""
-    networks = dict.fromkeys((*shipped(), *weights))
+    networks = [name for name in dict.fromkeys((*shipped(), *weights)) if name not in RECONSTRUCTIONS]
     of_elements = (name for r in RECONSTRUCTIONS for name in (r, f"{r}_puppi", f"{r}_track"))
     return [*SUMS, *networks, *of_elements, f"<network>_{MLPF}", f"{STORED}<Branch>"]
 
@@ -313,15 +313,18 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, ve
     notes: Counter[str] = Counter()
     none = Candidates({}, np.zeros(len(events) + 1, np.int64))
     met = {e.name: e.met(events, none, np.zeros(0, bool), notes) for e in estimators if not e.columns}
+    notes.update(not_finite(met))
     with_candidates = [e for e in estimators if e.columns]
     for made_by in dict.fromkeys(map(reconstruction_of, with_candidates)):
         own = [e for e in with_candidates if reconstruction_of(e) == made_by]
         met |= _of_candidates(own, made_by, events, leptons, vertex, notes)
-    met = {e.name: met[e.name] for e in estimators}
-    notes.update(
-        {f"{name}: pTmiss not finite": np.count_nonzero(~np.isfinite(m).all(axis=1)) for name, m in met.items()}
-    )
-    return Mets(met, {what: int(n) for what, n in notes.items() if n})
+    return Mets({e.name: met[e.name] for e in estimators}, {what: int(n) for what, n in notes.items() if n})
+
+
+def not_finite(met: Mapping[str, Vector]) -> dict[str, int]:
+    """A note of each estimator: how many of its pTmiss are not finite."""
+    finite = {name: np.isfinite(vector).all(axis=1) for name, vector in met.items()}
+    return {f"{name}: pTmiss not finite": int(np.count_nonzero(~good)) for name, good in finite.items()}
 
 
 def _of_candidates(
@@ -332,26 +335,26 @@ def _of_candidates(
     vertex: str,
     notes: Counter[str],
 ) -> dict[str, Vector]:
-    """PTmiss of estimators that share their candidates."""
+    """PTmiss of estimators that share their candidates; an event without elements is noted once, and has none."""
     columns = {column for estimator in estimators for column in estimator.columns}
     columns |= needs(columns) if vertex == LEPTON else set()
     source = pf_candidates.read if made_by is None else made_by.candidates
     candidates = source(events, columns)
     of = "" if made_by is None else f"{made_by.name}: "
     notes.update({f"{of}candidate repaired: {what}": n for what, n in candidates.repaired.items()})
-    few = int(np.count_nonzero(np.diff(candidates.offsets) < FEW))
+    blind = np.zeros(len(events), bool) if made_by is None else reconstruction.without_elements(events)
+    notes[f"{of}event without elements, so without pTmiss"] = int(np.count_nonzero(blind))
+    few = int(np.count_nonzero((np.diff(candidates.offsets) < FEW) & ~blind))
     notes[f"{of}event with fewer than {FEW} candidates: does the file keep all of them?"] = few
     if vertex == LEPTON:
         candidates = at_lepton(candidates, events, leptons, notes)
     selected = np.zeros(candidates.offsets[-1], bool)
     if any(_treatment(estimator) == EXACT for estimator in estimators):
-        selected, notes[f"{of}selected lepton without a candidate"] = matched(candidates, leptons)
+        seen = leptons[(ak.local_index(leptons.eta) >= 0) & ~blind]
+        selected, notes[f"{of}selected lepton without a candidate"] = matched(candidates, seen)
     met = in_parts(estimators, events, candidates, selected, notes)
-    if made_by is not None:
-        blind = reconstruction.without_elements(events)
-        notes[f"{of}event without elements, so without pTmiss"] = int(np.count_nonzero(blind))
-        met = {name: np.where(blind[:, np.newaxis], np.nan, vector) for name, vector in met.items()}
-    return met
+    notes.update(not_finite(met))
+    return {name: np.where(blind[:, np.newaxis], np.nan, vector) for name, vector in met.items()}
 
 
 def _treatment(estimator: Estimator) -> str | None:
@@ -365,7 +368,7 @@ def in_parts(
 ) -> dict[str, Vector]:
     """PTmiss of estimators that need candidates, a few events at a time: what they make beside stays in the cache."""
     pieces: dict[str, list[Vector]] = {e.name: [] for e in estimators}
-    for where in candidates.parts():
+    for where in candidates.parts(pf_candidates.PART):
         part = candidates.events(where)
         chosen = selected[candidates.offsets[where.start] : candidates.offsets[where.stop]]
         for estimator in estimators:

@@ -176,7 +176,9 @@ def fill_met(
     weight: NDArray[np.float64],
     systematic: str = "nominal",
 ) -> None:
-    """Fill size and direction of one estimator's pTmiss, shape (events, 2)."""
+    """Fill size and direction of one estimator's pTmiss, shape (events, 2); what is not finite is left out."""
+    finite = np.isfinite(met).all(axis=1)
+    met, weight = met[finite], weight[finite]
     for name, value in (("met", magnitude(met)), ("met_phi", azimuth(met))):
         histograms[name].fill(systematic=systematic, estimator=estimator, **{name: value}, weight=weight)
 

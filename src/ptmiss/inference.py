@@ -10,10 +10,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from ptmiss.errors import UnknownName, WeightsError
 from ptmiss.inputs import CATEGORIES, FEATURES, SCALE, VOCABULARY, Inputs, within
@@ -48,6 +50,13 @@ def deepmet_shapes(
         "output.kernel": (4, 2),
         "output.bias": (2,),
     }
+
+
+@cache
+def thread_pools() -> ThreadpoolController:
+    """The thread pools of the libraries that multiply matrices."""
+    import_module("scipy.linalg")  # its BLAS is the compiled path's
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -141,13 +150,14 @@ class DeepMET:
         return kernels.sum_contributions(outputs, inputs.features, inputs.offsets)
 
     def outputs(self, inputs: Inputs) -> NDArray[np.float32]:
-        """(n, 3): ``w bx by`` of every candidate, by the backend in use."""
-        match backend():
-            case "numpy":
-                return self._by_numpy(inputs)
-            case "torch":
-                return self._by_torch(inputs)
-        return self._compiled(inputs)
+        """(n, 3): ``w bx by`` of every candidate, by the backend in use.
+
+        Products are made by one thread: with others they are rounded otherwise, and results would hang on the machine.
+        """
+        if backend() == "torch":
+            return self._by_torch(inputs)
+        with thread_pools().limit(limits=1, user_api="blas"):
+            return self._by_numpy(inputs) if backend() == "numpy" else self._compiled(inputs)
 
     @cached_property
     def empty_slot(self) -> NDArray[np.float64]:

@@ -1,11 +1,16 @@
-"""Networks by their weights: the file of a name or path, and the network that it holds."""
+"""Networks by their weights: the file of a name or path, and the network that it holds.
+
+``load_model`` gives what makes pTmiss of candidates; ``load_weights`` also what makes candidates of elements, an MLPF, as
+numbers, for which torch is not needed: ptmiss.models.mlpf.reconstruction.load makes a network of them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +21,8 @@ from ptmiss.inputs import Inputs
 from ptmiss.linear import Linear
 from ptmiss.weights import Tensors, check_layout, read_tensors, write_tensors
 
-ARCHITECTURES = {cls.architecture: cls for cls in (DeepMET, Linear)}
 WEIGHTS, CARD = "model.safetensors", "README.md"
+FIXED = ("mean", "scale", "codebook")  # tensors of an MLPF, by the end of their names, that are not trained
 
 
 class Weights(Protocol):
@@ -49,6 +54,24 @@ class Model(Weights, Protocol):
 
     def evaluate(self, inputs: Inputs) -> NDArray[np.float32]:
         """(events, 2) pTmiss, GeV."""
+
+
+@dataclass(frozen=True)
+class MLPF:
+    """The weights of an MLPF, which makes candidates of elements and no pTmiss."""
+
+    tensors: Tensors
+    padding: int
+    name: str
+    architecture = "mlpf"
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters."""
+        return sum(values.size for name, values in self.tensors.items() if name.rpartition(".")[2] not in FIXED)
+
+
+ARCHITECTURES = {cls.architecture: cls for cls in (DeepMET, Linear, MLPF)}
 
 
 def shipped() -> list[str]:
@@ -84,16 +107,35 @@ def save_model(model: Model, path: Path, provenance: str) -> str:
 
 def load_model(name_or_path: str | Path) -> Model:
     """A shipped model by its name, or that of a weights file or folder; each is read and checked once in a process."""
+    path = weights_file(name_or_path)
+    model = read_model(path)
+    if not makes_met(model):
+        raise WeightsError(
+            f"{path} is an MLPF, which makes candidates and no pTmiss: it is the network of --estimators mlpf, and what "
+            "ptmiss.models.mlpf.reconstruction.load reads"
+        )
+    return model
+
+
+def load_weights(name_or_path: str | Path) -> Weights:
+    """The same of any architecture."""
     return read_model(weights_file(name_or_path))
 
 
+def makes_met(model: Weights) -> TypeGuard[Model]:
+    """Whether a model makes pTmiss of candidates."""
+    return hasattr(model, "evaluate")
+
+
 @lru_cache(maxsize=16)
-def read_model(path: Path) -> Model:
-    """The network in a weights file."""
+def read_model(path: Path) -> Weights:
+    """What a weights file holds."""
     tensors, metadata = read_tensors(path)
     architecture = ARCHITECTURES.get(metadata.get("architecture", ""))
     if architecture is None:
         known = ", ".join(map(repr, ARCHITECTURES))
         raise WeightsError(f"{path}: architecture {metadata.get('architecture')!r}, expected one of {known}")
+    if architecture is MLPF:
+        return MLPF(tensors, 0, metadata.get("name", path.parent.name))
     check_layout(path, metadata)
     return architecture(tensors, int(metadata["padding"]), metadata["name"])

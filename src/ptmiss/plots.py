@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import hist
 import matplotlib as mpl
 import mplhep
 import numpy as np
@@ -18,6 +19,7 @@ COLOURS = {
     "track": "#999999",
     "deepmet": "#0072b2",
     "deepmet_response": "#56b4e9",
+    "deepmet_v2": "#004d80",
     "linear": "#e69f00",
     "mlpf": "#009e73",
     "mlpf_puppi": "#cc79a7",
@@ -36,6 +38,7 @@ NAMES = {
     "track": "Track",
     "deepmet": "DeepMET",
     "deepmet_response": "DeepMET response",
+    "deepmet_v2": "DeepMET v2",
     "linear": "Linear, 64 weights",
     "mlpf": "MLPF",
     "mlpf_puppi": "MLPF + PUPPI",
@@ -54,6 +57,16 @@ QUANTITIES = {
     "quantile_par": r"Half 68 % width of $u_\parallel - q_\mathrm{T}$ (GeV)",
     "quantile_perp": r"Half 68 % width of $u_\perp$ (GeV)",
 }
+PLAIN = {
+    "response": "Response",
+    "rms_par": "RMS of u∥ - qT",
+    "rms_perp": "RMS of u⊥",
+    "quantile_par": "Half 68 % width of u∥ - qT",
+    "quantile_perp": "Half 68 % width of u⊥",
+    "qt": "qT",
+    "npv": "vertices",
+}
+"""The same in words, for titles."""
 OVERVIEW = (("response", "qt"), ("rms_par", "qt"), ("rms_perp", "npv"))
 CORRECTED = {
     "none": "no response correction",
@@ -66,7 +79,7 @@ MINIMUM_EVENTS = 10  # effective events; a point with fewer is in the table but 
 
 def label_of(estimator: str) -> str:
     """An estimator's name in a legend."""
-    return NAMES.get(estimator, estimator.removeprefix("stored."))
+    return NAMES.get(estimator, estimator.removeprefix("stored.").replace("$", r"\$"))
 
 
 def colour_of(estimator: str, among: Sequence[str]) -> str:
@@ -137,6 +150,51 @@ def points(ax: Axes, rows: pd.DataFrame, quantity: str, marker: str, colour: str
         color=colour,
         label=label_of(rows["estimator"].iloc[0]) if len(rows) else None,
     )
+
+
+def spectrum_rows(histogram: hist.Hist) -> pd.DataFrame:
+    """Events in each bin of (estimator, value), with errors; what lies beyond is the last row of an estimator."""
+    names, axis = list(histogram.axes["estimator"]), histogram.axes[1]
+    edges = [*map(float, axis.edges), np.inf]
+    rows = []
+    for name in names:
+        view = histogram[{"estimator": hist.loc(name)}].view(flow=True)[1:]
+        for low, high, cell in zip(edges, edges[1:], view, strict=False):
+            found = {"events": float(cell["value"]), "events_error": float(np.sqrt(cell["variance"]))}
+            rows.append({"estimator": name, "axis": axis.name, "low": low, "high": high, **found})
+    return pd.DataFrame(rows)
+
+
+def spectrum(rows: pd.DataFrame, title: str, label: str = "") -> Figure:
+    """The spectrum of every estimator, and its ratio to the first's below."""
+    rows = rows[np.isfinite(rows["high"])]
+    estimators = list(rows["estimator"].unique())
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 10), layout="constrained")
+        main, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        first = rows[rows["estimator"] == estimators[0]]["events"].to_numpy()
+        for name in estimators:
+            one = rows[rows["estimator"] == name]
+            edges = np.append(one["low"], one["high"].iloc[-1])
+            colour, counts, error = (
+                colour_of(name, estimators),
+                one["events"].to_numpy(),
+                one["events_error"].to_numpy(),
+            )
+            main.stairs(counts, edges, color=colour, lw=2, label=label_of(name))
+            main.stairs(counts + error, edges, baseline=counts - error, fill=True, color=colour, alpha=0.2)
+            below.stairs(
+                np.divide(counts, first, np.full_like(counts, np.nan), where=first > 0), edges, color=colour, lw=2
+            )
+        main.set_ylabel("Events")
+        main.set_ylim(0, 1.3 * main.get_ylim()[1])
+        main.legend(fontsize="x-small", ncols=2)
+        below.set_ylabel(f"Ratio to {label_of(estimators[0])}", fontsize="small")
+        below.set_ylim(0.4, 1.6)
+        below.set_xlabel(title)
+        if label:
+            main.text(0, 1.01, label, transform=main.transAxes, va="bottom", fontsize="small")
+    return figure
 
 
 def save(figure: Figure, stem: Path, formats: Iterable[str]) -> list[Path]:

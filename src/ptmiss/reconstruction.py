@@ -26,9 +26,10 @@ from ptmiss import candidates as pf_candidates
 from ptmiss import elements as pf_elements
 from ptmiss import luggage
 from ptmiss.candidates import BRANCHES, Candidates, clean, good_vertices, puppi_weights
-from ptmiss.elements import CLASSES, ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements, Rows, Targets
+from ptmiss.elements import CLASSES, ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements, Targets
 from ptmiss.errors import ColumnError, OptionError
-from ptmiss.segments import select
+from ptmiss.model import shipped, weights_file
+from ptmiss.segments import Rows, select
 
 MLPF, TARGETS, ELEMENTS = "mlpf", "targets", "elements"
 RECONSTRUCTIONS = (MLPF, TARGETS, ELEMENTS)
@@ -193,10 +194,10 @@ def build(name: str, weights: str | Path | None = None, least: float = MIN_PT) -
 
 
 def _weights_file(weights: str | Path | None) -> str:
-    from ptmiss.model import shipped, weights_file
-
     if weights is None and MLPF not in shipped():
-        raise OptionError("MLPF needs a network, and the package ships none yet: --weights mlpf=FILE")
+        raise OptionError(
+            "MLPF needs a network, and none comes with this package: name its weights file with --weights"
+        )
     return str(weights_file(weights or MLPF))
 
 

@@ -63,9 +63,12 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, 
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a safetensors file ({error})") from error
-    found, stated = fingerprint(tensors), metadata.get("sha256")
+    if "sha256" not in metadata:
+        kind = "a training's checkpoint" if "state" in metadata else "without a SHA-256"
+        raise WeightsError(f"{path} is {kind}, not a weights file")
+    found, stated = fingerprint(tensors), metadata["sha256"]
     if found != stated:
-        raise WeightsError(f"{path}: the weights' SHA-256 is {found[:12]}…, the file states {str(stated)[:12]}…")
+        raise WeightsError(f"{path}: the weights' SHA-256 is {found[:12]}…, the file states {stated[:12]}…")
     return tensors, metadata
 
 

@@ -10,8 +10,8 @@ pytest.importorskip("fastjet")
 
 from ptmiss import reconstruction, sample
 from ptmiss.cli import cli
-from ptmiss.errors import ColumnError
-from ptmiss.evaluation import report
+from ptmiss.errors import ColumnError, FileError
+from ptmiss.evaluation import report, summary
 from ptmiss.evaluation.study import require, study
 from ptmiss.events import inspect
 from ptmiss.reconstruction import build
@@ -96,11 +96,29 @@ def test_mlpf_is_drawn_beside(tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(*same)
     assert {"mlpf", "mlpf_puppi", "deepmet_mlpf"} <= set(tables.met_distribution["estimator"])
     report.show(tables)
+    check_summary(tmp_path / "out", tables)
 
 
-def test_what_is_wrong_is_one_line(tmp_path, pfnano):
+def check_summary(directory, tables):
+    text = summary.markdown(directory)
+    heads = [line for line in text.splitlines() if line.startswith("| --- |")]
+    assert len(heads) == 3
+    assert len({line.count("|") for line in text.split("\n\n")[0].splitlines()}) == 1
+    met = tables.met.query("axis == 'inclusive' and estimator == 'mlpf'").iloc[0]
+    assert f"| MLPF | all | 15 | {met['rms']:.2f} ± {met['rms_error']:.2f} |" in text
+    photons = tables.rates.query("axis == 'pt' and `class` == 'photon' and low == 2 and estimator == 'mlpf'")
+    matched = photons[photons["way"] == "matched"].iloc[0]
+    assert f"{matched['efficiency']:.3f} ± " in text.split("| photon | 2 to 3 |")[1].splitlines()[0]
+
+
+def test_a_directory_that_is_no_evaluation(tmp_path):
+    with pytest.raises(FileError, match=r"is not an evaluation: jets\.csv is missing"):
+        summary.markdown(tmp_path)
+
+
+def test_what_is_wrong_is_one_line(nothing_shipped, tmp_path, pfnano):
     for arguments, message in (
-        ((SOURCE,), "MLPF needs a network, and the package ships none yet: --weights mlpf=FILE"),
+        ((SOURCE,), "MLPF needs a network, and none comes with this package: name its weights file with --weights"),
         ((pfnano, "--weights", "none"), "has no particle-flow elements (PFElement_*): NanoAOD has candidates"),
         (("nothing.root", "--weights", "none"), "no such file: nothing.root"),
         ((SOURCE, "--weights", "nowhere"), "no such weights file: nowhere"),
@@ -123,3 +141,11 @@ def test_figures_are_drawn(measured, tmp_path):
     paths = report.figures.draw_all(report.tabulate(measured, 5), tmp_path, "label", ["png"])
     assert len(paths) == 21
     assert all(path.stat().st_size > 10_000 for path in paths)
+
+
+def test_groups_need_an_mlpf(tmp_path):
+    done = evaluate(SOURCE, "--weights", "none", "--groups", "--output", tmp_path / "out")
+    assert (done.exit_code, done.output) == (
+        1,
+        "Error: --groups draws what MLPF's elements see, and --weights none leaves MLPF out\n",
+    )

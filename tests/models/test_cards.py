@@ -49,8 +49,8 @@ def test_a_shipped_model_is_a_folder_that_loads(tmp_path):
 def test_results_are_put_in_and_replaced(tmp_path):
     ship(random_model(), tmp_path, MADE, {})
     before = (tmp_path / CARD).read_text()
-    add_results(tmp_path, {"Z": comparison(3.0), "W": comparison(3.0)})
-    add_results(tmp_path, {"Z → μμ": comparison()})
+    add_results(tmp_path, {"Z": markdown(comparison(3.0)), "W": markdown(comparison(3.0))})
+    add_results(tmp_path, {"Z → μμ": markdown(comparison())})
     text = (tmp_path / CARD).read_text()
     assert text.startswith(before.strip())
     assert text.count(RESULTS) == text.count("### ") == 1

@@ -5,10 +5,21 @@ Nothing heavy is imported before a verb runs, so that ``--help`` answers at once
 
 from __future__ import annotations
 
-from . import calibrating, measuring, models, running, simulating, training
+from . import calibrating, measuring, models, reporting, running, simulating, training
 from .options import cli
 
-__all__ = ["calibrating", "cli", "main", "measuring", "models", "runner", "running", "simulating", "training"]
+__all__ = [
+    "calibrating",
+    "cli",
+    "main",
+    "measuring",
+    "models",
+    "reporting",
+    "runner",
+    "running",
+    "simulating",
+    "training",
+]
 
 
 def main() -> None:

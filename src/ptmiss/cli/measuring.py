@@ -162,6 +162,7 @@ def evaluate() -> None:
 @click.option(
     "--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png", "pdf"), show_default=True
 )
+@click.option("--groups", is_flag=True, help="Also draw MLPF's windows or learned bins and the graph's edges.")
 @click.option("--label", default="", help="Text above the figures.")
 @click.option("--force", is_flag=True, help="Replace results that are there.")
 def evaluate_mlpf(files: tuple[str, ...], output: Path, force: bool, **options: Any) -> None:

@@ -24,11 +24,11 @@ def models() -> None:
 )
 def list_models() -> None:
     """The models that come with the package."""
-    from ptmiss.model import load_model, shipped
+    from ptmiss.model import load_weights, shipped
     from ptmiss.weights import fingerprint
 
     for name in shipped():
-        model = load_model(name)
+        model = load_weights(name)
         click.echo(
             f"{name:20} {model.architecture:10} {model.parameters:6d} parameters  {fingerprint(model.tensors)[:12]}"
         )
@@ -40,16 +40,21 @@ def list_models() -> None:
     short_help="A model as an ONNX graph of one event.",
     epilog="""
   ptmiss models export-onnx deepmet --output deepmet.onnx
+  ptmiss models export-onnx mlpf --output mlpf.onnx
 """,
 )
 @click.argument("model")
 @click.option("--output", type=PATH, required=True, help="The ONNX file.")
 def export_onnx(model: str, output: Path) -> None:
     """A MODEL (a name, a weights file or its folder) as an ONNX graph of one event (needs the extra onnx)."""
-    from ptmiss.model import load_model
+    from ptmiss.model import load_weights, weights_file
+    from ptmiss.reconstruction import MLPF, network
 
-    import_module("ptmiss.models.export").write_onnx(load_model(model), output)
-    click.echo(f"{output}: features (n, 8), categories (n, 3) -> met (2,)")
+    chosen = load_weights(model)
+    if chosen.architecture == MLPF:
+        chosen = network(str(weights_file(model)))
+    told = import_module("ptmiss.models.export").write_onnx(chosen, output)
+    click.echo(f"{output}: {told}")
 
 
 @models.command(
@@ -61,12 +66,18 @@ def export_onnx(model: str, output: Path) -> None:
 )
 @click.argument("directory", type=PATH)
 @click.option("--results", callback=pairs, multiple=True, metavar="TITLE=CSV", help="What ptmiss compare wrote.")
-def card(directory: Path, results: dict[str, str]) -> None:
+@click.option(
+    "--evaluation", "evaluations", callback=pairs, multiple=True, metavar="TITLE=DIR", help="Of ptmiss evaluate mlpf."
+)
+def card(directory: Path, results: dict[str, str], evaluations: dict[str, str]) -> None:
     """Put test results into the card of the model in a DIRECTORY."""
     from ptmiss import comparison
+    from ptmiss.evaluation import summary
 
-    tables = {title: comparison.read(Path(path)) for title, path in results.items()}
-    import_module("ptmiss.models.cards").add_results(directory, tables)
+    cards = import_module("ptmiss.models.cards")
+    tables = {title: cards.markdown(comparison.read(Path(path))) for title, path in results.items()}
+    tables |= {title: summary.markdown(Path(path)) for title, path in evaluations.items()}
+    cards.add_results(directory, tables)
     click.echo(directory / "README.md")
 
 
@@ -100,10 +111,10 @@ def import_deepmet(graph: Path, output: Path, padding: int) -> None:
 @click.argument("model")
 def show(model: str) -> None:
     """What a MODEL holds: a name, a weights file or its folder."""
-    from ptmiss.model import load_model, weights_file
+    from ptmiss.model import load_weights, weights_file
     from ptmiss.weights import read_tensors
 
     _, metadata = read_tensors(weights_file(model))
-    click.echo(f"parameters: {load_model(model).parameters}")
+    click.echo(f"parameters: {load_weights(model).parameters}")
     for key, value in sorted(metadata.items()):
         click.echo(f"{key}: {value}")

@@ -92,17 +92,17 @@ def simulate(
 @cli.command(
     "demo",
     cls=Verb,
-    short_help="From PF candidates to figures, on the embedded sample.",
+    short_help="From PF candidates to a page of results, on the sample.",
     epilog="""
   ptmiss demo --output out/demo
 """,
 )
 @click.option("--output", type=PATH, default=Path("out/demo"), show_default=True, help="Directory for everything.")
 def demo(output: Path) -> None:
-    """From PF candidates to resolution figures on the embedded sample."""
+    """From PF candidates to resolutions, a calibration and a page of it all, on the embedded sample: a minute."""
     from ptmiss.demo import demo as show_all
 
-    figures = show_all(output)
-    click.echo(f"Recoil table: {output / 'recoil.parquet'}")
-    click.echo(f"Resolutions:  {figures[0].parent / 'resolution.csv'}")
-    click.echo(f"Open:         {figures[0]}")
+    shown = show_all(output, lambda step: click.echo(f"… {step}", err=True))
+    click.echo(f"Recoil table: {shown.table}")
+    click.echo(f"Resolutions:  {shown.figures[0].parent / 'resolution.csv'}, {shown.figures[0]}")
+    click.echo(f"Open:         {shown.page}")

@@ -10,7 +10,7 @@ import click
 
 from ptmiss.errors import OptionError
 
-from .options import PATH, Verb, cli, names
+from .options import PATH, Verb, cli, pairs
 
 
 @cli.group()
@@ -125,8 +125,13 @@ Without files it trains on the few embedded events: to see how it goes.
 @click.option("--average", type=float, default=0.998, show_default=True, help="Of the weights over steps; 0 for none.")
 @click.option("--patience", type=int, help="Stop after so many epochs without a better validation loss.")
 @click.option("--loss", default="ours", show_default=True, metavar="ours|focal|2021|v2.2.0")
-@click.option("--without", callback=names, default="", metavar="A,B,…", help="Terms: classes pt energy expected local.")
-@click.option("--angles", type=float, default=0.0, show_default=True, help="Weight of the directions' term.")
+@click.option(
+    "--term",
+    callback=pairs,
+    multiple=True,
+    metavar="NAME=WEIGHT",
+    help="Of the loss: classes, pt, energy, angles, expected, local; 0 leaves it out.",
+)
 @click.option("--init", type=str, metavar="MODEL", help="Weights to go on from.")
 @click.option("--limit-events", "limit", type=click.IntRange(1), help="Of each file.")
 @click.option("--seed", type=int, default=1, show_default=True)
@@ -186,10 +191,11 @@ def train_study(
     better, continued, or all."""
     from ptmiss.executors import progress_bar, shown_by
 
-    studies, command = (_training(f"ptmiss.models.deepmet.{module}") for module in ("studies", "command"))
+    studies, recipes = (_training(f"ptmiss.models.deepmet.{module}") for module in ("studies", "recipe"))
+    chosen = _training("ptmiss.models.command").checked(recipes.Recipe, recipe)
     wanted = list(studies.STUDIES) if "all" in names else list(names)
     with progress_bar("batches") as bar:
-        found = dict(studies.study(wanted, training, tests, output, events, command.checked(recipe), shown_by(bar)))
+        found = dict(studies.study(wanted, training, tests, output, events, chosen, shown_by(bar)))
     for name, table in found.items():
         studies.gains.show(name, table)
     click.echo(f"tables and figures -> {output}")

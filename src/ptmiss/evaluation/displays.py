@@ -1,4 +1,4 @@
-"""Event displays: elements, and the candidates of each reconstruction, in the plane of eta and phi."""
+"""Event displays in the plane of eta and phi: elements, the candidates of each reconstruction, and what sees what in MLPF."""
 
 from __future__ import annotations
 
@@ -35,6 +35,38 @@ def of_event(event: Shown, label: str = "") -> Figure:
         title = f"{label_of(name)}, {len(made['pt'])} candidates"
         draws.append(partial(scatter, columns, classes(made["pdgId"]), of_class, title))
     return grid(draws, label, "", 2)
+
+
+def of_groups(event: Shown, label: str = "") -> Figure:
+    """Elements by the window or learned bin that they are in, a panel a layer."""
+    draws = [partial(members, event, i) for i in range(len(event.groups))]
+    return grid(draws, label, "", min(len(draws), 3))
+
+
+def members(event: Shown, layer: int, ax: Axes) -> None:
+    """One layer's windows or bins by colour, where elements are on the calorimeter; of a graph each element's best edge."""
+    groups, elements = event.groups[layer], event.elements
+    reached = (elements["caloEta"] != 0) | (elements["caloPhi"] != 0)
+    eta, phi = (np.where(reached, elements[f"calo{x}"], elements[x.lower()]) for x in ("Eta", "Phi"))
+    pairs = strongest(groups.edges, groups.strength)
+    pairs = pairs[np.abs(phi[pairs[:, 0]] - phi[pairs[:, 1]]) < np.pi]  # not across the border of the picture
+    ax.plot(eta[pairs].T, phi[pairs].T, color="0.6", lw=0.6, zorder=1)
+    area = np.clip(12 * elements["pt"], 20, 900)
+    ax.scatter(eta, phi, s=area, c=groups.number % 10, cmap="tab10", vmin=0, vmax=10, alpha=0.8, lw=0, zorder=2)
+    ax.set_xlim(*RANGE)
+    ax.set_ylim(-1.05 * np.pi, 1.25 * np.pi)
+    ax.set_xlabel(r"$\eta$ at the calorimeter")
+    ax.set_ylabel(r"$\phi$ at the calorimeter")
+    told = "bins, each element's strongest edge" if len(groups.edges) else "windows"
+    count = len(np.unique(groups.number))
+    ax.text(0.03, 0.97, f"Layer {layer + 1}: {count} {told}", transform=ax.transAxes, va="top", fontsize="x-small")
+
+
+def strongest(edges: NDArray, strength: NDArray) -> NDArray:
+    """(k, 2) the edges (m, 2) that are the strongest of at least one of their ends."""
+    order = np.argsort(-strength, kind="stable")
+    _, first = np.unique(edges[order].ravel(), return_index=True)
+    return edges[order[np.unique(first // 2)]]
 
 
 def scatter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import rich
 import rich.table
 
 from ptmiss import estimators, results
+from ptmiss.errors import OptionError
 from ptmiss.estimators import Network
 from ptmiss.evaluation import bootstrap, displays, figures, jets, met, particles
 from ptmiss.evaluation.figures import Tables
@@ -19,7 +21,7 @@ from ptmiss.evaluation.study import Progress, Study, study
 from ptmiss.model import shipped
 from ptmiss.plots import label_of, save
 from ptmiss.provenance import provenance
-from ptmiss.reconstruction import ELEMENTS, MIN_PT, MLPF, TARGETS, Reconstruction, build
+from ptmiss.reconstruction import ELEMENTS, MIN_PT, MLPF, TARGETS, Reconstruction, build, network
 
 DEEPMET = "deepmet"
 
@@ -35,18 +37,24 @@ def evaluate(
     replicas: int = bootstrap.REPLICAS,
     label: str = "",
     formats: Sequence[str] = figures.FORMATS,
+    groups: bool = False,
     progress: Progress | None = None,
 ) -> Tables:
     """Evaluate MLPF beside PF, elements and ideal targets on event files; write everything, return the tables.
 
     weights: of MLPF, ``none`` to leave it out; min_pt: GeV, least soft pT of a candidate; max_events: of each file;
-    window: in which a generated jet looks for one; replicas: of the bootstrap.
+    window: in which a generated jet looks for one; replicas: of the bootstrap;
+    groups: draw the windows or learned bins of MLPF too.
     """
+    if groups and weights == "none":
+        raise OptionError("--groups draws what MLPF's elements see, and --weights none leaves MLPF out")
     reconstructions = [build(name, least=min_pt) for name in (ELEMENTS, TARGETS)]
     if weights != "none":
         reconstructions.insert(1, build(MLPF, weights, min_pt))
     networks = [e for e in estimators.build([DEEPMET]) if isinstance(e, Network)] if DEEPMET in shipped() else []
     measured = study(paths, reconstructions, networks, max_events=max_events, window=window, progress=progress)
+    if groups:
+        measured = grouped(measured, reconstructions[1])
     tables = tabulate(measured, replicas)
     made = provenance(
         files=list(paths),
@@ -60,6 +68,12 @@ def evaluate(
     )
     write(tables, measured, output, made, label, formats)
     return tables
+
+
+def grouped(measured: Study, mlpf: Reconstruction) -> Study:
+    """The same with MLPF's windows or learned bins in the events that are drawn; none if all elements see each other."""
+    groups = network(mlpf.weights).groups
+    return replace(measured, shown=[event._replace(groups=groups(event.elements)) for event in measured.shown])
 
 
 def tabulate(measured: Study, replicas: int = bootstrap.REPLICAS) -> Tables:
@@ -89,6 +103,8 @@ def write(
         figures.draw_all(tables, temporary, label, formats)
         for i, event in enumerate(measured.shown):
             save(displays.of_event(event, label), temporary / f"event_{i}", formats)
+            if event.groups:
+                save(displays.of_groups(event, label), temporary / f"event_{i}_groups", formats)
         (temporary / results.MANIFEST).write_text(results.as_json(made))
 
 

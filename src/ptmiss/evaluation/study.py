@@ -35,10 +35,11 @@ Progress = Callable[[str, int, int], None]
 
 
 class Shown(NamedTuple):
-    """One event to draw: its elements, and the candidates of each reconstruction."""
+    """One event to draw: its elements, the candidates of each reconstruction, and MLPF's groups, one for each layer."""
 
     elements: Elements
     candidates: Mapping[str, Candidates]
+    groups: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)

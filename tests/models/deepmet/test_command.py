@@ -11,8 +11,9 @@ from ptmiss.model import load_model
 
 torch = pytest.importorskip("torch")
 
-from ptmiss.models.deepmet import command
-from ptmiss.models.deepmet.command import checked, split, train_files
+from ptmiss.models.command import checked, described, split
+from ptmiss.models.deepmet.command import train_files
+from ptmiss.models.deepmet.recipe import Recipe
 
 from .conftest import options
 
@@ -86,7 +87,7 @@ def test_force_begins_again(tmp_path):
 )
 def test_an_option_with_a_wrong_value_is_named(given, message):
     with pytest.raises(OptionError) as refused:
-        checked(options(**given))
+        checked(Recipe, options(**given))
     assert message in str(refused.value)
 
 
@@ -104,7 +105,7 @@ def test_a_tenth_is_held_back(embedded):
 def test_which_events_were_used(tmp_path):
     """Two files of one name are two, and so are the first events of a file and more of them."""
     (tmp_path / "zmumu.root").symlink_to(sample.events("ttbar"))
-    used = command.described({ZMUMU: 20, str(tmp_path / "zmumu.root"): None})
+    used = described({ZMUMU: 20, str(tmp_path / "zmumu.root"): None})
     assert [(about["file"], about["events"]) for about in used] == [("zmumu.root", 20), ("zmumu.root", 60)]
     assert len({about["uuid"] for about in used}) == 2
 

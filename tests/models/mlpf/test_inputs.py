@@ -42,7 +42,7 @@ def test_sums_of_neighbours_are_those_of_all_pairs():
     elements = invented([300, 0, 200])
     position = np.stack([elements["eta"], elements["phi"]], axis=-1)
     position[:300, 0] *= np.float32(0.1)
-    found = neighbours.sums(elements, position)
+    found = neighbours.near(elements, position).sums
     kind = np.select([elements["type"] == 1, np.isin(elements["type"], (4, 8))], [1, 2], 3)
     event = np.repeat([0, 2], [300, 200])
     deta, dphi = (position[:, None, i] - position[None, :, i] for i in range(2))
@@ -74,3 +74,43 @@ def test_elements_at_one_place_have_an_order_of_their_own():
     again = Elements(columns, from_counts(np.array([6])))
     (other, _) = curve.orders(position, again["type"], again["pt"], again.offsets)
     np.testing.assert_array_equal(backwards[other], order)
+
+
+def block_of_two():
+    """A track of 10 GeV at an ECAL cluster of 2 and an HCAL cluster of 12 GeV, a free ECAL cluster, and one far away."""
+    kinds = np.array([1, 4, 5, 4, 5], np.int32)
+    elements = invented([5])
+    energy = np.array([10, 2, 12, 3, 7], np.float32)
+    columns = elements.columns | {"type": kinds, "energy": energy, "pt": energy}
+    position = np.array([[0, 0], [0.01, 0], [0, 0.05], [0.1, 0], [1, 1]], np.float32)
+    return Elements(columns, elements.offsets), position
+
+
+def test_blocks():
+    elements, position = block_of_two()
+    found = neighbours.near(elements, position)
+    assert found.ecal.tolist() == [1, -1, -1, -1, -1]
+    assert found.hcal.tolist() == [2, 2, -1, 2, -1]
+    block = dict(zip(neighbours.BLOCKS, neighbours.blocks(elements, found).T, strict=True))
+    for name, energy in (("tracks", 10), ("ecal", 2), ("free_ecal", 3), ("hcal", 12), ("number", 1)):
+        np.testing.assert_allclose(block[f"block_{name}"][:4], np.log1p(energy), rtol=1e-6)
+    np.testing.assert_allclose(block["block_excess"][:4], np.arcsinh(4 / np.sqrt(11)), rtol=1e-6)
+    np.testing.assert_allclose(block["block_excess_all"][:4], np.arcsinh(7 / np.sqrt(11)), rtol=1e-6)
+    np.testing.assert_allclose(block["block_excess"][4], np.arcsinh(7), rtol=1e-6)
+    np.testing.assert_allclose(block["block_share"], [1, 2 / 17, 12 / 17, 3 / 17, 1], rtol=1e-6)
+    np.testing.assert_allclose(block["own_tracks"], np.log1p([0, 10, 0, 0, 0]), rtol=1e-6)
+    np.testing.assert_allclose(block["to_ecal"], [0.2, 1, 1, 1, 1], rtol=1e-5)
+    np.testing.assert_allclose(block["to_hcal"][[0, 4]], [1 / 3, 1], rtol=1e-5)
+
+
+def test_links_are_to_the_nearest_of_all_pairs():
+    elements = invented([400, 0, 300])
+    position = np.stack([elements["eta"], elements["phi"]], axis=-1) * np.float32(0.2)
+    found = neighbours.near(elements, position)
+    event = np.repeat([0, 2], [400, 300])
+    distance = np.hypot(*(position[:, None, i] - position[None, :, i] for i in range(2)))
+    types = elements["type"]
+    for kind, mine, window in ((4, [1], 0.05), (5, [1, 4], 0.15)):
+        reach = np.where((event[:, None] == event) & (types == kind), distance, np.inf)
+        nearest = np.where(np.isin(types, mine) & (reach.min(axis=1) < window), reach.argmin(axis=1), -1)
+        np.testing.assert_array_equal(found.ecal if kind == 4 else found.hcal, nearest)

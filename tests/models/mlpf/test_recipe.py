@@ -13,6 +13,7 @@ from ptmiss.errors import OptionError, TrainingError
 torch = pytest.importorskip("torch")
 pytest.importorskip("fastjet")
 
+from ptmiss.models.command import checked
 from ptmiss.models.mlpf import command, physics, recipe, reconstruction
 from ptmiss.models.mlpf.recipe import Recipe
 from ptmiss.models.mlpf.reconstruction import MLPF
@@ -70,7 +71,7 @@ def test_a_loss_that_is_no_number(few, tmp_path):
 
 @pytest.mark.parametrize("loss", ["focal", "2021", "v2.2.0"])
 def test_other_losses_fall(few, tmp_path, loss):
-    _, log = run(few, tmp_path, loss=loss, epochs=4, angles=0.1)
+    _, log = run(few, tmp_path, loss=loss, epochs=4, term={"angles": 0.1})
     assert log["loss"].iloc[-1] < log["loss"].iloc[0]
 
 
@@ -98,7 +99,20 @@ def trained(tmp_path_factory):
     """A training from the command line."""
     output = tmp_path_factory.mktemp("trained")
     arguments = ["train", "mlpf", f"{ZMUMU}=6", "--validation", f"{ZMUMU}=3", "--epochs", "1", "--output", str(output)]
-    arguments += ["--width", "32", "--hidden", "16", "--layers", "1", "--name", "tiny", "--without", "energy,local"]
+    arguments += [
+        "--width",
+        "32",
+        "--hidden",
+        "16",
+        "--layers",
+        "1",
+        "--name",
+        "tiny",
+        "--term",
+        "energy=0",
+        "--term",
+        "local=2",
+    ]
     told = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert told.exit_code == 0, told.output
     return output, told.output
@@ -116,7 +130,14 @@ def test_a_training_leaves_weights_card_log_and_figure(trained):
     card = (output / "README.md").read_text()
     assert 'architecture: "mlpf"' in card
     assert "* pf_jet_width_20: " in card
-    assert json.loads(card.split("* recipe: `")[1].split("`")[0])["without"] == ["energy", "local"]
+    assert json.loads(card.split("* recipe: `")[1].split("`")[0])["term"] == {
+        "classes": 1.0,
+        "pt": 1.0,
+        "energy": 0.0,
+        "angles": 0.0,
+        "expected": 0.5,
+        "local": 2.0,
+    }
 
 
 def test_another_configuration_is_refused(trained):
@@ -129,7 +150,8 @@ def test_another_configuration_is_refused(trained):
     ("given", "message"),
     [
         ({"epochs": 0}, "--epochs 0: input should be greater than or equal to 1"),
-        ({"without": ("jets",)}, "--without 'jets': input should be 'classes'"),
+        ({"term": {"jets": 1}}, "no such term as jets; there are classes, pt, energy, angles, expected, local"),
+        ({"term": {"pt": "much"}}, "--term pt='much': input should be a valid number"),
         ({"attention": "sparse"}, "--attention 'sparse': input should be 'window' or 'exact'"),
         ({"heads": 16}, "width 64 does not give 16 heads"),
         ({"average": 1.0}, "--average 1.0: input should be less than 1"),
@@ -138,7 +160,7 @@ def test_another_configuration_is_refused(trained):
 )
 def test_an_option_with_a_wrong_value_is_named(given, message):
     with pytest.raises(OptionError) as refused:
-        command.checked(options(**given))
+        checked(command.configured, options(**given), "preset")
     assert message in str(refused.value)
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from ptmiss import estimators
 from ptmiss.errors import OptionError, WeightsError
+from ptmiss.model import load_weights
 from ptmiss.weights import read_tensors, write_tensors
 
 torch = pytest.importorskip("torch")
@@ -94,6 +96,30 @@ def test_a_file_of_another_architecture(path):
         reconstruction.load(rewritten(path, architecture="deepmet"))
 
 
+def test_weights_where_those_of_the_other_architecture_are_expected(path, weights):
+    with pytest.raises(WeightsError, match="architecture 'deepmet', expected 'mlpf': candidates are made by an MLPF"):
+        estimators.build(["mlpf_puppi"], {"mlpf": weights})
+    with pytest.raises(WeightsError, match="is an MLPF, which makes candidates and no pTmiss"):
+        estimators.build(["deepmet"], {"deepmet": path})
+
+
+def test_the_shipped_network_is_found_by_its_name(mlpf, nothing_shipped):
+    path = nothing_shipped / "mlpf" / "model.safetensors"
+    reconstruction.save(mlpf, path, "random numbers")
+    (estimator,) = estimators.build(["mlpf"])
+    assert estimator.reconstruction.weights == str(path)
+    assert reconstruction.load("mlpf").name == "small"
+    assert estimators.known().count("mlpf") == 1
+
+
+def test_what_a_weights_file_says_without_torch(mlpf, path):
+    assert load_weights(path).parameters == mlpf.parameters
+    assert load_weights(path.parent).name == "small"
+    graph = MLPF(made("lsh", width=32, hidden=16, window=16), "graph")
+    reconstruction.save(graph, path.with_name("graph.safetensors"), "random numbers")
+    assert load_weights(path.with_name("graph.safetensors")).parameters == graph.parameters
+
+
 @pytest.mark.parametrize(
     ("configuration", "message"),
     [
@@ -109,7 +135,7 @@ def test_a_configuration_that_makes_no_sense(path, configuration, message):
 
 def test_weights_of_another_configuration(path):
     other = Configuration(**{**SMALL, "hidden": 32}).model_dump_json()
-    with pytest.raises(WeightsError, match=r"encoder\.0\.weight has shape \(16, 36\), expected \(32, 36\)"):
+    with pytest.raises(WeightsError, match=r"encoder\.0\.weight has shape \(16, 47\), expected \(32, 47\)"):
         reconstruction.load(rewritten(path, configuration=other))
 
 

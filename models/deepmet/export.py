@@ -1,0 +1,87 @@
+"""A DeepMET as an ONNX graph.
+
+Inputs ``features`` (n, 8) float32 in GeV and cm and ``categories`` (n, 3) int64 indices in the vocabularies; output ``met``
+(2,) float64, GeV. It computes in double precision: errors of a thousand candidates add up.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from ptmiss.inference import EPSILON, DeepMET
+from ptmiss.inputs import CATEGORIES, FEATURES, OVERFLOW, SCALE, VOCABULARY
+
+from ..graph import Graph
+
+SCALED = [4, 6, 7]
+
+
+def described(model: DeepMET) -> dict[str, str]:
+    """What the file's metadata say of inputs."""
+    return {"features": json.dumps(FEATURES), "vocabulary": json.dumps(VOCABULARY), "padding": str(model.padding)}
+
+
+def graph(model: DeepMET) -> Any:
+    """The network as an onnx.ModelProto."""
+    build = Graph()
+    features, categories = (first(build, model, name) for name in ("features", "categories"))
+    terms = contributions(build, model, features, categories)
+    sums = build("ReduceSum", terms, [0], keepdims=1)
+    sums = build("Add", sums, padded(build, model, features)) if model.padding else sums
+    met = build("Mul", dense(build, model, "output", sums), SCALE)
+    build("Squeeze", met, [0], name="met")
+    inputs = {"features": (np.float32, ("n", len(FEATURES))), "categories": (np.int64, ("n", len(CATEGORIES)))}
+    return build.model(model.name, inputs, {"met": (np.float64, (2,))})
+
+
+def contributions(build: Graph, model: DeepMET, features: str, categories: str) -> str:
+    """(n, 4) of candidates, see ptmiss.inference."""
+    from onnx import TensorProto
+
+    features = build("Cast", features, to=TensorProto.DOUBLE)
+    is_scaled = np.isin(np.arange(len(FEATURES)), SCALED)
+    features = build("Mul", features, np.where(is_scaled, 1 / SCALE, 1.0))
+    inside = build("LessOrEqual", build("Abs", features), np.where(is_scaled, OVERFLOW, np.inf))
+    features = build("Where", inside, features, np.zeros(1))
+    parts = [features]
+    for i, category in enumerate(CATEGORIES):
+        index = build("Gather", categories, i, axis=1)
+        parts.append(build("Gather", model.tensors[f"embedding.{category}"], index, axis=0))
+    x = build("Concat", *parts, axis=1)
+    for layer in (1, 2, 3):
+        x = normalised(build, model, f"norm{layer}", build("Tanh", dense(build, model, f"dense{layer}", x)))
+    weight, bias = build("Split", dense(build, model, "dense4", x), split=[1, 2], axis=1, outputs=2)
+    vectors = build("Concat", bias, build("Gather", features, [6, 7], axis=1), axis=1)
+    return build("Mul", build("Sub", weight, np.ones(1)), vectors)
+
+
+def normalised(build: Graph, model: DeepMET, name: str, x: str) -> str:
+    """A batch normalisation."""
+    gamma, beta, mean, variance = (
+        model.tensors[f"{name}.{part}"].astype(float) for part in ("gamma", "beta", "mean", "variance")
+    )
+    factor = gamma / np.sqrt(variance + EPSILON)
+    return build("Add", build("Mul", x, factor), beta - factor * mean)
+
+
+def dense(build: Graph, model: DeepMET, name: str, x: str) -> str:
+    """A linear layer."""
+    return build("Add", build("MatMul", x, model.tensors[f"{name}.kernel"]), model.tensors[f"{name}.bias"])
+
+
+def first(build: Graph, model: DeepMET, name: str) -> str:
+    """An input's candidates that count: with padding no more than there are slots, as in CMSSW."""
+    return build("Slice", name, [0], [model.padding], [0]) if model.padding else name
+
+
+def padded(build: Graph, model: DeepMET, features: str) -> str:
+    """What the slots add that CMSSW fills with zeros: (padding - n) times what one adds."""
+    from onnx import TensorProto
+
+    n = build("Gather", build("Shape", features), 0, axis=0)
+    empty = build("Cast", build("Sub", model.padding, n), to=TensorProto.DOUBLE)
+    zeros, indices = np.zeros((1, len(FEATURES))), np.zeros((1, len(CATEGORIES)), np.int64)
+    return build("Mul", empty, contributions(build, model, build.constant(zeros), build.constant(indices)))

@@ -1,0 +1,92 @@
+"""The headline numbers of an evaluation as markdown, for a model card or a page of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ptmiss.errors import FileError
+from ptmiss.evaluation import jets
+from ptmiss.plots import label_of
+from ptmiss.reconstruction import ELEMENTS, MLPF, TARGETS
+
+PF = "pf"
+TABLES = ("jets", "met", "rates")
+RATE_BINS = (2.0, 5.0, 20.0)  # GeV, where bins of pT begin
+REGIONS = {"all": "all", "HF": "HF"}
+JETS = {"chs": "CHS", "puppi": "PUPPI"}
+
+
+def markdown(directory: Path) -> str:
+    """Jets, pTmiss and rates of an evaluation's directory as tables; FileError if it is none."""
+    found = []
+    for name in TABLES:
+        path = directory / f"{name}.csv"
+        if not path.is_file():
+            raise FileError(f"{directory} is not an evaluation: {path.name} is missing")
+        found.append(pd.read_csv(path))
+    of_jets, of_met, of_rates = found
+    return "\n\n".join([jet_table(of_jets), met_table(of_met), rate_table(of_rates)])
+
+
+def jet_table(rows: pd.DataFrame) -> str:
+    """IQR/median of the response of AK4 jets in bins of the generated pT, its ratio to PF, and matched fractions."""
+    head = ["jets, IQR / median", "generated pT, GeV", "PF", "MLPF", "MLPF / PF", "ideal targets", "matched PF, MLPF"]
+    lines = []
+    for kind in jets.KINDS:
+        for region, where in REGIONS.items():
+            some = rows[(rows["jets"] == kind) & (rows["region"] == region)]
+            for (low, high), cell in some.groupby(["low", "high"], sort=False):
+                one = {row["estimator"]: row for row in cell.to_dict("records")}
+                if not {PF, MLPF, TARGETS} <= set(one):
+                    continue
+                widths = [value(one[name], "resolution", 3) for name in (PF, MLPF, TARGETS)]
+                ratio = value(one[MLPF], "resolution_vs_pf", 3)
+                matched = ", ".join(f"{float(one[name]['matched']):.3f}" for name in (PF, MLPF))
+                lines.append([f"{JETS[kind]}, {where}", f"{low:g} to {high:g}", *widths[:2], ratio, widths[2], matched])
+    return table(head, lines)
+
+
+def met_table(rows: pd.DataFrame) -> str:
+    """Widths of pTmiss about the generated one, a component; in all, and in bins of vertices."""
+    head = ["pTmiss", "vertices", "events", "RMS, GeV", "half 68 %, GeV", "RMS to that of PF or PUPPI", "> 50 GeV off"]
+    lines = []
+    crude = rows["estimator"].str.startswith((ELEMENTS, TARGETS))
+    for row in rows[(rows["axis"] == "inclusive") | ((rows["axis"] == "npv") & ~crude)].to_dict("records"):
+        where = "all" if row["axis"] == "inclusive" else f"{row['low']:g} to {row['high']:g}"
+        numbers = [value(row, name, 2) for name in ("rms", "half_width")]
+        numbers += [value(row, name, 3) for name in ("rms_vs_reference", "tail_50")]
+        lines.append([label_of(row["estimator"]), where, str(row["events"]), *numbers])
+    return table(head, lines)
+
+
+def rate_table(rows: pd.DataFrame) -> str:
+    """Efficiency and fake rate of each class in some bins of pT: within 0.15, and element by element."""
+    head = ["class", "pT, GeV", *(f"{what} {name}" for name in ("PF", "MLPF") for what in ("efficiency", "fakes"))]
+    head += ["efficiency MLPF, by element", "fakes MLPF, by element"]
+    some = rows[(rows["axis"] == "pt") & rows["low"].isin(RATE_BINS)]
+    lines = []
+    for (kind, low, high), cell in some.groupby(["class", "low", "high"], sort=False):
+        one = {(row["estimator"], row["way"]): row for row in cell.to_dict("records")}
+        columns = [
+            value(one[key], name, 3) if key in one else ""
+            for key in ((PF, "matched"), (MLPF, "matched"), (MLPF, "aligned"))
+            for name in ("efficiency", "fake_rate")
+        ]
+        lines.append([str(kind), f"{low:g} to {high:g}", *columns])
+    return table(head, lines)
+
+
+def value(row: Mapping[Any, Any], name: str, digits: int) -> str:
+    """A number and its error; nothing where there is none."""
+    if pd.isna(row[name]):
+        return ""
+    return f"{row[name]:.{digits}f} ± {row[f'{name}_error']:.{digits}f}"
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Rows as a table in markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])

@@ -1,0 +1,32 @@
+"""What a page is made of: sections with facts and exhibits, each a figure and the numbers in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ptmiss.page.svg import Drawing
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A figure, or none, and its table; title: what it shows, in a line; drawing: of a figure that was drawn before."""
+
+    title: str
+    table: pd.DataFrame
+    figure: Figure | Drawing | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """One source. facts: how it was made, as names and values; warnings: what a reader has to know first."""
+
+    title: str
+    kind: str
+    exhibits: Sequence[Exhibit] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+    text: str = ""

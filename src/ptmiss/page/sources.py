@@ -1,0 +1,59 @@
+"""What the paths given to a report are: a recoil table, a run, a calibration, an evaluation, or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ptmiss import model, results
+from ptmiss.errors import FileError, OptionError
+
+TABLE, RUN, CALIBRATION, EVALUATION, MODEL = "recoil table", "run", "calibration", "evaluation", "model"
+MARKS = {
+    RUN: results.HISTOGRAMS,
+    CALIBRATION: "corrections.json.gz",
+    EVALUATION: "jets.csv",
+    MODEL: model.CARD,
+}
+"""The file that a directory of each kind has."""
+
+
+class Source(NamedTuple):
+    """One path and what it is."""
+
+    kind: str
+    path: Path
+    name: str
+
+
+def read(given: Sequence[str]) -> list[Source]:
+    """What each of these is; OptionError for two of one name, FileError for what is none of these."""
+    if not given:
+        raise OptionError(f"expected at least one {', '.join([TABLE, *MARKS])}")
+    found = [source(one) for one in given]
+    for i, one in enumerate(found):
+        if one.name in {other.name for other in found[:i]}:
+            raise OptionError(f"two sources are called {one.name!r}: name them as NAME=PATH")
+    return found
+
+
+def source(given: str) -> Source:
+    """What a path, or NAME=PATH, is."""
+    name, _, path = given.rpartition("=")
+    if not Path(path).exists() and path in model.shipped():
+        return Source(MODEL, model.weights_file(path).parent, name or path)
+    return Source(kind_of(Path(path)), Path(path), name or Path(path).stem or path)
+
+
+def kind_of(path: Path) -> str:
+    """What a path is."""
+    tests: dict[str, Callable[[], bool]] = {TABLE: lambda: path.is_file() and path.suffix == ".parquet"}
+    tests |= {kind: (path / mark).is_file for kind, mark in MARKS.items()}
+    for kind, holds in tests.items():
+        if holds():
+            return kind
+    if not path.exists():
+        raise FileError(f"no such file or directory: {path}")
+    wanted = ", ".join(f"a {kind} ({mark} in it)" for kind, mark in MARKS.items())
+    raise FileError(f"{path} is none of: a {TABLE} (a .parquet file), {wanted}")

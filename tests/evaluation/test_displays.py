@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from ptmiss.evaluation.displays import of_groups, strongest
+from ptmiss.evaluation.study import Shown
+
+torch = pytest.importorskip("torch")
+
+from ptmiss.models.mlpf.reconstruction import MLPF
+
+from ..models.mlpf.conftest import invented
+from ..models.mlpf.test_network import SMALL, made
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "size"),
+    [("compact", {**SMALL, "layers": 3}, 32), ("lsh", {"width": 32, "hidden": 16, "window": 16}, 16)],
+)
+def test_groups_are_those_of_the_layers(name, changes, size):
+    elements = invented([100])
+    groups = MLPF(made(name, **changes), name).groups(elements)
+    assert len(groups) == 3
+    for layer in groups:
+        counts = np.bincount(layer.number)
+        assert counts.sum() == len(layer.number) == 100
+        assert counts.max() <= size
+        assert (layer.number[layer.edges[:, 0]] == layer.number[layer.edges[:, 1]]).all()
+        assert len(layer.edges) == (np.sum(counts * (counts - 1) // 2) if name == "lsh" else 0)
+        assert (layer.strength > 0).all()
+        assert (layer.strength <= 1).all()
+    figure = of_groups(Shown(elements, {}, groups))
+    assert len([ax for ax in figure.axes if ax.has_data()]) == 3
+
+
+def test_where_all_elements_see_each_other_there_are_none():
+    assert MLPF(made("exact", **SMALL), "exact").groups(invented([20])) == []
+
+
+def test_the_strongest_edge_of_each_element():
+    edges, strength = np.array([[0, 1], [1, 2], [0, 2], [2, 3]]), np.array([0.9, 0.2, 0.5, 0.1])
+    np.testing.assert_array_equal(strongest(edges, strength), [[0, 1], [0, 2], [2, 3]])

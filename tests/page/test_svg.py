@@ -1,0 +1,43 @@
+import pytest
+from matplotlib.figure import Figure
+
+from ptmiss.errors import FileError
+from ptmiss.page import svg
+
+HOSTILE = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt" onload="alert(1)">
+<script>alert(2)</script><style>@import url(https://evil.example/x.css);</style>
+<foreignObject><iframe src="https://evil.example"/></foreignObject>
+<defs><path id="a" d="M 0 0"/><clipPath id="b"><rect/></clipPath></defs>
+<g clip-path="url(#b)" onclick="alert(3)"><use xlink:href="#a"/><use xlink:href="https://evil.example/#a"/></g></svg>"""
+
+
+def test_only_shapes_are_kept():
+    text = svg.inline(svg.Drawing(HOSTILE), "f1", "A figure <of> things")
+    for word in ("script", "alert", "evil", "foreignObject", "iframe", "onload", "onclick", "width"):
+        assert word not in text
+    assert 'id="f1-a"' in text
+    assert 'href="#f1-a"' in text
+    assert "url(#f1-b)" in text
+    assert "A figure &lt;of&gt; things</title>" in text
+    assert 'role="img"' in text
+
+
+def test_a_figure_of_ours():
+    figure = Figure()
+    figure.subplots().plot([1, 2], [3, 4])
+    text = svg.inline(figure, "one", "title")
+    assert text == svg.inline(figure, "one", "title")
+    assert text.count("<path") > 2
+    ids = [part.split('"')[0] for part in text.split(' id="')[1:]]
+    assert all(name.startswith("one-") for name in ids)
+    assert len(set(ids)) == len(ids)
+
+
+def test_what_is_wide():
+    assert svg.is_wide(svg.inline(Figure(figsize=(8, 4)), "a", ""))
+    assert not svg.is_wide(svg.inline(Figure(figsize=(4, 4)), "a", ""))
+
+
+def test_a_drawing_that_is_no_svg():
+    with pytest.raises(FileError, match="the drawing f1 is no SVG: "):
+        svg.inline(svg.Drawing("<svg"), "f1", "")
