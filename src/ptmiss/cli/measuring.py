@@ -75,7 +75,7 @@ def resolution(
     cls=Verb,
     short_help="Estimators against each other on the same events.",
     epilog="""
-  ptmiss compare recoil.parquet --against pf,puppi --by npv --output out/comparison.csv
+  ptmiss compare recoil.parquet --against pf,puppi --by npv --output compared.csv
   ptmiss compare wmunu.parquet --against pf,puppi --mt
 """,
 )
@@ -145,7 +145,7 @@ def evaluate() -> None:
     cls=Verb,
     short_help="MLPF beside PF, elements and ideal targets.",
     epilog="""
-  ptmiss evaluate mlpf test_ttbar.root test_qcd.root --weights out/mlpf --output out/evaluation
+  ptmiss evaluate mlpf ttbar.root qcd.root --weights out/mlpf --output out/eval
 """,
 )
 @click.argument("files", nargs=-1, required=True)

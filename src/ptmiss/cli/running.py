@@ -124,7 +124,8 @@ def _state(found: Status, results: bool) -> str:
     cls=Verb,
     short_help="The recoil table of event files: one row an event.",
     epilog="""
-  ptmiss skim nano_*.root --estimators pf,puppi,stored.PuppiMET --output recoil.parquet
+  ptmiss skim nano_*.root --estimators pf,puppi,deepmet --output recoil.parquet
+  ptmiss skim nano_*.root --estimators stored.PuppiMET --output stored.parquet
 """,
 )
 @click.argument("files", nargs=-1)
