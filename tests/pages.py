@@ -69,7 +69,7 @@ class Session:
     def _python(self, code: str, where: str) -> str:
         lines = "\n" * (int(where.rpartition(":")[2]) - 1)
         with redirect_stdout(io.StringIO()) as printed:
-            exec(compile(lines + code, str(self.page), "exec"), self.names)  # noqa: S102 the page is ours
+            exec(compile(lines + code, str(self.page), "exec"), self.names)  # noqa: S102  (the page is ours)
         return printed.getvalue()
 
     def _shell(self, code: str, where: str) -> str:

@@ -72,5 +72,5 @@ def test_the_command_line_of_the_reference_is_complete():
     page = hooks.command_line()
     for verb in ("run", "skim", "calibrate", "train deepmet", "models show", "evaluate mlpf"):
         assert f"## ptmiss {verb}\n" in page
-    assert max(map(len, page.splitlines())) <= 100
+    assert max(map(len, page.splitlines())) <= 90
     hooks.on_post_build()

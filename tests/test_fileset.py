@@ -32,12 +32,12 @@ def test_read_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"fils": ["a"]}, "dataset 'dy', files: Field required"),
+        ({"fils": ["a"]}, "dataset 'dy', fils: unknown key, did you mean 'files'?"),
         ({"files": ["a"], "tree_name": "x"}, "tree_name: unknown key, did you mean 'treename'"),
         ({"files": []}, "files"),
         ({"files": 3}, "files"),
         (3, "dataset 'dy'"),
-        ({"files": ["a"], "metadata": {"kind": "mcc"}}, "metadata.kind: Input should be 'data' or 'mc'"),
+        ({"files": ["a"], "metadata": {"kind": "mcc"}}, "metadata.kind: Input should be 'data' or 'mc', not 'mcc'"),
         ({"files": ["a"], "metadata": {"cross_section": -1}}, "metadata.cross_section: Input should be greater than 0"),
         ({"files": ["a"], "metadata": {"cross_secton": 1}}, "unknown key 'cross_secton', did you mean 'cross_section'"),
         ({"files": ["a"], "metadata": {"filename": "x"}}, "'filename' is filled by the runner"),

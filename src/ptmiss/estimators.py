@@ -225,7 +225,9 @@ def build(
     estimators = [_build(name, weights, leptons) for name in dict.fromkeys(names)]
     unused = weights.keys() - {used for e in estimators for used in _consulted(e.name)}
     if unused:
-        raise OptionError(f"weights are given for {', '.join(sorted(unused))}, which no estimator is called")
+        raise OptionError(
+            f"weights are given for {', '.join(sorted(unused))}, which no estimator is called: --estimators names those to run"
+        )
     if not estimators:
         raise OptionError(f"no estimator is named; known: {', '.join(known(weights))}")
     return estimators

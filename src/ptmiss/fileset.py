@@ -99,9 +99,13 @@ def _dataset(name: str, value: Any, source: str) -> Dataset:
     try:
         return Dataset.model_validate(value)
     except ValidationError as errors:
-        first = errors.errors()[0]
+        first = min(
+            errors.errors(), key=lambda error: error["type"] != "extra_forbidden"
+        )  # a slip of the pen explains more
         where = ".".join(str(part) for part in first["loc"] if part not in ("tuple[str, ...]", "dict[str,str]"))
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             message = f"unknown key{hint(where, Dataset.model_fields)}; known: {', '.join(Dataset.model_fields)}"
+        elif message.startswith("Input should be") and isinstance(first["input"], str | int | float):
+            message += f", not {first['input']!r}"
         raise FilesetError(f"{source}: dataset {name!r}, {where or 'value'}: {message}") from None

@@ -110,7 +110,9 @@ def read(path: Path) -> RecoilTable:
     except FileNotFoundError as error:
         raise FileError(f"no such recoil table: {path}") from error
     except (OSError, pa.ArrowInvalid) as error:
-        raise FileError(f"{path} is not a readable parquet file: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0]
+        reason = "it is of another format" if "magic bytes" in reason else reason
+        raise FileError(f"{path} is not a readable parquet file: {reason}") from error
     missing = [name for name in EVENT_COLUMNS if name not in data.column_names]
     if missing:
         raise ColumnError(f"{path} is not a recoil table: it has no column {', '.join(missing)}")

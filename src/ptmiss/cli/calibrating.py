@@ -13,9 +13,10 @@ from .options import PATH, Verb, cli, names
 @cli.command(
     "calibrate",
     cls=Verb,
+    short_help="Corrections of simulation to data, for correctionlib.",
     epilog="""
-  ptmiss calibrate --data data.parquet --mc dy.parquet --background ttbar.parquet=0.1775 \\
-      --estimators pf,puppi --output out/calibration
+  ptmiss calibrate --data data.parquet --mc dy.parquet \\
+      --background ttbar.parquet=0.1775 --estimators puppi --output out/calibration
 """,
 )
 @click.option("--data", required=True, metavar="SOURCE", help="Recoil table, or DIRECTORY[:DATASET] of a run.")

@@ -16,6 +16,7 @@ BOSONS = ("boson", "genboson", "genmet")
 @cli.command(
     "resolution",
     cls=Verb,
+    short_help="Response and resolution: a table and figures.",
     epilog="""
   ptmiss resolution recoil.parquet --correction bin --output out/resolution
 """,
@@ -72,8 +73,9 @@ def resolution(
 @cli.command(
     "compare",
     cls=Verb,
+    short_help="Estimators against each other on the same events.",
     epilog="""
-  ptmiss compare recoil.parquet --against pf,puppi --by npv --output out/comparison.csv
+  ptmiss compare recoil.parquet --against pf,puppi --by npv --output compared.csv
   ptmiss compare wmunu.parquet --against pf,puppi --mt
 """,
 )
@@ -135,14 +137,15 @@ def compare(
 
 @cli.group("evaluate")
 def evaluate() -> None:
-    """Evaluate reconstructions against the truth of simulated events."""
+    """Reconstructions against the truth of simulated events."""
 
 
 @evaluate.command(
     "mlpf",
     cls=Verb,
+    short_help="MLPF beside PF, elements and ideal targets.",
     epilog="""
-  ptmiss evaluate mlpf test_ttbar.root test_qcd.root --weights out/mlpf --output out/evaluation
+  ptmiss evaluate mlpf ttbar.root qcd.root --weights out/mlpf --output out/eval
 """,
 )
 @click.argument("files", nargs=-1, required=True)

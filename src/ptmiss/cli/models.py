@@ -37,6 +37,7 @@ def list_models() -> None:
 @models.command(
     "export-onnx",
     cls=Verb,
+    short_help="A model as an ONNX graph of one event.",
     epilog="""
   ptmiss models export-onnx deepmet --output deepmet.onnx
   ptmiss models export-onnx mlpf --output mlpf.onnx
@@ -83,6 +84,7 @@ def card(directory: Path, results: dict[str, str], evaluations: dict[str, str]) 
 @models.command(
     "import-deepmet",
     cls=Verb,
+    short_help="Weights from a released CMSSW graph.",
     epilog="""
   ptmiss models import-deepmet deepmet_resolution.pb --output deepmet.safetensors
 """,

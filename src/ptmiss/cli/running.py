@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @cli.command(
     "run",
     cls=Verb,
+    short_help="A coffea processor over a fileset.",
     epilog="""
   ptmiss run zmumu --fileset dy.json --estimators stored.MET,stored.PuppiMET \\
       --executor futures --workers 2 --output out/dy
@@ -88,6 +89,7 @@ def run(
 @cli.command(
     "status",
     cls=Verb,
+    short_help="How far a run has come.",
     epilog="""
   ptmiss status out/dy
 """,
@@ -120,8 +122,10 @@ def _state(found: Status, results: bool) -> str:
 @cli.command(
     "skim",
     cls=Verb,
+    short_help="The recoil table of event files: one row an event.",
     epilog="""
-  ptmiss skim nano_*.root --estimators pf,puppi,stored.PuppiMET --output recoil.parquet
+  ptmiss skim nano_*.root --estimators pf,puppi,deepmet --output recoil.parquet
+  ptmiss skim nano_*.root --estimators stored.PuppiMET --output stored.parquet
 """,
 )
 @click.argument("files", nargs=-1)

@@ -14,6 +14,7 @@ from .options import PATH, Verb, cli, number, pairs
 @cli.command(
     "simulate",
     cls=Verb,
+    short_help="Events in a CMS-like detector, with pile-up and truth.",
     epilog="""
   ptmiss simulate zmumu -n 1000 --seed 1 --workers 2 --output zmumu.root
 """,
@@ -91,6 +92,7 @@ def simulate(
 @cli.command(
     "demo",
     cls=Verb,
+    short_help="From PF candidates to a page of results, on the sample.",
     epilog="""
   ptmiss demo --output out/demo
 """,

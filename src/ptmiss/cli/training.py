@@ -43,12 +43,13 @@ def processes(_context: click.Context, _parameter: click.Parameter, values: tupl
 @train.command(
     "deepmet",
     cls=Verb,
+    short_help="DeepMET, or the linear baseline.",
     epilog="""
-  ptmiss simulate zmumu -n 20000 --seed 1 --workers 2 --output zmumu.root
-  ptmiss simulate ttbar_dilepton -n 10000 --seed 2 --workers 2 --output ttbar.root
+  ptmiss simulate zmumu -n 20000 --seed 1 --output zmumu.root
+  ptmiss simulate ttbar_dilepton -n 10000 --seed 2 --output ttbar.root
   ptmiss train deepmet zmumu.root ttbar.root --epochs 12 --output out/deepmet
 
-Without files it trains on the few embedded events: in a minute, to see how it goes.
+Without files it trains on the few embedded events, to see how it goes.
 """,
 )
 @click.argument("events", nargs=-1, callback=sources, metavar="[FILE[=N]]...")
@@ -91,11 +92,13 @@ def train_deepmet(
 @train.command(
     "mlpf",
     cls=Verb,
+    short_help="MLPF, on events with elements and targets.",
     epilog="""
-  ptmiss simulate ttbar -n 4000 --seed 1 --pileup 5 --elements -1 --workers 2 --output ttbar.root
-  ptmiss simulate qcd -n 500 --seed 2 --pileup 5 --elements -1 --workers 2 --output valid.root
-  ptmiss train mlpf ttbar.root --validation valid.root --epochs 10 --output out/mlpf
-  ptmiss train mlpf busy.root --validation busy_valid.root --init out/mlpf --rate 5e-4 --output out/mlpf35
+  ptmiss simulate ttbar -n 4000 --pileup 5 --elements -1 --output train.root
+  ptmiss simulate qcd -n 500 --seed 2 --pileup 5 --elements -1 --output val.root
+  ptmiss train mlpf train.root --validation val.root --output out/mlpf
+  ptmiss train mlpf busy.root --validation other.root --init out/mlpf \\
+      --rate 5e-4 --output out/mlpf35
 
 Without files it trains on the few embedded events: to see how it goes.
 """,
@@ -159,13 +162,16 @@ def train_mlpf(
 @train.command(
     "study",
     cls=Verb,
+    short_help="What a choice of the training is worth.",
     epilog="""
-  ptmiss train study balance --training zmumu=zmumu.root --training zmumu_boosted=boosted.root \\
-    --training ttbar_dilepton=ttbar.root --test other.root --output out/studies
+  ptmiss train study balance --training zmumu=zmumu.root \\
+      --training zmumu_boosted=boosted.root --training ttbar_dilepton=tt.root \\
+      --test other.root --output out/studies
   ptmiss train study all … --events 4000 --epochs 4 --output out/studies
 
-Each study trains the base, the base with two other seeds, and its variants, 36 trainings for all. A training that is in
-the output already, of the same configuration and events, is not repeated.
+Each study trains the base, the base with two other seeds, and its variants, 36
+trainings for all. A training that is in the output already, of the same
+configuration and events, is not repeated.
 """,
 )
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
