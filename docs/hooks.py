@@ -13,6 +13,7 @@ from mkdocs.plugins import event_priority
 
 from ptmiss import errors
 from ptmiss.cli import cli
+from ptmiss.fileset import Metadata
 from ptmiss.simulation import schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,6 +72,12 @@ def data_card() -> str:
     return (ROOT / "src" / "ptmiss" / "data" / "README.md").read_text().replace("# The embedded", "## The embedded")
 
 
+def metadata_keys() -> str:
+    """What a fileset may say of a dataset, as a table."""
+    rows = [f"| `{name}` | {field.description} | {field.default!r} |" for name, field in Metadata.model_fields.items()]
+    return "\n".join(["| key | what | default |", "| --- | --- | --- |", *rows])
+
+
 def error_tree() -> str:
     """The tree of errors."""
     return f"```text\n{(errors.__doc__ or '').partition(chr(10) * 2)[2].strip()}\n```"
@@ -81,5 +88,6 @@ MADE = {
     "branches": schema.describe,
     "repository": repository,
     "sample": data_card,
+    "metadata": metadata_keys,
     "errors": error_tree,
 }

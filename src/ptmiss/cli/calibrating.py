@@ -16,7 +16,7 @@ from .options import PATH, Verb, cli, names
     short_help="Corrections of simulation to data, for correctionlib.",
     epilog="""
   ptmiss calibrate --data data.parquet --mc dy.parquet \\
-      --background ttbar.parquet=0.1775 --estimators puppi --output out/calibration
+      --background ttbar.parquet=0.1775 --estimators puppi --output out/calib
 """,
 )
 @click.option("--data", required=True, metavar="SOURCE", help="Recoil table, or DIRECTORY[:DATASET] of a run.")

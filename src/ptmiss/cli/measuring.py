@@ -75,7 +75,7 @@ def resolution(
     cls=Verb,
     short_help="Estimators against each other on the same events.",
     epilog="""
-  ptmiss compare recoil.parquet --against pf,puppi --by npv --output compared.csv
+  ptmiss compare recoil.parquet --against pf,puppi --by npv --output table.csv
   ptmiss compare wmunu.parquet --against pf,puppi --mt
 """,
 )
