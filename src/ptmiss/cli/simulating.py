@@ -99,7 +99,7 @@ def simulate(
 )
 @click.option("--output", type=PATH, default=Path("out/demo"), show_default=True, help="Directory for everything.")
 def demo(output: Path) -> None:
-    """From PF candidates to resolutions, a calibration and a page of it all, on the embedded sample: a minute."""
+    """From PF candidates to resolutions, a calibration and a page of it all, on the embedded sample, in two minutes."""
     from ptmiss.demo import demo as show_all
 
     shown = show_all(output, lambda step: click.echo(f"… {step}", err=True))
