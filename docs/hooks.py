@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -22,23 +23,24 @@ MARK = re.compile(r"^\{\{ (\w+)(?: (\S+))? \}\}$", re.MULTILINE)
 LINK = re.compile(r"\]\((?:docs/)?(\w+)\.md")
 PAGES = {"ARCHITECTURE": "architecture", "CONTRIBUTING": "contributing", "CHANGELOG": "changes", "README": "index"}
 WIDTH = 80
-TREE = tempfile.TemporaryDirectory(prefix="ptmiss-docs-")
+TREE = Path(tempfile.gettempdir()) / f"ptmiss-docs-{os.getpid()}"
 SOURCES_ONLY = shutil.ignore_patterns("__pycache__", "data", "shipped")
 
 
 @event_priority(100)  # before mkdocstrings reads it
 def on_config(config: Any) -> Any:
     """Give the reference one tree with the wings inside the package, as it is when installed."""
+    shutil.rmtree(TREE, ignore_errors=True)
     for source in (ROOT / "src" / "ptmiss", *(ROOT / wing for wing in WINGS)):
         under = "ptmiss" if source.name == "ptmiss" else f"ptmiss/{source.name}"
-        shutil.copytree(source, Path(TREE.name) / under, ignore=SOURCES_ONLY)
-    config.plugins["mkdocstrings"].config["handlers"]["python"]["paths"] = [TREE.name]
+        shutil.copytree(source, TREE / under, ignore=SOURCES_ONLY)
+    config.plugins["mkdocstrings"].config["handlers"]["python"]["paths"] = [str(TREE)]
     return config
 
 
 def on_post_build(**_: Any) -> None:
     """Remove that tree."""
-    TREE.cleanup()
+    shutil.rmtree(TREE, ignore_errors=True)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
