@@ -39,6 +39,7 @@ class Weights(BaseModel):
     angles: float = Field(default=0.0, ge=0)
     expected: float = Field(default=0.5, ge=0)
     local: float = Field(default=0.5, ge=0)
+    missing: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -63,6 +64,7 @@ def terms(outputs: Outputs, batch: Batch, weights: Weights, focal: bool = False)
         "angles": angles,
         "expected": expected,
         "local": local,
+        "missing": missing,
     }
     return {name: (w, ways[name](outputs, batch)) for name, w in weights.model_dump().items() if w}
 
@@ -157,6 +159,25 @@ def local(outputs: Outputs, batch: Batch) -> Tensor:
     scale = SOFTEST + near @ windows.gather(batch.pt)[..., None]
     ratio = (near @ residual[..., None]) / scale.sqrt()
     return (huber(ratio[..., 0], 1.0) * windows.filled).sum() / max(len(order), 1)
+
+
+def missing(outputs: Outputs, batch: Batch) -> Tensor:
+    """Huber function of what the soft momenta of an event miss of the targets' sum in x and y, a mean over events.
+
+    The unit is the square root of the sum of the targets' pt, with which pTmiss is measured the worse.
+    """
+    found = soft_pt(outputs, batch)[:, None] * direction(outputs.momentum(batch.elements)[2])
+    true = batch.pt[:, None] * direction(batch.phi)
+    rows = torch.cat([found - true, batch.pt[:, None]], dim=-1)
+    counts = batch.elements.offsets.diff()
+    event = torch.repeat_interleave(torch.arange(len(counts)), counts).to(rows.device)
+    sums = rows.new_zeros(len(counts), 3).index_add(0, event, rows)
+    return huber(sums[:, :2] / (SOFTEST + sums[:, 2:]).sqrt(), 1.0).sum(dim=-1).mean()
+
+
+def direction(phi: Tensor) -> Tensor:
+    """(n, 2) cosine and sine."""
+    return torch.stack([phi.cos(), phi.sin()], dim=-1)
 
 
 def gaussian(position: Tensor) -> Tensor:

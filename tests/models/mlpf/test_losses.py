@@ -104,6 +104,18 @@ def test_local_sums(outputs, batch):
     assert float(losses.local(outputs, batch)) == pytest.approx(huber(residual, 1.0).mean(), rel=1e-3)
 
 
+def test_missing_sums(outputs, batch):
+    cut = batch._replace(elements=batch.elements._replace(offsets=torch.tensor([0, 15, 15, N])))
+    expected, phi = [], outputs.momentum(batch.elements)[2].numpy()
+    for where in (slice(0, 15), slice(15, 15), slice(15, N)):
+        pt = batch.pt.numpy()[where].astype(np.float64)
+        for component in (np.cos, np.sin):
+            found = (soft(outputs, batch)[where] * component(phi[where])).sum()
+            true = (pt * component(batch.phi.numpy()[where])).sum()
+            expected.append(huber((found - true) / np.sqrt(0.25 + pt.sum()), 1.0))
+    close(losses.missing(outputs, cut), np.sum(expected) / 3)
+
+
 def test_published_2021(outputs, batch):
     chance = 1 / (1 + np.exp(-outputs.logits.double().numpy()))
     truth = np.eye(8)[batch.kind]
@@ -150,7 +162,7 @@ def test_terms_can_be_left_out(outputs, batch):
 def test_a_batch_without_particles_has_a_loss(outputs, batch):
     nothing = batch._replace(kind=batch.kind * 0, pt=batch.pt * 0, energy=batch.energy * 0)
     for value in (
-        losses.ours(outputs, nothing, Weights(angles=1)),
+        losses.ours(outputs, nothing, Weights(angles=1, missing=1)),
         losses.published_2021(outputs, nothing),
         losses.published_v220(outputs, nothing),
     ):
