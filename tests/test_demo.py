@@ -12,6 +12,6 @@ def test_the_demo_ends_with_a_page(tmp_path):
     assert table.read(shown.table).estimators == list(demo.ESTIMATORS)
     assert (tmp_path / "calibration" / "closure.csv").is_file()
     text = shown.page.read_text()
-    for title in ("Z → μμ", "W → μν", "Calibration", "deepmet", "Transverse mass", "Closure"):
+    for title in ("Z → μμ, MLPF", "mlpf_puppi", "W → μν", "Calibration", "deepmet", "Transverse mass", "Closure"):
         assert title in text
     assert len(steps) == 4

@@ -42,7 +42,12 @@ def demo(directory: Path, told: Callable[[str], None] = lambda _: None) -> Shown
     told(f"the calibration of {CALIBRATED}, and its closure")
     calibrate(directory / "calibration")
     told("the page")
-    parts = {"Z → μμ": source, "W → μν": sample.recoil("wmunu"), "Calibration": directory / "calibration"}
+    parts = {
+        "Z → μμ": source,
+        "Z → μμ, MLPF": sample.recoil("zmumu_mlpf"),
+        "W → μν": sample.recoil("wmunu"),
+        "Calibration": directory / "calibration",
+    }
     given = [*(f"{name}={path}" for name, path in parts.items()), CALIBRATED]
     return Shown(recoils, figures, page.report(given, directory / "report.html", label=LABEL))
 

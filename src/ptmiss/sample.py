@@ -2,8 +2,8 @@
 
 ``events(name)`` is a NanoAOD-style file of a few events with all PF candidates, the first of them with PF elements;
 ``recoil(name)`` is a recoil table of selected events with statistics. Names are those of EVENT_FILES and TABLES, which are
-of other events each. ``python -m ptmiss.sample`` makes all of it again (it needs the extra ``simulation`` and twenty
-minutes of two cores); the card beside the files says what is in them.
+of other events each. ``python -m ptmiss.sample`` makes all of it again (it needs the extras ``simulation`` and ``train``
+and half an hour of two cores); the card beside the files says what is in them.
 CMS-like simulation, never CMS.
 """
 
@@ -29,6 +29,7 @@ from ptmiss.skim import skim
 
 DIRECTORY = Path(__file__).parent / "data"
 ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "linear")
+OF_ELEMENTS = ("pf", "puppi", "deepmet", "mlpf", "mlpf_puppi", "deepmet_mlpf")
 EVENTS, WITH_ELEMENTS = 60, 15
 MANTISSA = 12  # bits kept of a table's float32 columns: 0.01 %
 CHUNK = 5000
@@ -36,13 +37,22 @@ CHUNK = 5000
 
 @dataclass(frozen=True)
 class Sample:
-    """Simulated events: what ``ptmiss simulate`` is told, how many, and what an event of a table has (boson, lepton)."""
+    """Simulated events: what ``ptmiss simulate`` is told, and how many.
+
+    Of a table: what its events have (boson, lepton), and the estimators; those of MLPF need elements.
+    """
 
     process: str
     profile: str
     seed: int
     events: int
     selected: str = "boson"
+    estimators: tuple[str, ...] = ESTIMATORS
+
+    @property
+    def elements(self) -> bool:
+        """Whether the events carry PF elements."""
+        return self.estimators == OF_ELEMENTS
 
 
 EVENT_FILES = {
@@ -56,6 +66,7 @@ TABLES = {
     "data": Sample("zmumu_fiducial", "data", 212, 30_000),
     "ttbar": Sample("ttbar_dimuon", "mc", 414, 2_000),
     "wmunu": Sample("wmunu_fiducial", "mc", 515, 8_000, "lepton"),
+    "zmumu_mlpf": Sample("zmumu_fiducial", "mc", 616, 5_000, estimators=OF_ELEMENTS),
 }
 DATA_TTBAR = Sample("ttbar_dimuon", "data", 313, 355)
 """The top pairs of the pseudo-data: as many as belong to 30 000 of Z → μμ by cross section."""
@@ -88,12 +99,13 @@ def make(directory: Path = DIRECTORY, workers: int = 2, scale: float = 1.0) -> N
         parts = {}
         for name, sample in {**TABLES, DATA_TTBAR.process: DATA_TTBAR}.items():
             path = Path(scratch) / f"{name}.root"
-            produce(replace(sample, events=max(int(scale * sample.events), MANTISSA)), path)
-            parts[name] = of_file(path, sample.selected)
+            few = replace(sample, events=max(int(scale * sample.events), MANTISSA))
+            produce(few, path, elements=sample.elements)
+            parts[name] = of_file(path, sample)
             path.unlink()
     parts["data"] = joined(parts["data"], parts.pop(DATA_TTBAR.process))
     for name, part in parts.items():
-        made = provenance(sample=asdict(TABLES[name]), estimators=list(ESTIMATORS), mantissa=MANTISSA)
+        made = provenance(sample=asdict(TABLES[name]), mantissa=MANTISSA)
         write(part, directory / f"{name}.parquet", made)
 
 
@@ -103,12 +115,12 @@ def _simulate(sample: Sample, path: Path, **options: Any) -> None:
     simulate(sample.process, sample.events, seed=sample.seed, profile=sample.profile, output_path=path, **options)
 
 
-def of_file(path: Path, selected: str) -> table.RecoilTable:
+def of_file(path: Path, sample: Sample) -> table.RecoilTable:
     """The recoil table of an event file's events with a selected boson (a muon pair) or lepton (a single muon)."""
     output = path.with_suffix(".parquet")
-    skim(fileset.parse({path.stem: [str(path)]}), build(ESTIMATORS), output, chunksize=CHUNK)
+    skim(fileset.parse({path.stem: [str(path)]}), build(sample.estimators), output, chunksize=CHUNK)
     found = table.read(output)
-    return found.select(np.isfinite(found[f"{selected}_pt"]))
+    return found.select(np.isfinite(found[f"{sample.selected}_pt"]))
 
 
 def joined(first: table.RecoilTable, second: table.RecoilTable) -> table.RecoilTable:

@@ -12,7 +12,7 @@ import hist
 import numpy as np
 import pandas as pd
 
-from ptmiss import jacobian, model, plots, recoil, resolution, results, table
+from ptmiss import jacobian, model, plots, recoil, resolution, results, stacks, table
 from ptmiss.errors import FileError, OptionError
 from ptmiss.histograms import book_met, book_mt
 from ptmiss.ledger import Skipped, told
@@ -29,6 +29,7 @@ TITLES = {
     "u_perp": "u⊥",
     "met_phi": "azimuth of pTmiss",
     "met": "pTmiss",
+    "mt": "transverse mass",
 }
 
 
@@ -63,6 +64,17 @@ def of_run(source: Source, correction: str, label: str) -> Iterator[Section]:
         if flow := about.get("cutflow"):
             exhibits.append(Exhibit("Cut flow", pd.DataFrame(flow).rename_axis("cut").reset_index()))
         yield Section(f"{source.name}: {name}", RUN, exhibits, facts(result.manifest), warnings(about))
+    if stack := stacks.of_run(result):
+        yield Section(f"{source.name}: data and simulation", RUN, list(compared(stack, label)))
+
+
+def compared(stack: stacks.Stack, label: str) -> Iterator[Exhibit]:
+    """Data over the stacked simulation in every spectrum, of every estimator."""
+    for which, histogram in stack.data.items():
+        for name in histogram.axes["estimator"]:
+            rows = stacks.rows(stack, which, name)
+            title = f"{plots.label_of(name)}: {TITLES[which]} in data and simulation"
+            yield Exhibit(title, rows, stacks.figure(rows, str(histogram.axes[-1].label), stack.scaling, label))
 
 
 def warnings(about: Mapping[str, Any]) -> list[str]:
