@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from matplotlib.figure import Figure
 
@@ -15,9 +17,10 @@ def test_only_shapes_are_kept():
     text = svg.inline(svg.Drawing(HOSTILE), "f1", "A figure <of> things")
     for word in ("script", "alert", "evil", "foreignObject", "iframe", "onload", "onclick", "width"):
         assert word not in text
-    assert 'id="f1-a"' in text
-    assert 'href="#f1-a"' in text
-    assert "url(#f1-b)" in text
+    assert 'id="f1-0"' in text
+    assert '<use href="#f1-0"' in text
+    assert 'id="f1-1"' in text
+    assert "url(#f1-1)" in text
     assert "A figure &lt;of&gt; things</title>" in text
     assert 'role="img"' in text
 
@@ -31,6 +34,17 @@ def test_a_figure_of_ours():
     ids = [part.split('"')[0] for part in text.split(' id="')[1:]]
     assert all(name.startswith("one-") for name in ids)
     assert len(set(ids)) == len(ids)
+
+
+def test_what_is_left_out_is_not_seen():
+    figure = Figure(figsize=(4, 4))
+    figure.subplots().plot([1, 2], [3, 4], "o")
+    drawn, short = svg.text_of(figure), svg.inline(figure, "one", "title")
+    assert len(short) < 0.7 * len(drawn)
+    numbers = [[float(n) for n in re.findall(r"translate\((\S+) (\S+)\)", text)[0]] for text in (drawn, short)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.005)
+    ids = set(re.findall(r' id="([^"]+)"', short)) - {"one-title"}
+    assert ids == set(re.findall(r'href="#([^"]+)"', short)) | set(re.findall(r"url\(#([^)]+)\)", short))
 
 
 def test_what_is_wide():

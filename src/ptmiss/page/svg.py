@@ -18,7 +18,10 @@ SPACE, LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 SHAPES = {"svg", "g", "path", "use", "defs", "clipPath", "rect", "circle", "text", "tspan", "line", "image"}
 """Elements that are kept; any other (a script, say) is left out with all that is in it."""
 WIDE = 1.3  # width over height
+LINKS = ("href", f"{{{LINK}}}href")
 LOCAL = re.compile(r"url\(#([^)]+)\)")
+DRAWN = {"d", "x", "y", "width", "height", "transform"}
+DIGITS = re.compile(r"(?<![\d.])[1-9]\d*\.\d{3,}")  # of numbers above 1: those below may be scales
 
 
 class Drawing(NamedTuple):
@@ -50,6 +53,7 @@ def inline(figure: Figure | Drawing, name: str, title: str) -> str:
         raise FileError(f"the drawing {name} is no SVG: {error}") from error
     clean(root)
     rename(root, f"{name}-")
+    shorten(root)
     for size in ("width", "height"):
         root.attrib.pop(size, None)
     root.set("role", "img")
@@ -59,7 +63,6 @@ def inline(figure: Figure | Drawing, name: str, title: str) -> str:
     label.text = title
     root.insert(0, label)
     ElementTree.register_namespace("", SPACE)
-    ElementTree.register_namespace("xlink", LINK)
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -77,18 +80,37 @@ def clean(element: ElementTree.Element) -> None:
         else:
             element.remove(child)
     for name, value in list(element.attrib.items()):
-        href = name in ("href", f"{{{LINK}}}href")
-        if name.lower().startswith("on") or (href and not value.startswith(("#", "data:image/png;base64,"))):
+        if name.lower().startswith("on") or (name in LINKS and not value.startswith(("#", "data:image/png;base64,"))):
             del element.attrib[name]
 
 
 def rename(root: ElementTree.Element, prefix: str) -> None:
-    """Put a prefix before all ids, and where they are used."""
+    """Give all ids that are used names of their own, short ones; leave out the others."""
+    used = {name: f"{prefix}{number}" for number, name in enumerate(sorted(references(root)))}
     for element in root.iter():
-        for name, value in element.attrib.items():
+        for name, value in list(element.attrib.items()):
             if name == "id":
-                element.set(name, prefix + value)
-            elif name in ("href", f"{{{LINK}}}href") and value.startswith("#"):
-                element.set(name, f"#{prefix}{value[1:]}")
+                element.attrib.pop(name)
+                if value in used:
+                    element.set(name, used[value])
+            elif name in LINKS and value.startswith("#"):
+                element.attrib.pop(name)
+                element.set("href", f"#{used[value[1:]]}")
             elif "url(#" in value:
-                element.set(name, LOCAL.sub(rf"url(#{prefix}\1)", value))
+                element.set(name, LOCAL.sub(lambda found: f"url(#{used[found[1]]})", value))
+
+
+def references(root: ElementTree.Element) -> set[str]:
+    """The ids that a drawing uses."""
+    values = [(name, value) for element in root.iter() for name, value in element.attrib.items()]
+    linked = {value[1:] for name, value in values if name in LINKS and value.startswith("#")}
+    return linked.union(*(LOCAL.findall(value) for _, value in values))
+
+
+def shorten(root: ElementTree.Element) -> None:
+    """Leave out white space between shapes and digits that nobody sees."""
+    for element in root.iter():
+        element.text, element.tail = (text if (text or "").strip() else None for text in (element.text, element.tail))
+        for name in DRAWN & element.attrib.keys():
+            words = DIGITS.sub(lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), element.attrib[name])
+            element.set(name, " ".join(words.split()))
