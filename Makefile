@@ -32,7 +32,7 @@ $(VENV)/.train: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,onnx,notebooks,docs]'
 	touch $@
 
-sample: $(VENV)/.ready  ## make the embedded sample again (twenty minutes)
+sample: $(VENV)/.train  ## make the embedded sample again (half an hour)
 	$(BIN)/python -m ptmiss.sample
 
 clean:  ## remove the environment and what was built

@@ -38,7 +38,10 @@ def resolution():
 def spectrum():
     """pTmiss of two estimators and their ratio."""
     edges = np.arange(0, 105.0, 5)
-    shapes = {"puppi": edges[:-1] * np.exp(-edges[:-1] / 14) * 100, "deepmet": edges[:-1] * np.exp(-edges[:-1] / 12) * 130}
+    shapes = {
+        "puppi": edges[:-1] * np.exp(-edges[:-1] / 14) * 100,
+        "deepmet": edges[:-1] * np.exp(-edges[:-1] / 12) * 130,
+    }
     rows = [
         pd.DataFrame(
             {"estimator": n, "axis": "met", "low": edges[:-1], "high": edges[1:], "events": y, "events_error": y**0.5}
@@ -55,7 +58,14 @@ def stack():
     signal, background = low * np.exp(-low / 14) * 100, 20 * np.exp(-low / 40)
     total = signal + background
     data = total * (1 + 0.1 * np.sin(low))
-    columns = {"estimator": "deepmet", "axis": "met", "low": low, "high": edges[1:], "data": data, "data_error": data**0.5}
+    columns = {
+        "estimator": "deepmet",
+        "axis": "met",
+        "low": low,
+        "high": edges[1:],
+        "data": data,
+        "data_error": data**0.5,
+    }
     columns |= {"top": background, "dy": signal, "simulation": total, "simulation_error": 0.02 * total}
     columns |= {"systematic": 0.001 * low, "ratio": data / total, "ratio_error": data**0.5 / total}
     return stacks.figure(pd.DataFrame(columns), r"$p_\mathrm{T}^\mathrm{miss}$ (GeV)", r"5 fb$^{-1}$", LABEL)

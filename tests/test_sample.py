@@ -69,7 +69,9 @@ def test_the_maker_makes_all_files(tmp_path, monkeypatch, small_library):
     monkeypatch.setattr(sample, "EVENTS", 6)
     monkeypatch.setattr(sample, "WITH_ELEMENTS", 2)
     sample.make(tmp_path, workers=1, scale=1e-9)
-    assert {p.name for p in tmp_path.iterdir()} == {f"{n}.root" for n in SHOWN} | {f"{n}.parquet" for n in sample.TABLES}
+    assert {p.name for p in tmp_path.iterdir()} == {f"{n}.root" for n in SHOWN} | {
+        f"{n}.parquet" for n in sample.TABLES
+    }
     assert 0 < len(table.read(tmp_path / "data.parquet")) <= 24
     again = events.inspect(str(tmp_path / "zmumu.root")).events()
     shipped = events.inspect(str(sample.events("zmumu"))).events()

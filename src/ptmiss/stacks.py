@@ -46,9 +46,7 @@ def of_run(result: RunResult) -> Stack | None:
         return None
     recorded = {which: sum_of([result.histograms[name][which] for name in data]) for which in shared(result)}
     factors, scaling = normalised({name: about[name] for name in simulated}, {name: about[name] for name in data})
-    scaled = {
-        name: {which: result.histograms[name][which] * factors[name] for which in recorded} for name in simulated
-    }
+    scaled = {name: {which: result.histograms[name][which] * factors[name] for which in recorded} for name in simulated}
     return Stack(recorded, scaled, scaling)
 
 

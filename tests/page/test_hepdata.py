@@ -1,8 +1,16 @@
+import warnings
+
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 
 from ptmiss.page import hepdata
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of jsonschema, that it still uses RefResolver
+    from hepdata_validator.data_file_validator import DataFileValidator
+    from hepdata_validator.submission_file_validator import SubmissionFileValidator
 
 TABLE = pd.DataFrame(
     {
@@ -53,3 +61,24 @@ def test_what_hepdata_refuses_is_left_out():
     (_, long) = yaml.safe_load_all(hepdata.submission({"s0-0": "w" * 100}))
     assert len(long["name"]) == 64
     assert long["description"] == "w" * 100
+
+
+def complaints(validator, text, path):
+    """What HEPData's own validator finds."""
+    path.write_text(text)
+    validator.validate(file_path=str(path))
+    return [message.message for found in validator.get_messages().values() for message in found]
+
+
+@pytest.mark.parametrize("table", [TABLE, pd.DataFrame({"weight": [1.0, np.inf]}), TABLE.drop(columns="axis").head(0)])
+def test_hepdata_itself_takes_the_tables(table, tmp_path):
+    assert complaints(DataFileValidator(), hepdata.data(table), tmp_path / "data.yaml") == []
+
+
+def test_hepdata_itself_takes_the_submission(tmp_path):
+    text = hepdata.submission({"s0-0": "Z → μμ: response", "s0-1": "w" * 100})
+    assert complaints(SubmissionFileValidator(), text, tmp_path / "submission.yaml") == []
+
+
+def test_what_is_wrong_is_refused(tmp_path):
+    assert complaints(DataFileValidator(), "independent_variables: 3\n", tmp_path / "data.yaml")

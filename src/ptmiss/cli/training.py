@@ -131,7 +131,7 @@ Without files it trains on the few embedded events: to see how it goes.
     callback=pairs,
     multiple=True,
     metavar="NAME=WEIGHT",
-    help="Of the loss: classes, pt, energy, angles, expected, local; 0 leaves it out.",
+    help="Of the loss: classes, pt, energy, angles, expected, local, missing; 0 leaves it out.",
 )
 @click.option("--init", type=str, metavar="MODEL", help="Weights to go on from.")
 @click.option("--limit-events", "limit", type=click.IntRange(1), help="Of each file.")
