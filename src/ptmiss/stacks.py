@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ptmiss import ledger
 from ptmiss.errors import LedgerError, OptionError
-from ptmiss.plots import STYLE, label_of
+from ptmiss.plots import MARGINS, STYLE, label_of
 from ptmiss.results import RunResult
 
 NOMINAL = "nominal"
@@ -129,7 +129,8 @@ def figure(table: pd.DataFrame, title: str, scaling: str, label: str = "") -> Fi
     """Data over the stack, and their ratio with the band of the simulation's uncertainty."""
     names = list(table.columns[table.columns.get_loc("data_error") + 1 : table.columns.get_loc("simulation")])
     with mpl.rc_context(STYLE):
-        drawn = Figure(figsize=(10, 10), layout="constrained")
+        drawn = Figure(figsize=(10, 10))
+        drawn.subplots_adjust(**MARGINS)
         main, below = drawn.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         edges = np.append(table["low"].to_numpy(), table["high"].iloc[-1])
         stacked(main, table, names, edges)
