@@ -1,6 +1,7 @@
 from ptmiss import results
 from ptmiss.page import sections
 from ptmiss.page.sources import Source
+
 from ..test_stacks import run
 
 
@@ -8,7 +9,13 @@ def test_a_run_with_data_and_simulation(tmp_path):
     made = run()
     results.save(tmp_path, made.manifest, made.histograms)
     found = sections.section(Source("run", tmp_path, "both"), "none", "CMS-like simulation")
-    assert [part.title for part in found] == ["both: run_a", "both: run_b", "both: dy", "both: top", "both: data and simulation"]
+    assert [part.title for part in found] == [
+        "both: run_a",
+        "both: run_b",
+        "both: dy",
+        "both: top",
+        "both: data and simulation",
+    ]
     assert [one.title for one in found[-1].exhibits] == [
         "PF: pTmiss in data and simulation",
         "PUPPI: pTmiss in data and simulation",
