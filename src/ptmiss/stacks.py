@@ -127,7 +127,8 @@ def varied(histogram: hist.Hist, estimator: str, systematic: str) -> NDArray[np.
 
 def figure(table: pd.DataFrame, title: str, scaling: str, label: str = "") -> Figure:
     """Data over the stack, and their ratio with the band of the simulation's uncertainty."""
-    names = list(table.columns[table.columns.get_loc("data_error") + 1 : table.columns.get_loc("simulation")])
+    columns = list(table.columns)
+    names = columns[columns.index("data_error") + 1 : columns.index("simulation")]
     with mpl.rc_context(STYLE):
         drawn = Figure(figsize=(10, 10))
         drawn.subplots_adjust(**MARGINS)
