@@ -12,6 +12,7 @@ from .options import PATH, Verb, cli
 @cli.command(
     "report",
     cls=Verb,
+    short_help="One page of HTML: figures and tables of results.",
     epilog="""
   ptmiss report dy=recoil.parquet out/w_run out/calibration deepmet --output report.html
 """,
