@@ -48,7 +48,8 @@ def checked(kind: Callable[..., Recipe], recipe: Mapping[str, Any], where: str =
         first = error.errors()[0]
         name, *part = first["loc"] or [where]
         option = f"--{name} ".replace("_", "-") + "".join(f"{key}=" for key in part)
-        raise OptionError(f"{option}{first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise OptionError(f"{option}{first['input']!r}: {said[0].lower()}{said[1:]}") from error
 
 
 def split(events: Some, seed: int) -> tuple[Some, Some]:
