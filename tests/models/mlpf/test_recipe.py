@@ -137,6 +137,7 @@ def test_a_training_leaves_weights_card_log_and_figure(trained):
         "angles": 0.0,
         "expected": 0.5,
         "local": 2.0,
+        "missing": 0.0,
     }
 
 
