@@ -16,7 +16,8 @@ lint: $(VENV)/.train  ## style and types
 	$(BIN)/mypy
 
 docs: $(VENV)/.train  ## the site in out/site, warnings are errors
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx --jobs auto --quiet --fail-on-warning --doctree-dir out/doctrees docs out/site
 
 bench: $(VENV)/.train  ## speed, in ratios against named alternatives
 	$(BIN)/python -m pytest tests/benchmarks --override-ini python_files='bench_*.py' -s $(ARGS)

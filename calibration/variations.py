@@ -1,12 +1,12 @@
 """The quantile correction of one component of one estimator, nominal and varied.
 
-``nominal``            two Gaussians in each cell of (qT, nJets)
-``smoothing``          the histograms themselves, smoothed, in place of the Gaussians
-``gaussians``          three Gaussians
-``njets_inclusive``    cells of qT alone
-``background_up``, ``background_down``   derived again with 20 % more or less background
-``stat_<i>``           one standard deviation along the i-th eigenvector of the fits' covariance: 0 to 4 of the MC's fit,
-                       5 to 9 of the data's, largest first
+* ``nominal``: two Gaussians in each cell of (qT, nJets)
+* ``smoothing``: the histograms themselves, smoothed, in place of the Gaussians
+* ``gaussians``: three Gaussians
+* ``njets_inclusive``: cells of qT alone
+* ``background_up``, ``background_down``: derived again with 20 % more or less background
+* ``stat_<i>``: one standard deviation along the i-th eigenvector of the fits' covariance: 0 to 4 of the MC's fit, 5 to
+  9 of the data's, largest first
 """
 
 from __future__ import annotations

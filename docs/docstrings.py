@@ -1,56 +1,76 @@
-"""The package's docstrings as Markdown: roles to code, tables by spaces kept as they are, ``name: what`` to lists."""
+"""What autodoc asks of each object: its docstring, plain or in Google's style, and its signature as it was written."""
 
 from __future__ import annotations
 
+import inspect
 import re
+import sys
 from typing import Any
 
-import griffe
+from sphinx.util.inspect import stringify_annotation, stringify_signature
 
-ROLE = re.compile(r":(?:func|class|meth|mod|data|attr):`~?([^`]+)`")
-DRAWN = re.compile(r"\S {2,}\S|^[├└│]")
-CODE = re.compile(r"^\w+ = ")
-NAMED = re.compile(r"^([A-Za-z_]\w*(?:(?:, | and )[A-Za-z_]\w*)*): (.*)")
+NAMED = re.compile(r"^([a-z_]\w*(?:(?:, | and )[a-z_]\w*)*): (.*)")
 INLINE = re.compile(r"(?<=[;.] )([a-z_]\w*(?:, [a-z_]\w*)*): ")
+NAME = re.compile(r"(?<![\w.'\"])[A-Za-z_]\w*")
 
 
-def paragraph(text: str, named: bool) -> str:
-    """A paragraph as Markdown; named: whether lines of the form ``name: what`` may begin in it."""
-    lines = text.splitlines()
-    if text.startswith("``") and any(DRAWN.search(line) for line in lines):
-        return definitions(lines)
-    if any(DRAWN.search(line) for line in lines) or all(CODE.match(line) for line in lines):
-        return f"```text\n{text}\n```"
-    return named_items(lines) if named and any(NAMED.match(line) for line in lines) else text
+def restructured(text: str) -> str:
+    """A docstring with the paragraphs of the form ``name: what`` as lists; the first paragraph says what it is."""
+    first, *others = text.split("\n\n")
+    return "\n\n".join([first, *(listed(other) if NAMED.match(other) else other for other in others)])
 
 
-def definitions(lines: list[str]) -> str:
-    """Lines that each begin with a name in code and go on indented, as a list."""
-    joined = [("\n* " if line.startswith("``") else "") + re.sub(r" {2,}", " ", line.strip()) for line in lines]
-    return " ".join(joined).strip()
-
-
-def named_items(lines: list[str]) -> str:
+def listed(paragraph: str) -> str:
     """Lines of the form ``name: what`` as a list."""
-    out: list[str] = []
-    for line in lines:
+    out = []
+    for line in paragraph.splitlines():
         if found := NAMED.match(line):
-            out += ["", f"* `{found[1]}`: {INLINE.sub(lambda m: f'`{m[1]}`: ', found[2])}"]
+            out.append(f"* ``{found[1]}``: {INLINE.sub(lambda name: f'``{name[1]}``: ', found[2])}")
         else:
-            out.append(f"  {line}" if any(part.startswith("* ") for part in out) else line)
-    return "\n".join(out).strip("\n")
+            out.append(f"  {line}")
+    return "\n".join(out)
 
 
-def markdown(text: str) -> str:
-    """A docstring as Markdown."""
-    first, *others = ROLE.sub(r"`\1`", text).split("\n\n")
-    return "\n\n".join([paragraph(first, False), *(paragraph(other, True) for other in others)])
+def linked(annotation: Any, names: dict[str, Any]) -> str:
+    """An annotation as it stands in the source, ``Vector`` and not what that is short for; our classes by their full names."""
+
+    def full(name: re.Match) -> str:
+        meant = names.get(name[0])
+        ours = isinstance(meant, type) and meant.__module__.startswith("ptmiss.")
+        return f"~{meant.__module__}.{meant.__qualname__}" if ours else name[0]
+
+    return annotation if annotation is inspect.Parameter.empty else NAME.sub(full, stringify_annotation(annotation))
 
 
-class Docstrings(griffe.Extension):
-    """Rewrites every docstring once it was read."""
+def docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Rewrite a docstring in place; a module's begins with a heading."""
+    heading = [name, "-" * len(name), ""] if what == "module" else []
+    lines[:] = [*heading, *restructured("\n".join(lines)).splitlines()]
 
-    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Called for every module, class, function and attribute."""
-        if obj.docstring is not None:
-            obj.docstring.value = markdown(obj.docstring.value)
+
+def signature(app: Any, what: str, name: str, obj: Any, options: Any, *_: Any) -> tuple[str, str] | None:
+    """Arguments and what is returned; None leaves both to autodoc."""
+    if what not in ("function", "method", "class") or not obj.__module__.startswith("ptmiss."):
+        return None
+    written, names = inspect.signature(obj), vars(sys.modules[obj.__module__])
+    arguments = [
+        argument.replace(annotation=linked(argument.annotation, names))
+        for argument in written.parameters.values()
+        if argument.name != "self"
+    ]
+    shown = stringify_signature(written.replace(parameters=arguments), show_return_annotation=False)
+    return shown, "" if what == "class" else linked(written.return_annotation, names)
+
+
+def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
+    """Leave out what Python and pydantic say themselves of fields."""
+    made = (inspect.getdoc(obj) or "").startswith("Alias for field number") or name == "model_config"
+    return True if made else None
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Lists are made before napoleon looks for its sections."""
+    app.connect("autodoc-process-docstring", docstring, priority=400)
+    app.connect("autodoc-process-signature", signature)
+    app.connect("autodoc-skip-member", skip)
+    return {"parallel_read_safe": True}

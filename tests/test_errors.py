@@ -4,7 +4,7 @@ from ptmiss import errors
 
 
 def test_the_tree_in_the_docstring_is_the_tree_in_the_code():
-    drawn = {line.split()[1] for line in errors.__doc__.splitlines() if line.startswith(("├", "└"))}
+    drawn = {line.split()[1] for line in errors.__doc__.splitlines() if line.strip().startswith(("├", "└"))}
     assert drawn == {cls.__name__ for cls in errors.PtmissError.__subclasses__()}
 
 

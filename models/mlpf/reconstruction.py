@@ -1,7 +1,9 @@
 """From elements to particles with a trained network, a bounded number of elements at a time.
 
-mlpf = reconstruction.load("out/mlpf")
-found = mlpf(Elements.of_events(events))
+::
+
+    mlpf = reconstruction.load("out/mlpf")
+    found = mlpf(Elements.of_events(events))
 """
 
 from __future__ import annotations

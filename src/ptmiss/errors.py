@@ -1,17 +1,19 @@
 """What can go wrong, as a tree. The command line prints any of these as one line and exits with 1.
 
-PtmissError
-├── FileError        a file is missing, truncated, or not what it should be
-├── ColumnError      a file lacks a column that an estimator or a processor needs
-├── FilesetError     a fileset has a wrong key or value
-├── WeightsError     a weights file does not match its hash, its shapes or its layout
-├── CorrectionError  a correction file is of another schema, or is asked for what it cannot answer
-├── UnknownName      an estimator, processor or model that does not exist
-├── OptionError      an option, or two options together, that make no sense
-├── ChunkError       a worker failed on one range of entries
-├── TrainingError    a training that cannot go on
-├── LedgerError      a number that what was skipped, or counted twice, would make wrong
-└── Interrupted      a run was stopped from outside
+::
+
+    PtmissError
+    ├── FileError        a file is missing, truncated, or not what it should be
+    ├── ColumnError      a file lacks a column that an estimator or a processor needs
+    ├── FilesetError     a fileset has a wrong key or value
+    ├── WeightsError     a weights file does not match its hash, its shapes or its layout
+    ├── CorrectionError  a correction file is of another schema, or is asked for what it cannot answer
+    ├── UnknownName      an estimator, processor or model that does not exist
+    ├── OptionError      an option, or two options together, that make no sense
+    ├── ChunkError       a worker failed on one range of entries
+    ├── TrainingError    a training that cannot go on
+    ├── LedgerError      a number that what was skipped, or counted twice, would make wrong
+    └── Interrupted      a run was stopped from outside
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Estimators of the missing transverse momentum: candidates in, one pTmiss vector an event out.
 
-``pf``              minus the sum over all PF candidates
-``puppi``           minus the sum weighted with the PUPPI weights of the file; what CMS stores as PuppiMET is another
-                    tune (in ten real PFNano events the two are 20 GeV apart in the median)
-``track``           minus the sum over charged candidates of the primary vertex (fromPV of 2 or 3)
-``stored.<Branch>`` a MET stored in the file, ``stored.PuppiMET`` for one
-``deepmet``, ``deepmet_response``, or any name given a weights file: a DeepMET network
-``mlpf``, ``mlpf_puppi``, ``mlpf_track``, ``deepmet_mlpf``: the same of the candidates that MLPF makes of particle-flow
-                    elements; with ``targets`` or ``elements`` in place of ``mlpf``, of those of the truth and of elements
-                    as they are (see ptmiss.reconstruction)
+* ``pf``: minus the sum over all PF candidates
+* ``puppi``: minus the sum weighted with the PUPPI weights of the file; what CMS stores as PuppiMET is another tune (in
+  ten real PFNano events the two are 20 GeV apart in the median)
+* ``track``: minus the sum over charged candidates of the primary vertex (fromPV of 2 or 3)
+* ``stored.<Branch>``: a MET stored in the file, ``stored.PuppiMET`` for one
+* ``deepmet``, ``deepmet_response``, or any name given a weights file: a DeepMET network
+* ``mlpf``, ``mlpf_puppi``, ``mlpf_track``, ``deepmet_mlpf``: the same of the candidates that MLPF makes of
+  particle-flow elements; with ``targets`` or ``elements`` in place of ``mlpf``, of those of the truth and of elements
+  as they are (see ptmiss.reconstruction)
 
 An event that has candidates and no elements, for some files keep the elements of their first events only, has no pTmiss
 of the last kind: it is NaN, counted in the notes, and left out of histograms.

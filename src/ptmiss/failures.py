@@ -1,10 +1,10 @@
 """What can fail in a chunk, by what helps: another attempt, leaving the file out, fewer events, or the user.
 
-``io``      reading took too long or broke off: worth another attempt
-``file``    the file is at fault: truncated, a corrupt basket, not what it should be
-``memory``  the chunk does not fit: it is cut in halves
-``worker``  the process died on it: another attempt, then halves
-``user``    a bug in a processor, a missing branch, a wrong option: the run stops at once
+* ``io``: reading took too long or broke off: worth another attempt
+* ``file``: the file is at fault: truncated, a corrupt basket, not what it should be
+* ``memory``: the chunk does not fit: it is cut in halves
+* ``worker``: the process died on it: another attempt, then halves
+* ``user``: a bug in a processor, a missing branch, a wrong option: the run stops at once
 
 All but the last can be left out on request, and are then in the ledger.
 """

@@ -1,17 +1,17 @@
 """Job queues: a small file says what to ask of HTCondor or Slurm, and dask-jobqueue asks.
 
-```toml
-system = "htcondor"            # or "slurm"
-jobs = 20                      # at most
-cores = 4                      # of each job: as many workers, with one thread each
-memory = "8GB"                 # of each job
-disk = "4GB"                   # of each job, HTCondor
-walltime = "02:00:00"          # of each job, Slurm
-queue = "standard"             # partition, Slurm
-account = "cms"
-prologue = ["source /cvmfs/sft.cern.ch/lcg/views/setup.sh"]
-directives = { "+JobFlavour" = '"longlunch"' }   # HTCondor; a list of options for Slurm
-```
+.. code-block:: toml
+
+    system = "htcondor"            # or "slurm"
+    jobs = 20                      # at most
+    cores = 4                      # of each job: as many workers, with one thread each
+    memory = "8GB"                 # of each job
+    disk = "4GB"                   # of each job, HTCondor
+    walltime = "02:00:00"          # of each job, Slurm
+    queue = "standard"             # partition, Slurm
+    account = "cms"
+    prologue = ["source /cvmfs/sft.cern.ch/lcg/views/setup.sh"]
+    directives = { "+JobFlavour" = '"longlunch"' }   # HTCondor; a list of options for Slurm
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Particle flow as a stage: elements in, candidates out, in the record of the file's own PF candidates.
 
-``mlpf``      a network of ptmiss.models.mlpf says what each element stands for
-``targets``   the truth of the simulation, row by row: what no network can beat
-``elements``  each element as the particle that it looks like: class by its type, momentum as measured
+* ``mlpf``: a network of ptmiss.models.mlpf says what each element stands for
+* ``targets``: the truth of the simulation, row by row: what no network can beat
+* ``elements``: each element as the particle that it looks like: class by its type, momentum as measured
 
 A row is a candidate of its most likely class other than none, with the soft pT that is already multiplied by
 1 - P(none), so that nothing is counted twice; rows below MIN_PT are left out. PUPPI weights are made anew.

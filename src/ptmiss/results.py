@@ -1,8 +1,8 @@
 """What a run leaves: a directory with a manifest and histograms, in formats that cannot run code.
 
-``manifest.json``    how it was made: command, versions, processor, inputs, and of each dataset its cut flow, its notes,
-                     and what was read and skipped
-``histograms.zip``   all histograms as uhi JSON and arrays, named ``dataset/histogram``; the manifest has its hash
+* ``manifest.json``: how it was made: command, versions, processor, inputs, and of each dataset its cut flow, its notes,
+  and what was read and skipped
+* ``histograms.zip``: all histograms as uhi JSON and arrays, named ``dataset/histogram``; the manifest has its hash
 
 Beside them is what the run needed while it went on, see ptmiss.rundirs.
 """

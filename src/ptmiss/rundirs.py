@@ -1,10 +1,10 @@
 """The directory of a run while it goes on, so that it can be stopped at any moment and gone on with.
 
-``plan.json``     the chunks and their addresses, and what these were made of
-``chunks/``       the finished ones, see ptmiss.chunks; they are kept, so that a run can be completed or extended
-``ledger.json``   what was skipped and why, and which chunks were cut in halves
-``log.jsonl``     what happened, one JSON object a line, with its time
-``.lock``         held by the process that is at work
+* ``plan.json``: the chunks and their addresses, and what these were made of
+* ``chunks/``: the finished ones, see ptmiss.chunks; they are kept, so that a run can be completed or extended
+* ``ledger.json``: what was skipped and why, and which chunks were cut in halves
+* ``log.jsonl``: what happened, one JSON object a line, with its time
+* ``.lock``: held by the process that is at work
 
 ``manifest.json`` and ``histograms.zip`` appear at the end, see ptmiss.results.
 """

@@ -7,14 +7,14 @@ Lengths in cm.
 
 Events that keep the file's vertex, and events without exactly one lepton, keep every value bit by bit. In the others:
 
-exact         z of the vertex and the shift of ``dz``; which tracks the file's vertex fitted (they are now in another's
-              fit) and which tracks are in no fit; the PUPPI weights that follow from ``fromPV`` and ``dz``
-approximate   which other vertex a track is nearest to, or was fitted to: files do not say, so it is the nearest in z,
-              where ``dz`` as it is stored (8 bits in our files: to 0.008 cm at 4 to 8 cm) and the vertices that the
-              file lists decide. NanoAOD of CMS lists three other vertices, our files all
-not changed   ``dxy`` (files store no x and y of other vertices), ``pvAssocQuality`` (it belongs to a track's own
-              vertex), jets, muon isolation and stored METs; neutral candidates but for their weights; ``dz`` of
-              candidates without track details in PFNano
+* exact: z of the vertex and the shift of ``dz``; which tracks the file's vertex fitted (they are now in another's fit)
+  and which tracks are in no fit; the PUPPI weights that follow from ``fromPV`` and ``dz``
+* approximate: which other vertex a track is nearest to, or was fitted to: files do not say, so it is the nearest in z,
+  where ``dz`` as it is stored (8 bits in our files: to 0.008 cm at 4 to 8 cm) and the vertices that the file lists
+  decide. NanoAOD of CMS lists three other vertices, our files all
+* not changed: ``dxy`` (files store no x and y of other vertices), ``pvAssocQuality`` (it belongs to a track's own
+  vertex), jets, muon isolation and stored METs; neutral candidates but for their weights; ``dz`` of candidates without
+  track details in PFNano
 
 At the beam spot the lepton itself is of another vertex's fit, or of none: PUPPI and track may lose it.
 """

@@ -1,6 +1,6 @@
 """The open simulation: Pythia 8, pile-up, a parametrised CMS-like detector, particle flow and truth in a NanoAOD-style file.
 
-CMS-like, never CMS. :func:`simulate` makes a file; :data:`PROCESSES` says of what; :mod:`ptmiss.simulation.schema` what is in it;
+CMS-like, never CMS. :func:`simulate` makes a file; ``PROCESSES`` says of what; ``ptmiss.simulation.schema`` what is in it;
 :mod:`ptmiss.simulation.parameters` what can be set; :mod:`ptmiss.simulation.validation` how well it does. Only generation needs
 the extra ``simulation``, and only when it runs.
 

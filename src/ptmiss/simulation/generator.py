@@ -1,7 +1,7 @@
 """Collisions from Pythia 8: hard processes, minimum bias and single particles.
 
 Monash tune at 13 TeV. K0S and Lambda decay inside the tracker's volume, so displaced tracks come free. What a process
-selects is in :data:`PROCESSES`; biased ones carry their weight. Pythia starts anew for every block of events, so that a
+selects is in ``PROCESSES``; biased ones carry their weight. Pythia starts anew for every block of events, so that a
 block depends on its own seed alone; the slow part of the start is kept in an initialisation file (0.2 s instead of 10).
 """
 
