@@ -1,6 +1,6 @@
 """The code blocks of a page of the documentation, and a session that runs them as a reader would.
 
-``python`` blocks share one session, ``sh`` blocks run in bash, a block with ``title="name"`` is a file of that name, and a
+``python`` blocks share one session, ``sh`` blocks run in bash, a block with ``:caption: name`` is a file of that name, and a
 ``text`` block is what the block before it prints at the end. All of it in one directory.
 A comment ``<!-- not run: why -->`` before a block leaves it out.
 """
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK = re.compile(
-    r"(?P<skip><!-- not run: .+ -->\n+)?^```(?P<language>\w+)(?: title=\"(?P<file>[^\"]+)\")?\n(?P<code>.*?)^```$",
+    r"(?P<skip><!-- not run: [^\n]+ -->\n+)?"
+    r"^```(?:\{code-block\} )?(?P<language>\w+)\n(?::caption: (?P<file>\S+)\n\n)?(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -64,7 +65,7 @@ class Session:
         elif block.language == "sh":
             self.printed = self._shell(block.code, where)
         else:
-            raise AssertionError(f"{where}: a block of {block.language} needs a title, or to be left out")
+            raise AssertionError(f"{where}: a block of {block.language} needs a caption, or to be left out")
 
     def _python(self, code: str, where: str) -> str:
         lines = "\n" * (int(where.rpartition(":")[2]) - 1)
