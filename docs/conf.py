@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 project = "ptmiss"
 author = "The ptmiss developers"
 release = ptmiss.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "docstrings"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "docstrings"]
 exclude_patterns = ["generated"]
 
 myst_heading_anchors = 3
@@ -20,9 +20,6 @@ autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 88
-napoleon_numpy_docstring = False
-napoleon_use_ivar = True  # an attribute that is documented twice is an error
-napoleon_use_rtype = False
 toc_object_entries_show_parents = "hide"
 
 nitpicky = True
@@ -30,6 +27,7 @@ nitpick_ignore_regex = [("py:class", ".*")]  # types in signatures: many are of 
 suppress_warnings = ["ref.python"]  # a short name of several classes in a signature
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "ptmiss"
 html_copy_source = False
 html_show_copyright = False

@@ -7,17 +7,20 @@ import re
 import sys
 from typing import Any
 
+from sphinx.ext.napoleon import Config, GoogleDocstring
 from sphinx.util.inspect import stringify_annotation, stringify_signature
 
+GOOGLE = Config(napoleon_use_ivar=True, napoleon_use_rtype=False)  # an attribute documented twice is an error
 NAMED = re.compile(r"^([a-z_]\w*(?:(?:, | and )[a-z_]\w*)*): (.*)")
 INLINE = re.compile(r"(?<=[;.] )([a-z_]\w*(?:, [a-z_]\w*)*): ")
 NAME = re.compile(r"(?<![\w.'\"])[A-Za-z_]\w*")
 
 
 def restructured(text: str) -> str:
-    """A docstring with the paragraphs of the form ``name: what`` as lists; the first paragraph says what it is."""
+    """A docstring with its paragraphs of the form ``name: what``, all but the first, as lists, and Google's sections."""
     first, *others = text.split("\n\n")
-    return "\n\n".join([first, *(listed(other) if NAMED.match(other) else other for other in others)])
+    plain = "\n\n".join([first, *(listed(other) if NAMED.match(other) else other for other in others)])
+    return "\n".join(GoogleDocstring(plain, GOOGLE).lines())
 
 
 def listed(paragraph: str) -> str:
@@ -52,6 +55,8 @@ def signature(app: Any, what: str, name: str, obj: Any, options: Any, *_: Any) -
     """Arguments and what is returned; None leaves both to autodoc."""
     if what not in ("function", "method", "class") or not obj.__module__.startswith("ptmiss."):
         return None
+    if getattr(obj, "_is_protocol", False):
+        return "", ""
     written, names = inspect.signature(obj), vars(sys.modules[obj.__module__])
     arguments = [
         argument.replace(annotation=linked(argument.annotation, names))
@@ -69,8 +74,8 @@ def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) 
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Lists are made before napoleon looks for its sections."""
-    app.connect("autodoc-process-docstring", docstring, priority=400)
+    """Napoleon is no extension here: it would take what is before a colon for the type of a constant."""
+    app.connect("autodoc-process-docstring", docstring)
     app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-skip-member", skip)
     return {"parallel_read_safe": True}

@@ -40,7 +40,9 @@ def repository(name: str) -> str:
 
 def metadata_keys() -> str:
     """What a fileset may say of a dataset, as a table."""
-    rows = [f"| `{name}` | {field.description} | {field.default!r} |" for name, field in Metadata.model_fields.items()]
+    rows = [
+        f"| `{name}` | {field.description} | `{field.default!r}` |" for name, field in Metadata.model_fields.items()
+    ]
     return "\n".join(["| key | what | default |", "| --- | --- | --- |", *rows])
 
 

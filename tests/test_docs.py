@@ -78,6 +78,22 @@ def test_pages_fetch_nothing():
         assert not re.search(r"!\[[^]]*\]\(https?:|<script|@import|<img[^>]+https?:", page.read_text()), page
 
 
+def test_docstrings_may_be_plain_or_in_the_style_of_google():
+    pytest.importorskip("sphinx", reason="the extra docs")
+    restructured = runpy.run_path(str(DOCS / "docstrings.py"))["restructured"]
+    plain = restructured("One: line.\n\npt, phi: GeV and rad; n: how\nmany.\nmass: GeV.")
+    assert plain.split("\n") == [
+        "One: line.",
+        "",
+        "* ``pt, phi``: GeV and rad; ``n``: how",
+        "  many.",
+        "* ``mass``: GeV.",
+    ]
+    google = restructured("One line.\n\nArgs:\n    pt: GeV.\n\nRaises:\n    ValueError: if it is negative.\n")
+    assert ":param pt: GeV." in google
+    assert ":raises ValueError: if it is negative." in google
+
+
 def test_the_command_line_of_the_reference_is_complete():
     page = runpy.run_path(str(DOCS / "generate.py"))["command_line"]()
     for verb in ("run", "skim", "calibrate", "train deepmet", "models show", "evaluate mlpf"):
