@@ -13,8 +13,8 @@ import pandas as pd
 from ptmiss import __version__
 from ptmiss.errors import FileError
 from ptmiss.files import write_atomically
-from ptmiss.model import CARD, WEIGHTS, Weights, save_model
-from ptmiss.weights import fingerprint
+from ptmiss.networks.registry import CARD, WEIGHTS, Weights, save_model
+from ptmiss.networks.weights import fingerprint
 
 RESULTS = "## Results"
 UNSEEN = "On events that neither training nor validation saw; errors by a paired bootstrap over events."

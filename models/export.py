@@ -12,8 +12,8 @@ from typing import Any
 
 from ptmiss.errors import OptionError
 from ptmiss.files import write_atomically
-from ptmiss.model import Weights
-from ptmiss.weights import fingerprint
+from ptmiss.networks.registry import Weights
+from ptmiss.networks.weights import fingerprint
 
 EXPORTED = ("deepmet", "mlpf")
 

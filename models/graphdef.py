@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import FileError, WeightsError
-from ptmiss.inference import DeepMET
+from ptmiss.networks.deepmet import DeepMET
 
 PADDING = 4500  # slots of the CMSSW producer for Phase 1
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5

@@ -9,8 +9,8 @@ from hypothesis import settings
 
 from ptmiss import corrections
 from ptmiss.calibration import derivation, export, sources
-from ptmiss.inference import WIDTHS, DeepMET, deepmet_shapes
-from ptmiss.model import save_model
+from ptmiss.networks.deepmet import WIDTHS, DeepMET, deepmet_shapes
+from ptmiss.networks.registry import save_model
 
 from .calibration import toys
 from .invented import write_events
@@ -80,7 +80,7 @@ def weights(tmp_path, model) -> Path:
 @pytest.fixture
 def nothing_shipped(monkeypatch, tmp_path):
     """A package with no models; the folder that they would be in."""
-    monkeypatch.setattr("ptmiss.model._directory", lambda: tmp_path / "shipped")
+    monkeypatch.setattr("ptmiss.networks.registry._directory", lambda: tmp_path / "shipped")
     return tmp_path / "shipped"
 
 

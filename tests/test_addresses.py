@@ -12,7 +12,7 @@ from coffea.processor import ProcessorABC
 from ptmiss import addresses, fileset, runner
 from ptmiss.addresses import address, changes, described, recipe
 from ptmiss.estimators import build
-from ptmiss.model import read_model, save_model
+from ptmiss.networks.registry import read_model, save_model
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.sources import look
 

@@ -5,7 +5,7 @@ from coffea.nanoevents import NanoEventsFactory
 
 from ptmiss import candidates, events
 from ptmiss.errors import ColumnError
-from ptmiss.inputs import CATEGORIES, FEATURES
+from ptmiss.networks.inputs import CATEGORIES, FEATURES
 from ptmiss.segments import sum_by_event
 
 ALL = (*FEATURES[:6], *CATEGORIES, "phi")

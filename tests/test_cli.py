@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from ptmiss import __version__, sample
 from ptmiss.cli import cli
-from ptmiss.model import save_model
-from ptmiss.weights import write_tensors
+from ptmiss.networks.registry import save_model
+from ptmiss.networks.weights import write_tensors
 
 from .conftest import random_model
 from .invented import write_events

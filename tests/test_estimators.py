@@ -32,7 +32,7 @@ def stored(source, name):
 @pytest.fixture(scope="module")
 def released(shared, tmp_path_factory):
     """Weights files of the two released tunes."""
-    from ptmiss.model import save_model
+    from ptmiss.networks.registry import save_model
 
     folder = tmp_path_factory.mktemp("weights")
     paths = {}
@@ -109,7 +109,7 @@ def test_the_treatment_of_leptons_changes_nothing_for_sums(invented):
 
 
 def test_repairs_and_cuts_are_noted(tmp_path):
-    from ptmiss.model import save_model
+    from ptmiss.networks.registry import save_model
 
     from .conftest import random_model
 

@@ -17,7 +17,7 @@ import uproot
 
 from ptmiss import results, rundirs
 from ptmiss.chunks import ChunkStore
-from ptmiss.model import read_model, save_model
+from ptmiss.networks.registry import read_model, save_model
 
 from . import localqueue
 from .conftest import random_model

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from ptmiss import luggage
 from ptmiss.estimators import Network
-from ptmiss.model import load_model
+from ptmiss.networks.registry import load_model
 
 
 def test_a_file_stays_where_it_is_seen(tmp_path):

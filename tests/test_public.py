@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ptmiss
-from ptmiss import model
+from ptmiss.networks import registry
 
 HEAVY = ("numpy", "awkward", "coffea", "numba", "torch", "matplotlib", "pandas", "uproot", "pydantic", "rich")
 ROOT = Path(__file__).parents[1]
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_public_surface():
     assert ptmiss.__all__ == ["__version__", "load_model"]
-    assert ptmiss.load_model is model.load_model
+    assert ptmiss.load_model is registry.load_model
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = ptmiss.nonsense
 

@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from ptmiss import events, fileset, ledger, queues, results, rundirs, table
 from ptmiss.errors import PtmissError
-from ptmiss.model import load_model, read_model
+from ptmiss.networks.registry import load_model, read_model
 from ptmiss.simulation import pileup
 
 from .malice import PICKLE, Evil

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ptmiss.inputs import CATEGORIES, VOCABULARY
+from ptmiss.networks.inputs import CATEGORIES, VOCABULARY
 
 from .dataset import Batch
 

@@ -15,7 +15,7 @@ from ptmiss import candidates as pf_candidates
 from ptmiss.errors import FileError, OptionError
 from ptmiss.estimators import Network
 from ptmiss.events import EventFile, expand, inspect
-from ptmiss.inputs import Inputs
+from ptmiss.networks.inputs import Inputs
 from ptmiss.processors.truth import CHARGED, generated_met, prompt
 from ptmiss.recoil import cartesian
 from ptmiss.segments import Offsets, from_counts

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ptmiss.inference import EPSILON, DeepMET
-from ptmiss.inputs import CATEGORIES, FEATURES, OVERFLOW, SCALE, VOCABULARY
+from ptmiss.networks.deepmet import EPSILON, DeepMET
+from ptmiss.networks.inputs import CATEGORIES, FEATURES, OVERFLOW, SCALE, VOCABULARY
 
 from ..graph import Graph
 
@@ -38,7 +38,7 @@ def graph(model: DeepMET) -> Any:
 
 
 def contributions(build: Graph, model: DeepMET, features: str, categories: str) -> str:
-    """(n, 4) of candidates, see ptmiss.inference."""
+    """(n, 4) of candidates, see ptmiss.networks.deepmet."""
     from onnx import TensorProto
 
     features = build("Cast", features, to=TensorProto.DOUBLE)

@@ -19,7 +19,7 @@ from ptmiss import comparison
 from ptmiss.comparison import QT_ABOVE, REPLICAS, Events
 from ptmiss.errors import OptionError
 from ptmiss.histograms import COMPONENTS
-from ptmiss.inputs import SCALE
+from ptmiss.networks.inputs import SCALE
 from ptmiss.plots import STYLE, save
 from ptmiss.recoil import recoil
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ptmiss.inputs import SCALE, Inputs
-from ptmiss.linear import CLASSES, Linear, classes
+from ptmiss.networks.inputs import SCALE, Inputs
+from ptmiss.networks.linear import CLASSES, Linear, classes
 from ptmiss.segments import from_counts
 
 from ..training import Progress

@@ -1,4 +1,4 @@
-"""DeepMET as a torch module, to be trained; the weights file that it leaves is run by ptmiss.inference without torch."""
+"""DeepMET as a torch module, to be trained; the weights file that it leaves is run by ptmiss.networks.deepmet without torch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.inference import EPSILON, WIDTHS, DeepMET
-from ptmiss.inputs import CATEGORIES, FEATURES, SCALE, VOCABULARY
-from ptmiss.kernels import tanh_, tanh_gradient
+from ptmiss.networks.deepmet import EPSILON, WIDTHS, DeepMET
+from ptmiss.networks.inputs import CATEGORIES, FEATURES, SCALE, VOCABULARY
+from ptmiss.networks.kernels import tanh_, tanh_gradient
 
 from .context import Context
 from .dataset import Batch
@@ -42,7 +42,7 @@ class Layout:
 
     @property
     def is_deepmet(self) -> bool:
-        """Whether ptmiss.inference can run it."""
+        """Whether ptmiss.networks.deepmet can run it."""
         return self.activation == "tanh" and self.context == "none"
 
 

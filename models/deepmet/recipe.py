@@ -18,9 +18,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ptmiss.comparison import QT_ABOVE, Events
-from ptmiss.model import load_model
+from ptmiss.networks.registry import load_model
+from ptmiss.networks.weights import check_shapes, fingerprint
 from ptmiss.recoil import recoil
-from ptmiss.weights import check_shapes, fingerprint
 
 from ..training import Progress, Settings, Training
 from . import dataset, losses

@@ -17,7 +17,7 @@ import pandas as pd
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.events import inspect
 from ptmiss.files import write_atomically
-from ptmiss.model import WEIGHTS, save_model
+from ptmiss.networks.registry import WEIGHTS, save_model
 
 from ..command import described
 from ..training import Progress, canonical

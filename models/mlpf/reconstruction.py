@@ -21,9 +21,9 @@ from pydantic import ValidationError
 
 from ptmiss.elements import PART, TYPES, Elements
 from ptmiss.errors import WeightsError
-from ptmiss.model import weights_file
+from ptmiss.networks.registry import weights_file
+from ptmiss.networks.weights import Tensors, check_shapes, read_tensors, write_tensors
 from ptmiss.segments import Offsets
-from ptmiss.weights import Tensors, check_shapes, read_tensors, write_tensors
 
 from ..training import check_device
 from .inputs import packed

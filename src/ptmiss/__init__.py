@@ -14,7 +14,7 @@ __all__ = ["__version__", "load_model"]
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: ``ptmiss --help`` must not wait for numpy."""
     if name == "load_model":
-        from ptmiss.model import load_model
+        from ptmiss.networks.registry import load_model
 
         return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

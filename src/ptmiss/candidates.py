@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError
-from ptmiss.inputs import VOCABULARY
+from ptmiss.networks.inputs import VOCABULARY
 from ptmiss.segments import Offsets, Rows, from_counts, select
 
 COLLECTIONS = ("PFCands", "PFCand")

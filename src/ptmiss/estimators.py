@@ -30,13 +30,13 @@ from ptmiss import candidates as pf_candidates
 from ptmiss import luggage, reconstruction
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
-from ptmiss.inputs import CATEGORIES, FEATURES, Inputs
 from ptmiss.leptons import EXACT, TREATMENTS, leave_out, matched
-from ptmiss.model import Model, load_model, shipped, weights_file
+from ptmiss.networks.inputs import CATEGORIES, FEATURES, Inputs
+from ptmiss.networks.registry import Model, load_model, shipped, weights_file
+from ptmiss.networks.weights import fingerprint
 from ptmiss.recoil import Vector, cartesian
 from ptmiss.reconstruction import MLPF, RECONSTRUCTIONS, Reconstruction
 from ptmiss.vertex import DEFAULT, LEPTON, at_lepton, needs
-from ptmiss.weights import fingerprint
 
 STORED = "stored."
 Selected = NDArray[np.bool_]
@@ -103,7 +103,7 @@ class WeightedSum:
 
     def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
         """(events, 2) pTmiss in GeV."""
-        from ptmiss import kernels  # compiled when it first runs
+        from ptmiss.networks import kernels
 
         return -kernels.sum_momenta(SUMS[self.name][0](candidates), candidates.momentum, candidates.offsets)
 

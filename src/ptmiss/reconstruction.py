@@ -28,7 +28,7 @@ from ptmiss import luggage
 from ptmiss.candidates import BRANCHES, Candidates, clean, good_vertices, puppi_weights
 from ptmiss.elements import CLASSES, ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements, Targets
 from ptmiss.errors import ColumnError, OptionError
-from ptmiss.model import shipped, weights_file
+from ptmiss.networks.registry import shipped, weights_file
 from ptmiss.segments import Rows, select
 
 MLPF, TARGETS, ELEMENTS = "mlpf", "targets", "elements"

@@ -16,9 +16,9 @@ from ptmiss import candidates as pf_candidates
 from ptmiss import estimators, fileset, table
 from ptmiss import sample as embedded
 from ptmiss.candidates import Candidates
-from ptmiss.inference import BACKEND, EPSILON, DeepMET
-from ptmiss.inputs import CATEGORIES, FEATURES, VOCABULARY, Inputs, combinations, scaled
-from ptmiss.model import save_model
+from ptmiss.networks.deepmet import BACKEND, EPSILON, DeepMET
+from ptmiss.networks.inputs import CATEGORIES, FEATURES, VOCABULARY, Inputs, combinations, scaled
+from ptmiss.networks.registry import save_model
 from ptmiss.segments import from_counts
 from ptmiss.skim import skim
 

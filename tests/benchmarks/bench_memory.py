@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ptmiss import memory
-from ptmiss.model import save_model
+from ptmiss.networks.registry import save_model
 
 from ..conftest import random_model
 from .bench_inference import embedded_columns, write_zstd

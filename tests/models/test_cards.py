@@ -6,10 +6,10 @@ import pytest
 
 from ptmiss.comparison import compare
 from ptmiss.errors import FileError
-from ptmiss.model import CARD, load_model
 from ptmiss.models.cards import RESULTS, add_results, card, markdown, ship
+from ptmiss.networks.registry import CARD, load_model
+from ptmiss.networks.weights import fingerprint
 from ptmiss.recoil import Recoil
-from ptmiss.weights import fingerprint
 
 from ..conftest import random_model
 

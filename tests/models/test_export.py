@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from ptmiss.errors import FileError, OptionError
-from ptmiss.inference import WIDTHS
-from ptmiss.inputs import CATEGORIES, VOCABULARY
-from ptmiss.linear import CLASSES, Linear
 from ptmiss.models.export import write_onnx
+from ptmiss.networks.deepmet import WIDTHS
+from ptmiss.networks.inputs import CATEGORIES, VOCABULARY
+from ptmiss.networks.linear import CLASSES, Linear
 
 from ..conftest import random_model
-from ..test_inference import sample, straight
+from ..networks.test_deepmet import sample, straight
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

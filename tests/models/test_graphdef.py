@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ptmiss.errors import FileError, WeightsError
-from ptmiss.inputs import VOCABULARY
 from ptmiss.models import graphdef
+from ptmiss.networks.inputs import VOCABULARY
 
 TUNES = [(1, "tf_met_resolution_1"), (2, "tf_met_response_2")]
 

@@ -24,8 +24,8 @@ def models() -> None:
 )
 def list_models() -> None:
     """The models that come with the package."""
-    from ptmiss.model import load_weights, shipped
-    from ptmiss.weights import fingerprint
+    from ptmiss.networks.registry import load_weights, shipped
+    from ptmiss.networks.weights import fingerprint
 
     for name in shipped():
         model = load_weights(name)
@@ -47,7 +47,7 @@ def list_models() -> None:
 @click.option("--output", type=PATH, required=True, help="The ONNX file.")
 def export_onnx(model: str, output: Path) -> None:
     """A MODEL (a name, a weights file or its folder) as an ONNX graph of one event (needs the extra onnx)."""
-    from ptmiss.model import load_weights, weights_file
+    from ptmiss.networks.registry import load_weights, weights_file
     from ptmiss.reconstruction import MLPF, network
 
     chosen = load_weights(model)
@@ -94,7 +94,7 @@ def card(directory: Path, results: dict[str, str], evaluations: dict[str, str]) 
 @click.option("--padding", type=int, default=4500, show_default=True, help="Slots that CMSSW pads an event to.")
 def import_deepmet(graph: Path, output: Path, padding: int) -> None:
     """Weights from a released CMSSW graph (TensorFlow GraphDef), without TensorFlow."""
-    from ptmiss.model import save_model
+    from ptmiss.networks.registry import save_model
 
     model = import_module("ptmiss.models.graphdef").read_deepmet(graph, padding)
     digest = save_model(model, output, provenance=f"imported from {graph.name}")
@@ -111,8 +111,8 @@ def import_deepmet(graph: Path, output: Path, padding: int) -> None:
 @click.argument("model")
 def show(model: str) -> None:
     """What a MODEL holds: a name, a weights file or its folder."""
-    from ptmiss.model import load_weights, weights_file
-    from ptmiss.weights import read_tensors
+    from ptmiss.networks.registry import load_weights, weights_file
+    from ptmiss.networks.weights import read_tensors
 
     _, metadata = read_tensors(weights_file(model))
     click.echo(f"parameters: {load_weights(model).parameters}")

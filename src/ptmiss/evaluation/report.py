@@ -18,7 +18,7 @@ from ptmiss.estimators import Network
 from ptmiss.evaluation import bootstrap, displays, figures, jets, met, particles
 from ptmiss.evaluation.figures import Tables
 from ptmiss.evaluation.study import Progress, Study, study
-from ptmiss.model import shipped
+from ptmiss.networks.registry import shipped
 from ptmiss.plots import label_of, save
 from ptmiss.provenance import provenance
 from ptmiss.reconstruction import ELEMENTS, MIN_PT, MLPF, TARGETS, Reconstruction, build, network

@@ -12,10 +12,11 @@ import hist
 import numpy as np
 import pandas as pd
 
-from ptmiss import jacobian, model, plots, recoil, resolution, results, stacks, table
+from ptmiss import jacobian, plots, recoil, resolution, results, stacks, table
 from ptmiss.errors import FileError, OptionError
 from ptmiss.histograms import book_met, book_mt
 from ptmiss.ledger import Skipped, told
+from ptmiss.networks import registry
 from ptmiss.page import svg
 from ptmiss.page.exhibit import Exhibit, Section
 from ptmiss.page.sources import CALIBRATION, EVALUATION, MODEL, RUN, TABLE, Source
@@ -186,7 +187,7 @@ def of_evaluation(source: Source, correction: str, label: str) -> Iterator[Secti
 
 def of_model(source: Source, correction: str, label: str) -> Iterator[Section]:
     """A model: its card."""
-    text = (source.path / model.CARD).read_text()
+    text = (source.path / registry.CARD).read_text()
     front, _, card = text.removeprefix("---\n").partition("\n---\n")
     lines = (line.partition(": ") for line in front.splitlines() if ": " in line)
     yield Section(source.name, MODEL, facts={key: value.strip('"') for key, _, value in lines}, text=card.strip())

@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ptmiss import model, results
+from ptmiss import results
 from ptmiss.errors import FileError, OptionError
+from ptmiss.networks import registry
 
 TABLE, RUN, CALIBRATION, EVALUATION, MODEL = "recoil table", "run", "calibration", "evaluation", "model"
 MARKS = {
     RUN: results.HISTOGRAMS,
     CALIBRATION: "corrections.json.gz",
     EVALUATION: "jets.csv",
-    MODEL: model.CARD,
+    MODEL: registry.CARD,
 }
 """The file that a directory of each kind has."""
 
@@ -41,8 +42,8 @@ def read(given: Sequence[str]) -> list[Source]:
 def source(given: str) -> Source:
     """What a path, or NAME=PATH, is."""
     name, _, path = given.rpartition("=")
-    if not Path(path).exists() and path in model.shipped():
-        return Source(MODEL, model.weights_file(path).parent, name or path)
+    if not Path(path).exists() and path in registry.shipped():
+        return Source(MODEL, registry.weights_file(path).parent, name or path)
     return Source(kind_of(Path(path)), Path(path), name or Path(path).stem or path)
 
 

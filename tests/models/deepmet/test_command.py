@@ -6,8 +6,8 @@ from safetensors import safe_open
 
 from ptmiss import sample
 from ptmiss.errors import FileError, OptionError
-from ptmiss.linear import Linear
-from ptmiss.model import load_model
+from ptmiss.networks.linear import Linear
+from ptmiss.networks.registry import load_model
 
 torch = pytest.importorskip("torch")
 

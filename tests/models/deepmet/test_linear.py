@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ptmiss.inputs import CATEGORIES, FEATURES, VOCABULARY, Inputs
-from ptmiss.linear import CLASSES, classes
+from ptmiss.networks.inputs import CATEGORIES, FEATURES, VOCABULARY, Inputs
+from ptmiss.networks.linear import CLASSES, classes
 from ptmiss.segments import from_counts, sum_by_event
 
 torch = pytest.importorskip("torch")

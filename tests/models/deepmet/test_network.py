@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.inputs import CATEGORIES, FEATURES, VOCABULARY
-from ptmiss.inputs import Inputs as Prepared
+from ptmiss.networks.inputs import CATEGORIES, FEATURES, VOCABULARY
+from ptmiss.networks.inputs import Inputs as Prepared
 from ptmiss.segments import from_counts
 
 from ...conftest import random_model

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptmiss.model import save_model
+from ptmiss.networks.registry import save_model
 from ptmiss.recoil import recoil
 
 from ...conftest import random_model

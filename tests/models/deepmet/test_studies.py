@@ -3,7 +3,7 @@ import pytest
 
 from ptmiss import sample
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.model import load_model
+from ptmiss.networks.registry import load_model
 
 torch = pytest.importorskip("torch")
 

@@ -5,8 +5,8 @@ import pytest
 
 from ptmiss.elements import CLASSES, Elements
 from ptmiss.errors import OptionError
+from ptmiss.networks.weights import fingerprint
 from ptmiss.segments import from_counts
-from ptmiss.weights import fingerprint
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")

@@ -6,8 +6,8 @@ from safetensors.numpy import load_file, save_file
 
 from ptmiss import estimators
 from ptmiss.errors import OptionError, WeightsError
-from ptmiss.model import load_weights
-from ptmiss.weights import read_tensors, write_tensors
+from ptmiss.networks.registry import load_weights
+from ptmiss.networks.weights import read_tensors, write_tensors
 
 torch = pytest.importorskip("torch")
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from ptmiss.errors import UnknownName, WeightsError
-from ptmiss.inputs import CATEGORIES, FEATURES, SCALE, VOCABULARY, Inputs, within
+from ptmiss.networks.inputs import CATEGORIES, FEATURES, SCALE, VOCABULARY, Inputs, within
+from ptmiss.networks.weights import Tensors, check_shapes
 from ptmiss.segments import Offsets, sum_by_event
-from ptmiss.weights import Tensors, check_shapes
 
 EPSILON = 1e-3  # of the batch normalisation
 WIDTHS = (64, 32, 16)
@@ -145,7 +145,7 @@ class DeepMET:
         outputs = self.outputs(inputs)
         if backend() == "numpy":
             return sum_by_event(contributions(outputs, inputs.features[:, 6:8]), inputs.offsets)
-        from ptmiss import kernels
+        from ptmiss.networks import kernels
 
         return kernels.sum_contributions(outputs, inputs.features, inputs.offsets)
 
@@ -182,7 +182,7 @@ class DeepMET:
         return out
 
     def _compiled(self, inputs: Inputs) -> NDArray[np.float32]:
-        from ptmiss import kernels
+        from ptmiss.networks import kernels
 
         *hidden, (kernel, bias) = self.layers[1:]
         last = np.ascontiguousarray(kernel.T), bias

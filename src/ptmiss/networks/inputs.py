@@ -36,14 +36,14 @@ class Inputs:
 
     @staticmethod
     def of(features: NDArray[np.float32], categories: NDArray[np.integer], offsets: Offsets) -> Inputs:
-        """From physical values; see ptmiss.inference.DeepMET.met."""
+        """From physical values; see ptmiss.networks.deepmet.DeepMET.met."""
         check_inputs(features, categories, offsets)
         return Inputs(scaled(features), combinations(categories), offsets)
 
     @staticmethod
     def prepared(candidates: Candidates) -> Inputs:
         """From candidates, in one compiled pass."""
-        from ptmiss import kernels
+        from ptmiss.networks import kernels
 
         columns = tuple(candidates[name] for name in (*FEATURES[:6], "phi"))
         lowest, positions = _positions("pdgId")

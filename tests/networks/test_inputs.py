@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ptmiss.candidates import Candidates
-from ptmiss.inputs import CATEGORIES, VOCABULARY, Inputs
+from ptmiss.networks.inputs import CATEGORIES, VOCABULARY, Inputs
 
 COLUMNS = ("dxy", "dz", "eta", "mass", "pt", "puppiWeight", "phi")
 

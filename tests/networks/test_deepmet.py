@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from ptmiss.errors import UnknownName, WeightsError
-from ptmiss.inference import BACKEND, BACKENDS, WIDTHS, DeepMET
-from ptmiss.inputs import CATEGORIES, FEATURES, VOCABULARY
+from ptmiss.networks.deepmet import BACKEND, BACKENDS, WIDTHS, DeepMET
+from ptmiss.networks.inputs import CATEGORIES, FEATURES, VOCABULARY
 from ptmiss.segments import from_counts
 
-from .conftest import random_model
+from ..conftest import random_model
 
 
 def sample(counts, seed=1):

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import FileError, WeightsError, hint
-from ptmiss.inference import DeepMET
-from ptmiss.inputs import Inputs
-from ptmiss.linear import Linear
-from ptmiss.weights import Tensors, check_layout, read_tensors, write_tensors
+from ptmiss.networks.deepmet import DeepMET
+from ptmiss.networks.inputs import Inputs
+from ptmiss.networks.linear import Linear
+from ptmiss.networks.weights import Tensors, check_layout, read_tensors, write_tensors
 
 WEIGHTS, CARD = "model.safetensors", "README.md"
 FIXED = ("mean", "scale", "codebook")  # tensors of an MLPF, by the end of their names, that are not trained

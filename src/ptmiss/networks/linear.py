@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss.inputs import CATEGORIES, SCALE, VOCABULARY, Inputs
+from ptmiss.networks.inputs import CATEGORIES, SCALE, VOCABULARY, Inputs
+from ptmiss.networks.weights import Tensors, check_shapes
 from ptmiss.segments import sum_by_event
-from ptmiss.weights import Tensors, check_shapes
 
 ETA_EDGES = (2.5, 3.0)
 PUPPI_EDGES = (0.01, 0.3, 0.8)

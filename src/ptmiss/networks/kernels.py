@@ -53,7 +53,7 @@ def tanh_gradient(gradient, y):  # type: ignore[no-untyped-def]
 
 @njit(**FLAGS)
 def prepare(columns, momentum_scale, overflow, positions, lowest, charge, pdg_id, from_pv):  # type: ignore[no-untyped-def]
-    """Features (n, 8), momenta scaled, and rows of the category table (n,) of candidates; see ptmiss.inference.
+    """Features (n, 8), momenta scaled, and rows of the category table (n,) of candidates; see ptmiss.networks.deepmet.
 
     columns: dxy dz eta mass pt puppiWeight phi, flat float32. Row 255 marks a candidate with an unknown category.
     """

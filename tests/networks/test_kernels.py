@@ -1,6 +1,6 @@
 import numpy as np
 
-from ptmiss import kernels
+from ptmiss.networks import kernels
 
 
 def test_the_hyperbolic_tangent_is_good_to_a_millionth():

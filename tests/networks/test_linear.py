@@ -1,7 +1,7 @@
 import numpy as np
 
-from ptmiss.inputs import Inputs
-from ptmiss.linear import CLASSES, LEPTON, LOOSE, PILEUP, VERTEX, Linear, classes
+from ptmiss.networks.inputs import Inputs
+from ptmiss.networks.linear import CLASSES, LEPTON, LOOSE, PILEUP, VERTEX, Linear, classes
 
 # charge, pdgId, fromPV, and eta, PUPPI weight, pt
 CANDIDATES = [

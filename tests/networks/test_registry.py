@@ -3,11 +3,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ptmiss.errors import FileError, WeightsError
-from ptmiss.linear import CLASSES, Linear
-from ptmiss.model import load_model, load_weights, save_model, weights_file
-from ptmiss.weights import fingerprint, read_tensors, write_tensors
+from ptmiss.networks.linear import CLASSES, Linear
+from ptmiss.networks.registry import load_model, load_weights, save_model, weights_file
+from ptmiss.networks.weights import fingerprint, read_tensors, write_tensors
 
-from .conftest import random_model
+from ..conftest import random_model
 
 
 def test_weights_file_round_trip(tmp_path):

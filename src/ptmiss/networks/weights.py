@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from ptmiss.errors import FileError, WeightsError
 from ptmiss.files import write_atomically
-from ptmiss.inputs import FEATURES, SCALE, VOCABULARY
+from ptmiss.networks.inputs import FEATURES, SCALE, VOCABULARY
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
