@@ -16,9 +16,8 @@ from ptmiss.errors import ColumnError, UnknownName
 from ptmiss.estimators import Estimator, reconstruction_of
 from ptmiss.events import event_weight
 from ptmiss.recoil import Vector
-
-from .selections import Selection, branches, preset, require_trigger
-from .truth import is_data
+from ptmiss.selections import Selection, branches, preset, require_trigger
+from ptmiss.truth import is_data
 
 
 class RecoilProcessor(ProcessorABC):

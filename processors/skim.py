@@ -8,13 +8,13 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss import selections as select
 from ptmiss.estimators import evaluate
 from ptmiss.events import event_weight
 from ptmiss.table import polar, rows
+from ptmiss.truth import generated_boson, generated_met, has_truth
 
-from . import selections as select
 from .base import RecoilProcessor
-from .truth import generated_boson, generated_met, has_truth
 
 PAIR = ("certified", "triggered", "two muons", "no b jet")
 

@@ -7,14 +7,14 @@ from typing import Any
 import awkward as ak
 from coffea.analysis_tools import PackedSelection
 
+from ptmiss import selections as select
 from ptmiss.estimators import evaluate
 from ptmiss.events import event_weight
 from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil
 from ptmiss.recoil import Recoil, magnitude, project
+from ptmiss.truth import generated_met
 
-from . import selections as select
 from .base import RecoilProcessor
-from .truth import generated_met
 
 
 class Validation(RecoilProcessor):

@@ -7,13 +7,13 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
+from ptmiss import selections as select
 from ptmiss.estimators import evaluate
 from ptmiss.histograms import book_met, book_mt, book_recoil, fill_met, fill_recoil
 from ptmiss.recoil import recoil, transverse_mass
+from ptmiss.truth import generated_boson
 
-from . import selections as select
 from .base import CorrectedProcessor
-from .truth import generated_boson
 
 
 class Wjets(CorrectedProcessor):

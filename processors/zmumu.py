@@ -6,11 +6,11 @@ from typing import Any
 
 import awkward as ak
 
+from ptmiss import selections as select
 from ptmiss.estimators import evaluate
 from ptmiss.histograms import book_calibration, book_met, book_recoil, fill_calibration, fill_met, fill_recoil
 from ptmiss.recoil import recoil
 
-from . import selections as select
 from .base import CorrectedProcessor
 
 

@@ -16,9 +16,9 @@ from ptmiss.errors import FileError, OptionError
 from ptmiss.estimators import Network
 from ptmiss.events import EventFile, expand, inspect
 from ptmiss.networks.inputs import Inputs
-from ptmiss.processors.truth import CHARGED, generated_met, prompt
 from ptmiss.recoil import cartesian
 from ptmiss.segments import Offsets, from_counts
+from ptmiss.truth import CHARGED, generated_met, prompt
 
 from ..training import Progress
 

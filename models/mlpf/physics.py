@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss.jets import Jets, cluster
 from ptmiss.segments import Offsets, from_counts, sum_by_event
-from ptmiss.simulation.jets import Jets, cluster
 
 JET_EVENTS = 200
 EDGES = (20.0, 60.0, 200.0)  # GeV, of the true jets' pt

@@ -5,7 +5,7 @@ pytest.importorskip("fastjet")
 
 from ptmiss.candidates import Candidates
 from ptmiss.evaluation import bootstrap, jets
-from ptmiss.simulation.jets import Jets
+from ptmiss.jets import Jets
 
 
 def generated(n, pt=50.0):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ptmiss.candidates import Candidates
 from ptmiss.evaluation import bootstrap
 from ptmiss.evaluation.bootstrap import Draws
+from ptmiss.jets import Jets, cluster, match
 from ptmiss.segments import select
-from ptmiss.simulation.jets import Jets, cluster, match
 
 CHS, PUPPI = "chs", "puppi"
 KINDS = (CHS, PUPPI)

@@ -22,9 +22,9 @@ from ptmiss.evaluation import jets, particles
 from ptmiss.evaluation.jets import Pairs
 from ptmiss.evaluation.particles import Measured
 from ptmiss.events import EventFile, inspect
+from ptmiss.jets import Jets
 from ptmiss.recoil import Vector, cartesian
 from ptmiss.reconstruction import Reconstruction
-from ptmiss.simulation.jets import Jets
 
 CHUNK = 100  # events
 PF = "pf"

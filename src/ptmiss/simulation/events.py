@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss import puppi, segments
-from ptmiss.simulation import detector, generator, jets, leptons, pileup, schema
+from ptmiss import jets, puppi, segments
+from ptmiss.simulation import detector, generator, leptons, pileup, schema
 from ptmiss.simulation.generator import HardEvents
 from ptmiss.simulation.parameters import Profile
 from ptmiss.simulation.particleflow import Candidates

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from ptmiss import events
+from ptmiss import selections as select
 from ptmiss.errors import ColumnError, UnknownName
-from ptmiss.processors import selections as select
-from ptmiss.processors.selections import Selection
+from ptmiss.selections import Selection
 
 GOOD = {"pt": 40.0, "eta": 0.5, "phi": 0.0, "mass": 0.1, "charge": 1, "pfRelIso04_all": 0.05, "looseId": True}
 

@@ -1,6 +1,6 @@
 """What the lepton's vertex gains in W → μν: how often the file's vertex is wrong, and pTmiss with either.
 
-``python -m ptmiss.processors.vertexstudy wmunu.root --output out/vertex`` reads a simulated file (``PV_isHard`` says
+``python -m ptmiss.evaluation.vertex wmunu.root --output out/vertex`` reads a simulated file (``PV_isHard`` says
 whether its vertex is that of the hard collision) and writes tables and a figure.
 
 Pile-up rarely beats a muon of 25 GeV in sum pT^2, so few vertices are wrong in the simulation. Therefore the events are
@@ -35,10 +35,9 @@ from ptmiss.estimators import Estimator, build, in_parts
 from ptmiss.files import write_atomically
 from ptmiss.leptons import matched
 from ptmiss.recoil import magnitude
+from ptmiss.selections import Selection, good_muons
 from ptmiss.simulation.schema import Branch, cut
-
-from .selections import Selection, good_muons
-from .truth import generated_boson, generated_met
+from ptmiss.truth import generated_boson, generated_met
 
 SOFT = Selection(muon_pt=3)
 MUON_PT = 25.0  # GeV, the measurement's cut

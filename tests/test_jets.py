@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
+from ptmiss import jets
 from ptmiss.errors import PtmissError
-from ptmiss.simulation import jets
 
 
 def _massless(rows):

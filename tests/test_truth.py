@@ -2,8 +2,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from ptmiss import events
-from ptmiss.processors import truth
+from ptmiss import events, truth
 
 
 def particle(pdg_id, pt, eta=0.0, phi=0.0, status=1, flags=1):
