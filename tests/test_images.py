@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from matplotlib.testing.compare import compare_images
 
-from ptmiss import plots, stacks
+from ptmiss import plots
 from ptmiss.calibration import figures as calibration
 from ptmiss.evaluation import figures as evaluation
 from ptmiss.evaluation import jets
+from ptmiss.reports import stacks
 
 PICTURES = Path(__file__).parent / "images"
 DPI, TOLERANCE = 40, 4  # of the RMS difference between pixels of 0 to 255

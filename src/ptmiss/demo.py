@@ -7,8 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from ptmiss import fileset, page, report, resolution, sample, table
+from ptmiss import fileset, page, resolution, sample, table
 from ptmiss.estimators import build
+from ptmiss.reports import resolution_report
 from ptmiss.skim import skim
 
 ESTIMATORS = ("pf", "puppi", "deepmet", "deepmet_response")
@@ -38,7 +39,7 @@ def demo(directory: Path, told: Callable[[str], None] = lambda _: None) -> Shown
     told("response and resolution")
     source = sample.recoil("zmumu")
     histograms = resolution.from_table(table.read(source).only(ESTIMATORS))
-    figures = report.resolution(histograms, directory / "resolution", source, "bin", label=LABEL)
+    figures = resolution_report.resolution(histograms, directory / "resolution", source, "bin", label=LABEL)
     told(f"the calibration of {CALIBRATED}, and its closure")
     calibrate(directory / "calibration")
     told("the page")

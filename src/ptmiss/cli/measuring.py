@@ -60,12 +60,17 @@ def resolution(
     force: bool,
 ) -> None:
     """Response and resolution of a recoil table or of a run: a table with errors, and figures."""
-    from ptmiss import report, results
+    from ptmiss import results
+    from ptmiss.reports import resolution_report
 
     results.writable(output, force)
     factors = {name: number(name, value) for name, value in subtract.items()}
-    histograms = report.histograms_of(source, boson=boson, dataset=dataset, subtract=factors, rescale=rescale)
-    figures = report.resolution(histograms, output, source, correction, window=window, formats=formats, label=label)
+    histograms = resolution_report.histograms_of(
+        source, boson=boson, dataset=dataset, subtract=factors, rescale=rescale
+    )
+    figures = resolution_report.resolution(
+        histograms, output, source, correction, window=window, formats=formats, label=label
+    )
     for figure in figures:
         click.echo(figure)
 

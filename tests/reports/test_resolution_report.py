@@ -2,10 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptmiss import fileset, report, results, runner
+from ptmiss import fileset, results, runner
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.estimators import build
 from ptmiss.processors.zmumu import Zmumu
+from ptmiss.reports import resolution_report
 from ptmiss.skim import skim
 
 
@@ -23,9 +24,11 @@ def both(invented, tmp_path_factory):
 def test_a_run_and_a_table_give_the_same_numbers(both, tmp_path):
     frames = []
     for source in ("run", "t.parquet"):
-        figures = report.resolution(report.histograms_of(both / source), tmp_path / source, both / source, "bin")
+        figures = resolution_report.resolution(
+            resolution_report.histograms_of(both / source), tmp_path / source, both / source, "bin"
+        )
         assert all(figure.stat().st_size > 10_000 for figure in figures)
-        frames.append(pd.read_csv(tmp_path / source / report.TABLE))
+        frames.append(pd.read_csv(tmp_path / source / resolution_report.TABLE))
     run, table = frames
     pd.testing.assert_frame_equal(run, table, rtol=1e-4, atol=1e-4)
     assert run["n_eff"].max() > 50
@@ -34,28 +37,30 @@ def test_a_run_and_a_table_give_the_same_numbers(both, tmp_path):
 
 
 def test_tables_with_another_boson(both):
-    histograms = report.histograms_of(both / "t.parquet", boson="genmet")
+    histograms = resolution_report.histograms_of(both / "t.parquet", boson="genmet")
     assert histograms["moments"].sum(flow=True) != 0
     with pytest.raises(OptionError, match="no event of the table has a genboson: --boson takes"):
-        report.histograms_of(both / "t.parquet", boson="genboson")
+        resolution_report.histograms_of(both / "t.parquet", boson="genboson")
 
 
 def test_options_that_make_no_sense(both, tmp_path):
     with pytest.raises(OptionError, match="not for a recoil table"):
-        report.histograms_of(both / "t.parquet", dataset="z")
+        resolution_report.histograms_of(both / "t.parquet", dataset="z")
     with pytest.raises(UnknownName, match="dataset in the run 'y'"):
-        report.histograms_of(both / "run", dataset="y")
+        resolution_report.histograms_of(both / "run", dataset="y")
     run = results.load(both / "run")
     twice = {"z": run.histograms["z"], "more": run.histograms["z"]}
     results.save(tmp_path / "two", {"datasets": {name: {} for name in twice}}, twice)
     with pytest.raises(OptionError, match="several datasets, --dataset takes one of z, more"):
-        report.histograms_of(tmp_path / "two")
+        resolution_report.histograms_of(tmp_path / "two")
 
 
 def test_the_manifest_says_how_it_was_made(both, tmp_path):
-    report.resolution(report.histograms_of(both / "run"), tmp_path / "out", both / "run", "none", window=100)
+    resolution_report.resolution(
+        resolution_report.histograms_of(both / "run"), tmp_path / "out", both / "run", "none", window=100
+    )
     made = (tmp_path / "out" / results.MANIFEST).read_text()
     assert '"correction": "none"' in made
     assert '"window": 100' in made
-    assert "rms_par_window" in pd.read_csv(tmp_path / "out" / report.TABLE).columns
-    assert np.isfinite(pd.read_csv(tmp_path / "out" / report.TABLE)["n_eff"]).all()
+    assert "rms_par_window" in pd.read_csv(tmp_path / "out" / resolution_report.TABLE).columns
+    assert np.isfinite(pd.read_csv(tmp_path / "out" / resolution_report.TABLE)["n_eff"]).all()

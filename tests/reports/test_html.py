@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from ptmiss import page, sample, table
 from ptmiss.cli import cli
 from ptmiss.errors import OptionError
-from ptmiss.page import html, sections
-from ptmiss.page.exhibit import Exhibit, Section
-from ptmiss.page.sources import Source
+from ptmiss.reports import html, sections
+from ptmiss.reports.exhibit import Exhibit, Section
+from ptmiss.reports.sources import Source
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>alert('x')</script>"

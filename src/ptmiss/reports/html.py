@@ -16,9 +16,9 @@ from markupsafe import Markup
 from ptmiss import __version__
 from ptmiss.errors import OptionError
 from ptmiss.files import write_atomically
-from ptmiss.page import hepdata, sections, sources, svg
-from ptmiss.page.exhibit import Exhibit, Section
 from ptmiss.provenance import provenance
+from ptmiss.reports import hepdata, sections, sources, svg
+from ptmiss.reports.exhibit import Exhibit, Section
 
 LONG = 12  # rows; a longer table is closed until it is opened
 Progress = Callable[[str, int, int], None]
@@ -33,7 +33,7 @@ def report(
     label: str = "",
     progress: Progress | None = None,
 ) -> Path:
-    """Write the page of these paths (see ptmiss.page.sources), whole or not at all.
+    """Write the page of these paths (see ptmiss.reports.sources), whole or not at all.
 
     correction: of the response, see ptmiss.resolution; label: above each figure.
     """
@@ -51,7 +51,7 @@ def report(
 
 def render(title: str, parts: Sequence[Section]) -> str:
     """The page's text."""
-    folder = files("ptmiss.page")
+    folder = files("ptmiss.reports")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((folder / "page.html.j2").read_text())
     shown = [{**asdict_of(part), "id": f"s{i}", "exhibits": exhibits(part, f"s{i}")} for i, part in enumerate(parts)]

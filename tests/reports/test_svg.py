@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ptmiss.errors import FileError
-from ptmiss.page import svg
+from ptmiss.reports import svg
 
 HOSTILE = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="9pt" onload="alert(1)">
 <script>alert(2)</script><style>@import url(https://evil.example/x.css);</style>

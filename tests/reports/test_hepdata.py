@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from ptmiss.page import hepdata
+from ptmiss.reports import hepdata
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of jsonschema, that it still uses RefResolver

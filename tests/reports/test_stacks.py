@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ptmiss import stacks
 from ptmiss.histograms import book_met
 from ptmiss.ledger import PER_FB
+from ptmiss.reports import stacks
 from ptmiss.results import RunResult
 
 

@@ -1,8 +1,8 @@
 from ptmiss import results
-from ptmiss.page import sections
-from ptmiss.page.sources import Source
+from ptmiss.reports import sections
+from ptmiss.reports.sources import Source
 
-from ..test_stacks import run
+from .test_stacks import run
 
 
 def test_a_run_with_data_and_simulation(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 
 from ptmiss import sample
 from ptmiss.errors import FileError, OptionError
-from ptmiss.page import sources
+from ptmiss.reports import sources
 
 
 def test_what_paths_are(tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ptmiss.page.svg import Drawing
+from ptmiss.reports.svg import Drawing
 
 
 @dataclass(frozen=True)

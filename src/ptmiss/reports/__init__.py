@@ -4,6 +4,6 @@
 ``svg`` and ``hepdata`` write them, ``html`` puts them together.
 """
 
-from ptmiss.page.html import report
+from ptmiss.reports.html import report
 
 __all__ = ["report"]
