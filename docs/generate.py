@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ptmiss.cli import cli
-from ptmiss.fileset import Metadata
+from ptmiss.runs.fileset import Metadata
 from ptmiss.simulation import schema
 
 ROOT = Path(__file__).resolve().parents[1]

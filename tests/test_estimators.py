@@ -4,13 +4,14 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from ptmiss import addresses, estimators, events, reconstruction, sample
+from ptmiss import estimators, events, reconstruction, sample
 from ptmiss.elements import Targets
 from ptmiss.errors import ColumnError, FileError, OptionError, UnknownName
 from ptmiss.estimators import build, evaluate
 from ptmiss.leptons import AS_CANDIDATES
 from ptmiss.models import graphdef
 from ptmiss.recoil import cartesian
+from ptmiss.runs import addresses
 from ptmiss.segments import sum_by_event
 
 NO_LEPTONS = ak.Array([[{"eta": 0.0, "phi": 0.0, "pdgId": 13}]])[:, :0]

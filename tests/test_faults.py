@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import uproot
 
-from ptmiss import results, rundirs
-from ptmiss.chunks import ChunkStore
+from ptmiss import results
 from ptmiss.networks.registry import read_model, save_model
+from ptmiss.runs import directory as run_directory
+from ptmiss.runs.chunks import ChunkStore
 
 from . import localqueue
 from .conftest import random_model
@@ -290,7 +291,7 @@ def test_a_chunk_that_does_not_fit_in_memory_is_halved_and_stays_so(fileset, tmp
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_stopped_by_the_driver(fileset, reference, tmp_path, monkeypatch):
     """Workers of dask run chunks beside their main thread, where no alarm goes off."""
-    from ptmiss import dispatch
+    from ptmiss.runs import dispatch
 
     monkeypatch.setattr(dispatch, "GRACE", 0.0)
     arguments = command(fileset(), tmp_path / "out", *DASK, "--timeout", 15, fault="sleep", start=20)
@@ -595,7 +596,7 @@ def test_nothing_of_a_run_is_a_pickle(fileset, tmp_path):
 
 def test_status_of_what_is_no_run(tmp_path):
     assert "is not the directory of a run" in failure("status", tmp_path)
-    assert rundirs.PLAN in failure("status", tmp_path)
+    assert run_directory.PLAN in failure("status", tmp_path)
 
 
 def test_candidates_without_sense_are_repaired_and_counted(tmp_path):

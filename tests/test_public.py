@@ -47,5 +47,5 @@ def test_the_library_imports_no_wing():
 
 
 def test_inference_needs_no_training_code():
-    code = "import sys, ptmiss.estimators, ptmiss.runner, ptmiss.skim; sys.exit('torch' in sys.modules)"
+    code = "import sys, ptmiss.estimators, ptmiss.runs.runner, ptmiss.runs.skim; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

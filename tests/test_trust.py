@@ -11,9 +11,11 @@ import pyarrow.parquet
 import pytest
 import safetensors.numpy
 
-from ptmiss import events, fileset, ledger, queues, results, rundirs, table
+from ptmiss import events, results, table
 from ptmiss.errors import PtmissError
 from ptmiss.networks.registry import load_model, read_model
+from ptmiss.runs import directory as run_directory
+from ptmiss.runs import fileset, ledger, queues
 from ptmiss.simulation import pileup
 
 from .malice import PICKLE, Evil
@@ -24,7 +26,7 @@ LOADERS = {
     "sample in parquet": (lambda path: events.inspect(str(path)), "sample.parquet"),
     "recoil table": (table.read, "table.parquet"),
     "manifest": (lambda path: results.load(path.parent), "manifest.json"),
-    "plan": (lambda path: rundirs.status(path.parent), "plan.json"),
+    "plan": (lambda path: run_directory.status(path.parent), "plan.json"),
     "ledger": (ledger.read, "ledger.json"),
     "fileset": (fileset.read, "fileset.json"),
     "job queue": (queues.read, "queue.toml"),

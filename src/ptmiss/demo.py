@@ -7,10 +7,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from ptmiss import fileset, page, resolution, sample, table
+from ptmiss import reports, resolution, sample, table
 from ptmiss.estimators import build
 from ptmiss.reports import resolution_report
-from ptmiss.skim import skim
+from ptmiss.runs import fileset
+from ptmiss.runs.skim import skim
 
 ESTIMATORS = ("pf", "puppi", "deepmet", "deepmet_response")
 CALIBRATED = "deepmet"
@@ -50,7 +51,7 @@ def demo(directory: Path, told: Callable[[str], None] = lambda _: None) -> Shown
         "Calibration": directory / "calibration",
     }
     given = [*(f"{name}={path}" for name, path in parts.items()), CALIBRATED]
-    return Shown(recoils, figures, page.report(given, directory / "report.html", label=LABEL))
+    return Shown(recoils, figures, reports.report(given, directory / "report.html", label=LABEL))
 
 
 def calibrate(directory: Path) -> None:

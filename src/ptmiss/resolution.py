@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ptmiss import ledger
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import (
     COMPONENTS,
@@ -36,6 +35,7 @@ from ptmiss.histograms import (
 )
 from ptmiss.recoil import Recoil, Vector, magnitude, project, recoil
 from ptmiss.results import RunResult
+from ptmiss.runs import ledger
 from ptmiss.table import RecoilTable
 
 CORRECTIONS = ("none", "plateau", "bin")
@@ -360,7 +360,7 @@ def without_backgrounds(
 ) -> dict[str, hist.Hist]:
     """Histograms of a dataset less those of the backgrounds, each at the data's luminosity times a factor of its own.
 
-    LedgerError if the run skipped something of either, unless ``rescale`` (see ptmiss.ledger).
+    LedgerError if the run skipped something of either, unless ``rescale`` (see ptmiss.runs.ledger).
     """
     for name in (data, *backgrounds):
         if name not in result.histograms:

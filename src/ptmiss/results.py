@@ -4,7 +4,7 @@
   and what was read and skipped
 * ``histograms.zip``: all histograms as uhi JSON and arrays, named ``dataset/histogram``; the manifest has its hash
 
-Beside them is what the run needed while it went on, see ptmiss.rundirs.
+Beside them is what the run needed while it went on, see ptmiss.runs.directory.
 """
 
 from __future__ import annotations

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ptmiss import fileset, table
+from ptmiss import table
 from ptmiss.errors import UnknownName
 from ptmiss.estimators import build
-from ptmiss.executors import progress_bar, shown_by
 from ptmiss.provenance import provenance
+from ptmiss.runs import fileset
+from ptmiss.runs.pools import progress_bar, shown_by
+from ptmiss.runs.skim import skim
 from ptmiss.simulation.schema import rounded
-from ptmiss.skim import skim
 
 DIRECTORY = Path(__file__).parent / "data"
 ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "linear")

@@ -13,14 +13,15 @@ import numpy as np
 import uproot
 
 from ptmiss import candidates as pf_candidates
-from ptmiss import estimators, fileset, table
+from ptmiss import estimators, table
 from ptmiss import sample as embedded
 from ptmiss.candidates import Candidates
 from ptmiss.networks.deepmet import BACKEND, EPSILON, DeepMET
 from ptmiss.networks.inputs import CATEGORIES, FEATURES, VOCABULARY, Inputs, combinations, scaled
 from ptmiss.networks.registry import save_model
+from ptmiss.runs import fileset
+from ptmiss.runs.skim import skim
 from ptmiss.segments import from_counts
-from ptmiss.skim import skim
 
 from ..conftest import random_model
 from .figures import OUTPUT, draw

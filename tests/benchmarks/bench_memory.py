@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from ptmiss import memory
 from ptmiss.networks.registry import save_model
+from ptmiss.runs import memory
 
 from ..conftest import random_model
 from .bench_inference import embedded_columns, write_zstd
@@ -18,8 +18,9 @@ CHUNKSIZES = (250, 500, 1000, 2000, 4000)
 SKIM = """
 import json, sys
 from pathlib import Path
-from ptmiss import estimators, fileset
-from ptmiss.skim import skim
+from ptmiss import estimators
+from ptmiss.runs import fileset
+from ptmiss.runs.skim import skim
 file, weights, output, chunksize = json.loads(sys.argv[1])
 made = estimators.build(["pf", "puppi", "net"], {"net": weights})
 skim(fileset.parse({"z": [file]}), made, Path(output), chunksize=chunksize)

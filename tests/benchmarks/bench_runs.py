@@ -11,12 +11,12 @@ import pytest
 from coffea.processor import Runner, accumulate
 from coffea.processor.executor import ExecutorBase
 
-from ptmiss import executors, fileset, runner
 from ptmiss.estimators import build
 from ptmiss.events import EventSchema
 from ptmiss.processors.zmumu import Zmumu
-from ptmiss.rundirs import opened
-from ptmiss.sources import look
+from ptmiss.runs import fileset, pools, runner
+from ptmiss.runs.directory import opened
+from ptmiss.runs.inputs import look
 
 from ..invented import write_events
 
@@ -86,7 +86,7 @@ def test_what_resuming_costs(files, tmp_path):
 def test_two_workers_against_one(files, tmp_path):
     seconds = []
     for workers in (1, 2):
-        with executors.pool("futures", workers) as pool:
+        with pools.pool("futures", workers) as pool:
             small = dict(list(files.items())[:workers])
             durable(small, ["pf", "puppi"], tmp_path / f"warm{workers}", False, pool)
             seconds.append(timed(durable, files, ["pf", "puppi"], tmp_path / f"run{workers}", False, pool)[0])
@@ -98,7 +98,9 @@ def test_two_workers_against_one(files, tmp_path):
 MEMORY = """
 import json, sys
 from pathlib import Path
-from ptmiss import chunks, fileset, runner
+from ptmiss.runs import chunks
+from ptmiss.runs import fileset
+from ptmiss.runs import runner
 from ptmiss.estimators import build
 from ptmiss.processors.zmumu import Zmumu
 peaks = []

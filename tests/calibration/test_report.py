@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from ptmiss import corrections, fileset, results, runner
+from ptmiss import corrections, results
 from ptmiss.calibration import closure, derivation, sources
 from ptmiss.cli import cli
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import build
 from ptmiss.processors.zmumu import Zmumu
+from ptmiss.runs import fileset, runner
 
 from . import toys
 

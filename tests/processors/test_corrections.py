@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
-from ptmiss import corrections, fileset, runner
+from ptmiss import corrections
 from ptmiss.calibration import export
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.estimators import build
 from ptmiss.processors.validation import Validation
 from ptmiss.processors.zmumu import Zmumu
+from ptmiss.runs import fileset, runner
 
 
 def outputs(path, invented, **metadata):

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ptmiss import executors, fileset, runner, sample
+from ptmiss import sample
 from ptmiss.cli import cli
 from ptmiss.estimators import build
 from ptmiss.processors.validation import Validation
 from ptmiss.processors.wjets import Wjets
 from ptmiss.processors.zmumu import Zmumu
+from ptmiss.runs import fileset, pools, runner
 
 from ..models.mlpf.test_network import SMALL
 
@@ -65,7 +66,7 @@ def test_every_processor_fills_every_estimator(cls, chosen):
 def test_two_workers_give_the_same_bits(network):
     processor = Validation(build(NAMES, {"mlpf": network}))
     here = ran(processor)
-    with executors.pool("futures", 2) as pool:
+    with pools.pool("futures", 2) as pool:
         there = ran(processor, pool)
     assert there["notes"] == here["notes"]
     for name in ("moments", "spectra", "met"):

@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
-from ptmiss import page, sample, table
+from ptmiss import reports, sample, table
 from ptmiss.cli import cli
 from ptmiss.errors import OptionError
 from ptmiss.reports import html, sections
@@ -139,4 +139,4 @@ def test_the_verb(tmp_path):
     again = CliRunner().invoke(cli, arguments)
     assert (again.exit_code, again.output) == (1, f"Error: --output {output} is there already (--force replaces it)\n")
     with pytest.raises(OptionError, match=r"page\.txt: a page is a \.html file"):
-        page.report(["deepmet"], tmp_path / "page.txt")
+        reports.report(["deepmet"], tmp_path / "page.txt")

@@ -2,12 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptmiss import fileset, results, runner
+from ptmiss import results
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.estimators import build
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.reports import resolution_report
-from ptmiss.skim import skim
+from ptmiss.runs import fileset, runner
+from ptmiss.runs.skim import skim
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from ptmiss import __version__
 from ptmiss.errors import OptionError, PtmissError
 
 if TYPE_CHECKING:
-    from ptmiss.executors import Pool
+    from ptmiss.runs.pools import Pool
 
     Opener = Callable[[], AbstractContextManager[Pool]]
 
@@ -145,9 +145,9 @@ def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
         timeout: float | None,
         **options: Any,
     ) -> None:
-        from ptmiss.executors import pool
-        from ptmiss.failures import Policy
-        from ptmiss.memory import parse
+        from ptmiss.runs.failures import Policy
+        from ptmiss.runs.memory import parse
+        from ptmiss.runs.pools import pool
 
         budget = None if memory is None else parse(memory)
         how = {"chunksize": chunksize, "budget": budget, "policy": Policy(retries, timeout, skip)}

@@ -34,12 +34,12 @@ def report(sources: tuple[str, ...], output: Path, title: str, correction: str, 
 
     It needs no network; figures are inline, every table can be taken away as CSV and as HEPData's YAML.
     """
-    from ptmiss import page
+    from ptmiss import reports
     from ptmiss.errors import OptionError
-    from ptmiss.executors import progress_bar, shown_by
+    from ptmiss.runs.pools import progress_bar, shown_by
 
     if output.exists() and not force:
         raise OptionError(f"--output {output} is there already (--force replaces it)")
     with progress_bar("sources") as bar:
-        path = page.report(sources, output, title=title, correction=correction, label=label, progress=shown_by(bar))
+        path = reports.report(sources, output, title=title, correction=correction, label=label, progress=shown_by(bar))
     click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

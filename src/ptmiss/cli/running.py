@@ -14,8 +14,8 @@ from .options import PATH, Verb, cli, json_or_text, pairs, with_estimators, with
 
 if TYPE_CHECKING:
     from ptmiss.estimators import Estimator
-    from ptmiss.fileset import Fileset
-    from ptmiss.rundirs import Status
+    from ptmiss.runs.directory import Status
+    from ptmiss.runs.fileset import Fileset
 
     from .options import Opener
 
@@ -55,19 +55,21 @@ def run(
     resume: bool,
 ) -> None:
     """Run a coffea processor over a fileset: zmumu, wjets, validation, FILE.py or FILE.py:Class."""
-    from ptmiss import fileset as filesets
-    from ptmiss import results, rundirs, runner
+    from ptmiss import results
     from ptmiss.estimators import describe
     from ptmiss.provenance import provenance
+    from ptmiss.runs import directory as run_directory
+    from ptmiss.runs import fileset as filesets
+    from ptmiss.runs import runner
 
-    rundirs.startable(output, (results.MANIFEST,), resume, force)
+    run_directory.startable(output, (results.MANIFEST,), resume, force)
     fileset = filesets.read(fileset_path)
     cls = runner.find_processor(processor)
     given = {name: json_or_text(name, value) for name, value in own.items()}
     own_vertex = {} if vertex == "default" else {"vertex": vertex}  # an error where a processor takes none
     options = _processor_options(cls, estimators, selection) | own_vertex | given
     instance = runner.make_processor(cls, options | {"corrections": corrections})
-    with pool() as workers, rundirs.opened(output, resume) as directory:
+    with pool() as workers, run_directory.opened(output, resume) as directory:
         outputs, details = runner.run(fileset, instance, pool=workers, directory=directory, **how)
         made = provenance(
             processor=processor,
@@ -97,9 +99,10 @@ def run(
 @click.argument("directory", type=PATH)
 def status(directory: Path) -> None:
     """How far the run in DIRECTORY has come: what is done, missing and failed."""
-    from ptmiss import results, rundirs
+    from ptmiss import results
+    from ptmiss.runs import directory as run_directory
 
-    found = rundirs.status(directory)
+    found = run_directory.status(directory)
     for name, (events, listed) in found.events.items():
         click.echo(f"{name}: {found.done[name]} of {found.total[name]} chunks, {events} of {listed} events")
     for entry in found.skipped:
@@ -147,7 +150,7 @@ def skim(
     resume: bool,
 ) -> None:
     """Write the recoil table of event FILES (ROOT or parquet; paths, globs, URLs): one row an event."""
-    from ptmiss.skim import skim as write
+    from ptmiss.runs.skim import skim as write
 
     fileset = _fileset(files, fileset_path)
     with pool() as workers:
@@ -160,7 +163,7 @@ def skim(
 
 
 def _fileset(files: tuple[str, ...], path: Path | None) -> Fileset:
-    from ptmiss import fileset as filesets
+    from ptmiss.runs import fileset as filesets
 
     if bool(files) == bool(path):
         raise OptionError("expected event files, or --fileset, and not both")
@@ -207,7 +210,7 @@ def _tell_work(details: Mapping[str, Any]) -> None:
 
 def _tell_ledger(datasets: Mapping[str, Any]) -> None:
     """What was skipped, and what was there twice."""
-    from ptmiss.ledger import Skipped, told
+    from ptmiss.runs.ledger import Skipped, told
 
     for name, dataset in datasets.items():
         for entry in dataset["ledger"]["skipped"]:

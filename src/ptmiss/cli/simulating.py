@@ -56,7 +56,7 @@ def simulate(
     An interrupted job goes on where it stopped when it is started again.
     """
     from ptmiss import simulation
-    from ptmiss.executors import progress_bar, shown_by
+    from ptmiss.runs.pools import progress_bar, shown_by
 
     if listed:
         for name, what in simulation.PROCESSES.items():

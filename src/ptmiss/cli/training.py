@@ -81,7 +81,7 @@ def train_deepmet(
     **recipe: Any,
 ) -> None:
     """Train DeepMET, or the linear baseline, on simulated events with all candidates and truth."""
-    from ptmiss.executors import progress_bar, shown_by
+    from ptmiss.runs.pools import progress_bar, shown_by
 
     training = _training("ptmiss.models.deepmet.command")
     with progress_bar("batches") as bar:
@@ -149,7 +149,7 @@ def train_mlpf(
     **recipe: Any,
 ) -> None:
     """Train MLPF on simulated events with particle-flow elements and their truth."""
-    from ptmiss.executors import progress_bar, shown_by
+    from ptmiss.runs.pools import progress_bar, shown_by
 
     training = _training("ptmiss.models.mlpf.command")
     with progress_bar("batches") as bar:
@@ -192,7 +192,7 @@ def train_study(
 ) -> None:
     """What a choice of the training is worth: NAME is seeds, balance, ttbar, size, network, puppi, leptons, biases,
     better, continued, or all."""
-    from ptmiss.executors import progress_bar, shown_by
+    from ptmiss.runs.pools import progress_bar, shown_by
 
     studies, recipes = (_training(f"ptmiss.models.deepmet.{module}") for module in ("studies", "recipe"))
     chosen = _training("ptmiss.models.command").checked(recipes.Recipe, recipe)

@@ -15,11 +15,11 @@ import pandas as pd
 from ptmiss import jacobian, plots, recoil, resolution, results, table
 from ptmiss.errors import FileError, OptionError
 from ptmiss.histograms import book_met, book_mt
-from ptmiss.ledger import Skipped, told
 from ptmiss.networks import registry
 from ptmiss.reports import stacks, svg
 from ptmiss.reports.exhibit import Exhibit, Section
 from ptmiss.reports.sources import CALIBRATION, EVALUATION, MODEL, RUN, TABLE, Source
+from ptmiss.runs.ledger import Skipped, told
 from ptmiss.table import RecoilTable
 
 WIDTHS = ("rms_par", "rms_perp", "quantile_par", "quantile_perp")

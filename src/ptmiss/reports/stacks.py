@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ptmiss import ledger
 from ptmiss.errors import LedgerError, OptionError
 from ptmiss.plots import MARGINS, STYLE, label_of
 from ptmiss.results import RunResult
+from ptmiss.runs import ledger
 
 NOMINAL = "nominal"
 SPECTRA = ("u_par", "u_perp", "met", "met_phi", "mt")

@@ -3,11 +3,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptmiss import events, fileset, table
+from ptmiss import events, table
 from ptmiss.errors import ColumnError
 from ptmiss.estimators import build
 from ptmiss.recoil import cartesian
-from ptmiss.skim import skim
+from ptmiss.runs import fileset
+from ptmiss.runs.skim import skim
 
 
 def test_rows_are_the_events_in_their_order(invented, tmp_path):

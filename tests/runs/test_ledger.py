@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptmiss import ledger
 from ptmiss.errors import FileError, LedgerError, OptionError
-from ptmiss.ledger import Ledger, Skipped
+from ptmiss.runs import ledger
+from ptmiss.runs.ledger import Ledger, Skipped
 
-from .malice import PICKLE
+from ..malice import PICKLE
 
 LOST = Skipped("mc", "b.root", 0, 50, 50, "file", "corrupt")
 UNKNOWN = Skipped("mc", "c.root", None, None, None, "file", "truncated")

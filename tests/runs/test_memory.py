@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from coffea.processor import ProcessorABC
 
-from ptmiss import fileset, memory, runner
 from ptmiss.errors import ChunkError, OptionError
-from ptmiss.sources import look
+from ptmiss.runs import fileset, memory, runner
+from ptmiss.runs.inputs import look
 
 
 class Hungry(ProcessorABC):

@@ -12,14 +12,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ptmiss import rundirs
-from ptmiss.chunks import Chunk
 from ptmiss.estimators import Estimator, describe
-from ptmiss.executors import Here, Pool
-from ptmiss.failures import Policy
-from ptmiss.fileset import Fileset
 from ptmiss.provenance import provenance
-from ptmiss.runner import Run
+from ptmiss.runs import directory as run_directory
+from ptmiss.runs.chunks import Chunk
+from ptmiss.runs.failures import Policy
+from ptmiss.runs.fileset import Fileset
+from ptmiss.runs.pools import Here, Pool
+from ptmiss.runs.runner import Run
 from ptmiss.table import writing
 
 PROCESSOR = "ptmiss.processors.skim"
@@ -46,7 +46,7 @@ def skim(
         if chunk is not None:
             notes.update(chunk.out["notes"])
 
-    with rundirs.opened(output.with_name(f"{output.name}.parts"), resume) as directory:
+    with run_directory.opened(output.with_name(f"{output.name}.parts"), resume) as directory:
         run = Run(fileset, processor, directory, pool or Here(), chunksize, budget, policy or Policy())
         details = run.stream(receive)
         made = provenance(

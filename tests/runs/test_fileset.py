@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from ptmiss import fileset
 from ptmiss.errors import FileError, FilesetError
+from ptmiss.runs import fileset
 
 
 def test_short_and_long_forms():

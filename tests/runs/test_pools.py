@@ -3,29 +3,29 @@ import time
 
 import pytest
 
-from ptmiss import executors
 from ptmiss.errors import Interrupted, OptionError, UnknownName
+from ptmiss.runs import pools
 
 
 def test_kinds_of_pools():
-    with executors.pool("iterative") as here:
+    with pools.pool("iterative") as here:
         assert here.submit(str, 3).result() == "3"
-    with pytest.raises(UnknownName, match="executor 'future', did you mean 'futures'"), executors.pool("future", 1):
+    with pytest.raises(UnknownName, match="executor 'future', did you mean 'futures'"), pools.pool("future", 1):
         pass
-    with pytest.raises(OptionError, match="--workers 0: expected at least 1"), executors.pool("futures", 0):
+    with pytest.raises(OptionError, match="--workers 0: expected at least 1"), pools.pool("futures", 0):
         pass
 
 
 @pytest.mark.slow
 def test_workers_share_the_cores():
-    with executors.pool("futures", 2) as pool:
+    with pools.pool("futures", 2) as pool:
         threads = pool.submit(os.getenv, "OMP_NUM_THREADS").result()
     assert int(threads) == max(1, os.cpu_count() // 2)
 
 
 @pytest.mark.slow
 def test_no_dask_scheduler_there():
-    with pytest.raises(OptionError, match="no dask scheduler answers"), executors.pool("dask", 1, "tcp://127.0.0.1:1"):
+    with pytest.raises(OptionError, match="no dask scheduler answers"), pools.pool("dask", 1, "tcp://127.0.0.1:1"):
         pass
 
 
@@ -36,7 +36,7 @@ def test_a_scheduler_that_goes_away_is_said_in_one_line():
 
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
         client = Client(cluster)
-        pool = executors.Cluster(client)
+        pool = pools.Cluster(client)
         assert pool.size == 1
         future = pool.submit(time.sleep, 60)
     with pytest.raises(Interrupted, match="the dask scheduler is gone; the same command with --resume goes on"):
@@ -46,7 +46,7 @@ def test_a_scheduler_that_goes_away_is_said_in_one_line():
 
 @pytest.mark.slow
 def test_a_process_may_have_so_much_memory_and_no_more():
-    with executors.pool("futures", 1, memory=1_000_000_000) as pool:
+    with pools.pool("futures", 1, memory=1_000_000_000) as pool:
         assert pool.submit(len, bytes(10)).result() == 10
         with pytest.raises(MemoryError):
             pool.submit(bytes, 2_000_000_000).result()

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from ptmiss import queues
 from ptmiss.errors import FileError, OptionError
+from ptmiss.runs import queues
 
 HTCONDOR = """
 system = "htcondor"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptmiss.merging import Merging, merged
+from ptmiss.runs.merging import Merging, merged
 
 
 def parts(n):

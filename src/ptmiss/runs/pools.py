@@ -204,7 +204,7 @@ def _watch(driver: int) -> None:
 def pool(kind: str, workers: int = 1, scheduler: str | None = None, memory: int | None = None) -> Iterator[Pool]:
     """A pool of the kind asked for.
 
-    scheduler: address of a running dask cluster, or the file of a job queue (see ptmiss.queues), else a local cluster
+    scheduler: address of a running dask cluster, or the file of a job queue (see ptmiss.runs.queues), else a local cluster
     is made. memory: bytes that a worker of this machine may use.
     """
     if kind not in KINDS:
@@ -242,7 +242,7 @@ def _cluster(workers: int, scheduler: str | None, memory: int | None) -> Cluster
         )
         return Cluster(Client(local), local)
     if scheduler.endswith(".toml"):
-        from ptmiss import queues
+        from ptmiss.runs import queues
 
         queue = queues.read(Path(scheduler)).cluster()
         return Cluster(Client(queue), queue)

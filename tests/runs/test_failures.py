@@ -5,9 +5,9 @@ from coffea.processor.executor import IterativeExecutor
 
 from ptmiss.errors import ChunkError, ColumnError, FileError
 from ptmiss.events import EventSchema
-from ptmiss.failures import Failure, Kind, Policy, failure_of, root_cause
+from ptmiss.runs.failures import Failure, Kind, Policy, failure_of, root_cause
 
-from .invented import write_events
+from ..invented import write_events
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from coffea.processor.executor import WorkItem
 
-from ptmiss import dispatch
-from ptmiss.chunks import unpack
-from ptmiss.dispatch import Attempt, Dispatch, Done, Halved, Left, Retried, halves
 from ptmiss.errors import ChunkError, ColumnError
-from ptmiss.executors import Here
-from ptmiss.failures import Failure, Kind, Policy
+from ptmiss.runs import dispatch
+from ptmiss.runs.chunks import unpack
+from ptmiss.runs.dispatch import Attempt, Dispatch, Done, Halved, Left, Retried, halves
+from ptmiss.runs.failures import Failure, Kind, Policy
+from ptmiss.runs.pools import Here
 
 
 def items(n, events=16):

@@ -21,8 +21,8 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from ptmiss.errors import ChunkError, OptionError
 from ptmiss.events import EventSchema
-from ptmiss.failures import failure_of
-from ptmiss.sources import Source
+from ptmiss.runs.failures import failure_of
+from ptmiss.runs.inputs import Source
 
 FEW, MORE = 100, 400  # events
 CHUNKSIZE, SIZE = 50_000, 500e6  # events of a chunk, and their bytes uncompressed, without a budget

@@ -2,12 +2,12 @@ import json
 
 import pytest
 
-from ptmiss import rundirs
 from ptmiss.errors import FileError, OptionError
 from ptmiss.files import holder
-from ptmiss.rundirs import Entry, Plan, opened, startable
+from ptmiss.runs import directory as run_directory
+from ptmiss.runs.directory import Entry, Plan, opened, startable
 
-from .malice import PICKLE
+from ..malice import PICKLE
 
 PLAN = Plan({"processor": "p"}, 10, None, [Entry("z", "a.root", 0, 10, "one"), Entry("z", "a.root", 10, 20, "two")])
 
@@ -88,7 +88,7 @@ def test_status_counts_what_is_there(tmp_path):
     directory.log("failed", reason="a bug")
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"time": "cut')
-    found = rundirs.status(tmp_path)
+    found = run_directory.status(tmp_path)
     assert (found.done["z"], found.total["z"], found.events["z"]) == (1, 2, (10, 20))
     assert found.last["reason"] == "a bug"
     assert found.worker is None

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from coffea.processor import ProcessorABC
 
-from ptmiss.chunks import Ids
 from ptmiss.errors import FileError, LedgerError, OptionError
 from ptmiss.events import event_weight
-from ptmiss.failures import Kind
 from ptmiss.files import write_atomically
+from ptmiss.runs.chunks import Ids
+from ptmiss.runs.failures import Kind
 
 EVENT_ID = ("run", "luminosityBlock", "event")
 AT_ONCE = 16_000_000  # event fingerprints compared at a time: 128 MB

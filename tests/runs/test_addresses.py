@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from coffea.processor import ProcessorABC
 
-from ptmiss import addresses, fileset, runner
-from ptmiss.addresses import address, changes, described, recipe
 from ptmiss.estimators import build
 from ptmiss.networks.registry import read_model, save_model
 from ptmiss.processors.zmumu import Zmumu
-from ptmiss.sources import look
+from ptmiss.runs import addresses, fileset, runner
+from ptmiss.runs.addresses import address, changes, described, recipe
+from ptmiss.runs.inputs import look
 
-from .conftest import random_model
+from ..conftest import random_model
 
 
 class Cut(ProcessorABC):
@@ -57,7 +57,7 @@ def test_the_same_has_the_same_address_and_anything_else_another(item, invented)
 
 def test_the_address_is_the_same_in_another_process():
     code = (
-        "import json; from ptmiss.addresses import recipe; from ptmiss.estimators import build; "
+        "import json; from ptmiss.runs.addresses import recipe; from ptmiss.estimators import build; "
         "from ptmiss.processors.zmumu import Zmumu; print(json.dumps(recipe(Zmumu(build(['pf', 'stored.MET'])))))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7"}
@@ -160,7 +160,7 @@ def test_the_code_of_a_processor_is_its_file_and_what_that_imports(tmp_path, mon
 def test_a_processor_of_a_notebook_has_an_address():
     code = """
 from coffea.processor import ProcessorABC
-from ptmiss.addresses import recipe
+from ptmiss.runs.addresses import recipe
 class Mine(ProcessorABC):
     def process(self, events): return {}
     def postprocess(self, accumulator): return accumulator

@@ -3,11 +3,11 @@ import shutil
 import pytest
 from coffea.processor import ProcessorABC
 
-from ptmiss import fileset, sources
 from ptmiss.errors import FileError, FilesetError
 from ptmiss.events import inspect
-from ptmiss.failures import Policy
-from ptmiss.sources import look
+from ptmiss.runs import fileset, inputs
+from ptmiss.runs.failures import Policy
+from ptmiss.runs.inputs import look
 
 
 class Any(ProcessorABC):
@@ -31,8 +31,8 @@ def flaky(monkeypatch):
                 raise FileError(f"cannot open {path}") from error
             return inspect(path, tree)
 
-        monkeypatch.setattr(sources, "inspect", inspected)
-        monkeypatch.setattr(sources, "PAUSE", 0.0)
+        monkeypatch.setattr(inputs, "inspect", inspected)
+        monkeypatch.setattr(inputs, "PAUSE", 0.0)
 
     return fail
 

@@ -2,7 +2,7 @@
 
 A chunk's file is a zip archive: ``chunk.json`` with numbers and the order of the outputs, tables as parquet, ``ids.npy``
 with a fingerprint of each event, and ``histograms.zip.zst`` with the histograms as uhi writes them, their empty bins
-left out, compressed as a whole. Its name is the chunk's address (see ptmiss.addresses). A file that is cut or
+left out, compressed as a whole. Its name is the chunk's address (see ptmiss.runs.addresses). A file that is cut or
 changed does not load, and its chunk counts as missing.
 """
 

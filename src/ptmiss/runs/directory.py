@@ -1,7 +1,7 @@
 """The directory of a run while it goes on, so that it can be stopped at any moment and gone on with.
 
 * ``plan.json``: the chunks and their addresses, and what these were made of
-* ``chunks/``: the finished ones, see ptmiss.chunks; they are kept, so that a run can be completed or extended
+* ``chunks/``: the finished ones, see ptmiss.runs.chunks; they are kept, so that a run can be completed or extended
 * ``ledger.json``: what was skipped and why, and which chunks were cut in halves
 * ``log.jsonl``: what happened, one JSON object a line, with its time
 * ``.lock``: held by the process that is at work
@@ -22,11 +22,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ptmiss import ledger as ledgers
-from ptmiss.addresses import Recipe
-from ptmiss.chunks import ChunkStore
 from ptmiss.errors import FileError, OptionError
 from ptmiss.files import holder, locked, write_atomically
+from ptmiss.runs import ledger as ledgers
+from ptmiss.runs.addresses import Recipe
+from ptmiss.runs.chunks import ChunkStore
 
 PLAN, CHUNKS, LEDGER, LOG, LOCK = "plan.json", "chunks", "ledger.json", "log.jsonl", ".lock"
 
@@ -51,7 +51,7 @@ class Entry:
 class Plan:
     """What a run consists of.
 
-    recipe: what the chunks' addresses were made of (see ptmiss.addresses); chunksize: events at a time, at most;
+    recipe: what the chunks' addresses were made of (see ptmiss.runs.addresses); chunksize: events at a time, at most;
     memory: the budget in bytes that it was chosen for.
     """
 

@@ -22,19 +22,19 @@ import numpy as np
 from coffea.processor import ProcessorABC, Runner, accumulate
 from coffea.processor.executor import WorkItem
 
-from ptmiss import addresses, ledger, memory
-from ptmiss.chunks import Chunk
-from ptmiss.course import Course
-from ptmiss.dispatch import PoolExecutor
 from ptmiss.errors import FileError, Interrupted, OptionError, UnknownName
 from ptmiss.events import EventSchema
-from ptmiss.executors import Here, Pool
-from ptmiss.failures import Policy
-from ptmiss.fileset import Fileset
-from ptmiss.ledger import Counted
-from ptmiss.merging import Merging
-from ptmiss.rundirs import Entry, Plan, RunDirectory, opened
-from ptmiss.sources import Source, describe, look
+from ptmiss.runs import addresses, ledger, memory
+from ptmiss.runs.chunks import Chunk
+from ptmiss.runs.directory import Entry, Plan, RunDirectory, opened
+from ptmiss.runs.dispatch import PoolExecutor
+from ptmiss.runs.failures import Policy
+from ptmiss.runs.fileset import Fileset
+from ptmiss.runs.inputs import Source, describe, look
+from ptmiss.runs.ledger import Counted
+from ptmiss.runs.merging import Merging
+from ptmiss.runs.pools import Here, Pool
+from ptmiss.runs.tracker import Course
 
 GROUP = "ptmiss.processors"
 
@@ -46,7 +46,7 @@ class Run:
     """One run: what is done, where and how.
 
     pool: None runs here. chunksize: events at a time, at most; None for what a resumed run had, or what
-    ptmiss.memory.default says. budget: bytes that a worker may use, to choose the chunk size by. policy: what is done
+    ptmiss.runs.memory.default says. budget: bytes that a worker may use, to choose the chunk size by. policy: what is done
     about failures. directory: where finished chunks are kept, to resume from. seconds: what each stage took; stored:
     addresses of finished chunks in the order of the files; both are known afterwards.
     """

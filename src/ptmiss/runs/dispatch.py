@@ -19,10 +19,10 @@ from typing import Any
 
 from coffea.processor.executor import ExecutorBase, WorkItem
 
-from ptmiss.chunks import Chunk, Packed, pack
 from ptmiss.errors import ChunkError
-from ptmiss.executors import Pool
-from ptmiss.failures import Failure, Kind, Policy, failure_of
+from ptmiss.runs.chunks import Chunk, Packed, pack
+from ptmiss.runs.failures import Failure, Kind, Policy, failure_of
+from ptmiss.runs.pools import Pool
 
 DEATHS = 2  # of workers, until the chunk that they had is taken for the reason
 HALVINGS = 4
@@ -50,7 +50,7 @@ class Attempt:
 
 
 def chunk_of(result: dict[str, Any]) -> Chunk:
-    """What coffea gives for a processor that counts (see ptmiss.ledger.Counted)."""
+    """What coffea gives for a processor that counts (see ptmiss.runs.ledger.Counted)."""
     metrics = result["metrics"]
     return Chunk(**result["out"], metrics={**metrics, "columns": sorted(metrics.get("columns", ()))})
 

@@ -25,7 +25,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
 from ptmiss.errors import FileError, OptionError, hint
-from ptmiss.executors import THREADS
+from ptmiss.runs.pools import THREADS
 
 
 class JobQueue(BaseModel):

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ptmiss.chunks import Chunk, ChunkStore, joined, pack, storable, unpack
 from ptmiss.errors import FileError, OptionError
+from ptmiss.runs.chunks import Chunk, ChunkStore, joined, pack, storable, unpack
 
-from .malice import PICKLE
+from ..malice import PICKLE
 
 
 def chunk(seed=0, events=5):
@@ -118,7 +118,7 @@ def with_member(content, name, value):
 
 def pickled_array():
     """An npy file whose array is a pickle."""
-    from .malice import Evil
+    from ..malice import Evil
 
     content = io.BytesIO()
     np.save(content, np.array([Evil()], object), allow_pickle=True)

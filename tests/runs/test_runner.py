@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from coffea.processor import ProcessorABC
 
-from ptmiss import executors, fileset, runner
 from ptmiss.errors import ChunkError, ColumnError, FileError, OptionError, UnknownName
 from ptmiss.estimators import build
 from ptmiss.processors.zmumu import Zmumu
-from ptmiss.sources import look
+from ptmiss.runs import fileset, pools, runner
+from ptmiss.runs.inputs import look
 
 STORED = ["stored.MET", "stored.PuppiMET"]
 
@@ -39,7 +39,7 @@ def reference(dy):
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize(("kind", "workers"), [("futures", 1), ("futures", 2), ("dask", 2)])
 def test_every_executor_gives_the_same_bits(dy, reference, kind, workers):
-    with executors.pool(kind, workers) as pool:
+    with pools.pool(kind, workers) as pool:
         outputs, _ = runner.run(dy, Zmumu(build(STORED)), pool=pool, chunksize=11)
     for key, view in views(outputs).items():
         for name in view.dtype.names or [...]:  # a mean of no weights is not a number, on both sides
@@ -181,7 +181,7 @@ OWN = """
 def test_a_processor_of_ones_own_by_path(tmp_path, dy, kind):
     cls = runner.find_processor(user_file(tmp_path, OWN))
     processor = runner.make_processor(cls, {"cut": 20.0})
-    with executors.pool(kind, 1) as pool:
+    with pools.pool(kind, 1) as pool:
         outputs, _ = runner.run(dy, processor, pool=pool)
     assert 0 < outputs["dy"]["pt"].sum(flow=True).value < 40
 

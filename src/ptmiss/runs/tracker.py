@@ -8,13 +8,13 @@ from typing import Any
 
 from coffea.processor.executor import WorkItem
 
-from ptmiss.addresses import Recipe, address
-from ptmiss.chunks import Chunk, joined, pack
-from ptmiss.dispatch import Done, Event, Halved, Left, Retried, halves
-from ptmiss.executors import progress_bar
-from ptmiss.failures import Failure
-from ptmiss.ledger import Skipped
-from ptmiss.rundirs import RunDirectory
+from ptmiss.runs.addresses import Recipe, address
+from ptmiss.runs.chunks import Chunk, joined, pack
+from ptmiss.runs.directory import RunDirectory
+from ptmiss.runs.dispatch import Done, Event, Halved, Left, Retried, halves
+from ptmiss.runs.failures import Failure
+from ptmiss.runs.ledger import Skipped
+from ptmiss.runs.pools import progress_bar
 
 Sink = Callable[[WorkItem, Chunk | None], None]
 

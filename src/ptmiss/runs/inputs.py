@@ -11,12 +11,12 @@ from typing import Any
 from coffea.processor import ProcessorABC
 from coffea.processor.executor import WorkItem
 
-from ptmiss import ledger
 from ptmiss.errors import FileError, FilesetError
 from ptmiss.events import EventFile, identifier, inspect
-from ptmiss.failures import Failure, Kind, Policy
-from ptmiss.fileset import Fileset, Metadata
-from ptmiss.ledger import Skipped
+from ptmiss.runs import ledger
+from ptmiss.runs.failures import Failure, Kind, Policy
+from ptmiss.runs.fileset import Fileset, Metadata
+from ptmiss.runs.ledger import Skipped
 
 LOOKING = 16  # files looked into at a time
 PAUSE = 0.5  # s before the first new attempt, then twice as long each time
