@@ -294,9 +294,9 @@ def test_a_trained_network_works_in_a_skim(trained, tmp_path):
 def test_training_on_the_embedded_events(monkeypatch, tmp_path):
     """Without files the few embedded events of each process are taken."""
     pytest.importorskip("torch")
-    from ptmiss.models.deepmet import command
+    from ptmiss.models.deepmet import train
 
-    monkeypatch.setattr(command, "EMBEDDED", ("wmunu",))
+    monkeypatch.setattr(train, "EMBEDDED", ("wmunu",))
     call("train", "deepmet", "--network", "linear", "--output", tmp_path)
     assert "architecture: linear" in call("models", "show", tmp_path)
 
@@ -382,10 +382,10 @@ def test_studies_that_cannot_be(tmp_path):
 
 def test_a_study_from_the_command_line(monkeypatch, tmp_path):
     pytest.importorskip("torch")
-    from ptmiss.models.deepmet import gains, studies
+    from ptmiss.models.deepmet import studies, study_tables
 
     monkeypatch.setattr(studies, "study", lambda names, *_: [(name, None) for name in names])
-    monkeypatch.setattr(gains, "show", lambda name, _table: print("study", name))
+    monkeypatch.setattr(study_tables, "show", lambda name, _table: print("study", name))
     printed = call("train", "study", "all", "--test", EMBEDDED, "--output", tmp_path)
     assert [line.split()[1] for line in printed.splitlines() if line.startswith("study ")] == list(studies.STUDIES)
     assert f"tables and figures -> {tmp_path}" in printed

@@ -9,7 +9,7 @@ from ptmiss.elements import Targets
 from ptmiss.errors import ColumnError, FileError, OptionError, UnknownName
 from ptmiss.estimators import build, evaluate
 from ptmiss.leptons import AS_CANDIDATES
-from ptmiss.models import graphdef
+from ptmiss.models import cmssw
 from ptmiss.recoil import cartesian
 from ptmiss.runs import addresses
 from ptmiss.segments import sum_by_event
@@ -39,7 +39,7 @@ def released(shared, tmp_path_factory):
     paths = {}
     for name, graph in (("deepmet", 1), ("deepmet_response", 2)):
         paths[name] = folder / f"{name}.safetensors"
-        save_model(graphdef.read_deepmet(shared / "deepmet" / f"deepmet_{graph}.graphdef"), paths[name], "released")
+        save_model(cmssw.read_deepmet(shared / "deepmet" / f"deepmet_{graph}.graphdef"), paths[name], "released")
     return paths
 
 

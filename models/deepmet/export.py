@@ -14,7 +14,7 @@ import numpy as np
 from ptmiss.networks.deepmet import EPSILON, DeepMET
 from ptmiss.networks.inputs import CATEGORIES, FEATURES, OVERFLOW, SCALE, VOCABULARY
 
-from ..graph import Graph
+from ..onnx_graph import Graph
 
 SCALED = [4, 6, 7]
 

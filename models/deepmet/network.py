@@ -17,8 +17,8 @@ from ptmiss.networks.deepmet import EPSILON, WIDTHS, DeepMET
 from ptmiss.networks.inputs import CATEGORIES, FEATURES, SCALE, VOCABULARY
 from ptmiss.networks.kernels import tanh_, tanh_gradient
 
-from .context import Context
 from .dataset import Batch
+from .event_features import Context
 
 Name = Literal[
     "cmssw-v1", "jme-24-001", "96-48-24", "128-64-32", "relu", "silu", "standardised", "event-sums", "event-recoil"
@@ -31,7 +31,7 @@ class Layout:
 
     embedding: outputs of the embeddings of charge, pdgId and fromPV; widths: of the three hidden layers; activation:
     behind each of them. standardised: features with mean 0 and width 1. context: what each candidate is told of its
-    whole event, see ptmiss.models.deepmet.context.
+    whole event, see ptmiss.models.deepmet.event_features.
     """
 
     embedding: tuple[int, int, int] = (8, 8, 8)

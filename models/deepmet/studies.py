@@ -19,13 +19,13 @@ from ptmiss.events import inspect
 from ptmiss.files import write_atomically
 from ptmiss.networks.registry import WEIGHTS, save_model
 
-from ..command import described
 from ..training import Progress, canonical
-from . import gains
+from ..workflow import described
+from . import study_tables
 from .dataset import Dataset, plain, read
-from .gains import BASE, Answers
 from .network import Network, parameters
 from .recipe import VALIDATION_BATCH, Recipe, answers, configuration, train
+from .study_tables import BASE, Answers
 
 SHARES = {"zmumu": 0.4, "zmumu_boosted": 0.3, "ttbar_dilepton": 0.3}
 HELD_OUT = 0.1  # of the base's events, and not among them, choose the epoch
@@ -130,7 +130,7 @@ def study(
     """Train base and variants of each study, compare them on the test events, and write ``<name>.csv`` with figures.
 
     training: event file of each process in SHARES; events: that the base is trained on. A training that is there, of
-    the same configuration and events, is not repeated. Yields each study's table as it is done; see gains.compare.
+    the same configuration and events, is not repeated. Yields each study's table as it is done; see study_tables.compare.
     """
     for name in names:
         if name not in STUDIES:
@@ -142,10 +142,10 @@ def study(
         )
     bench = Bench.of(names, training, test, output, events, recipe, progress)
     for name in names:
-        found = gains.compare({v: bench.answers(v) for v in variants([name])}, REFERENCES.get(name, BASE))
+        found = study_tables.compare({v: bench.answers(v) for v in variants([name])}, REFERENCES.get(name, BASE))
         found.insert(1, "parameters", [bench.parameters[variant] for variant in found["variant"]])
         write_atomically(output / f"{name}.csv", found.to_csv(index=False, float_format="%.5g"))
-        gains.draw({name: found}, output / name)
+        study_tables.draw({name: found}, output / name)
         yield name, found
 
 

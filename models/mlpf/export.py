@@ -19,9 +19,9 @@ import numpy as np
 from ptmiss.elements import CLASSES
 from ptmiss.errors import OptionError
 
-from ..graph import Graph, Shape
-from .curve import BITS, SHIFT, SPREAD
-from .layout import CARRIED, NEVER
+from ..onnx_graph import Graph, Shape
+from .attention import CARRIED, NEVER
+from .morton import BITS, SHIFT, SPREAD
 from .network import MAX_ETA, MAX_LOG, Transformer, spreads
 from .reconstruction import MLPF
 
@@ -125,7 +125,7 @@ class Layers:
         return [self.window(order, empty) for order, empty in cuts]
 
     def window(self, order: str, empty: int) -> View:
-        """Windows along an order, with so many slots left empty at the beginning of a long event; see layout.Windows."""
+        """Windows along an order, with so many slots left empty at the beginning of a long event; see attention.Windows."""
         b, size = self.build, self.of.window
         n = b("Shape", "features", start=0, end=1)
         empty_slots = b("Where", b("Greater", n, size), [empty], [0])
@@ -143,7 +143,7 @@ class Layers:
         return self.build("Range", 0, self.build("Squeeze", n, [0]), 1)
 
     def distance(self, position: str, filled: str | None) -> tuple[str, str]:
-        """(windows, size, heads, 4) that queries and keys carry, see layout.Distance; filled: (windows, size, 1)."""
+        """(windows, size, heads, 4) that queries and keys carry, see attention.Distance; filled: (windows, size, 1)."""
         b = self.build
         eta, phi = b("Split", position, split=[1, 1], axis=-1, outputs=2)
         eta = b("Sub", eta, b("ReduceMean", eta, [1], keepdims=1))
@@ -156,7 +156,7 @@ class Layers:
         return b("Concat", *query, axis=-1), b("Concat", *key, axis=-1)
 
     def order(self, shift: tuple[float, float]) -> str:
-        """(n,) elements along the curve; see curve.keys, of which this is the same to the last bit."""
+        """(n,) elements along the curve; see morton.keys, of which this is the same to the last bit."""
         from onnx import TensorProto
 
         b = self.build.to(np.float64)

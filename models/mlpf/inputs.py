@@ -20,7 +20,7 @@ from ptmiss.elements import ECAL, HCAL, TRACK, TYPES, Elements
 from ptmiss.errors import UnknownName
 
 from . import neighbours
-from .curve import orders
+from .morton import orders
 from .neighbours import Near
 
 Column = NDArray[np.float32]

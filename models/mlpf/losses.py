@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
+from .attention import Distance, Windows
 from .dataset import Batch
-from .layout import Distance, Windows
 from .network import Outputs
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.4, 5.0  # of sqrt(pt / GeV) in the classification

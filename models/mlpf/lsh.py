@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .layout import Windows
+from .attention import Windows
 
 DISTANCE, LEAST = 0.1209, 0.001998  # of the kernel exp(-DISTANCE |di - dj|), and its smallest value
 MAX_BINS = 200

@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from ptmiss.elements import CLASSES, TYPES
 
+from .attention import CARRIED, Attending, EventAttention, Groups, PackedAttention, WindowAttention, Windows
+from .configuration import Configuration
 from .inputs import Packed, schema
-from .layout import CARRIED, Attending, EventAttention, Groups, PackedAttention, WindowAttention, Windows
 from .lsh import CombinedGraph
-from .presets import Configuration
 
 SPREADS = (0.05, 0.15, 0.5, None)  # dR of what the heads of a layer look at; the last one looks everywhere
 MAX_LOG = 6.0  # of the ratio of energies

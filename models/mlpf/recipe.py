@@ -13,13 +13,13 @@ from torch import Tensor
 from ptmiss.errors import OptionError
 
 from ..training import DecoupledSettings, Progress, Training
-from . import losses, physics
+from . import losses, monitoring
+from .configuration import Configuration, preset
 from .dataset import Batch, Dataset, Loader, plain
 from .inputs import moments, packed
 from .losses import Weights
+from .monitoring import Particles
 from .network import Network, Outputs, build
-from .physics import Particles
-from .presets import Configuration, preset
 from .reconstruction import MLPF, load
 
 MEASURED_EVENTS = 200  # that say how features are standardised
@@ -125,7 +125,7 @@ def validate(network: Network, validation: Dataset, recipe: Recipe) -> dict[str,
         total, elements = total + n * float(loss(network, batch, recipe)), elements + n
     found = MLPF(network, "in training", recipe.device)(validation.elements, VALIDATION_BUDGET)
     network.train()
-    numbers = physics.measured(
+    numbers = monitoring.measured(
         Particles.of(found.pt, found.eta, found.phi, np.zeros_like(found.pt), found.offsets), true(validation)
     )
     return {"loss": total / max(elements, 1)} | numbers

@@ -26,10 +26,10 @@ from ptmiss.networks.weights import Tensors, check_shapes, read_tensors, write_t
 from ptmiss.segments import Offsets
 
 from ..training import check_device
+from .attention import Groups
+from .configuration import Configuration
 from .inputs import packed
-from .layout import Groups
 from .network import Network, build
-from .presets import Configuration
 
 ARCHITECTURE = "mlpf"
 

@@ -43,8 +43,8 @@ def event(n, seed=0):
 def network(name):
     import torch
 
+    from ptmiss.models.mlpf.configuration import preset
     from ptmiss.models.mlpf.network import build
-    from ptmiss.models.mlpf.presets import preset
     from ptmiss.models.mlpf.reconstruction import MLPF
 
     torch.set_num_threads(1)

@@ -96,7 +96,7 @@ def import_deepmet(graph: Path, output: Path, padding: int) -> None:
     """Weights from a released CMSSW graph (TensorFlow GraphDef), without TensorFlow."""
     from ptmiss.networks.registry import save_model
 
-    model = import_module("ptmiss.models.graphdef").read_deepmet(graph, padding)
+    model = import_module("ptmiss.models.cmssw").read_deepmet(graph, padding)
     digest = save_model(model, output, provenance=f"imported from {graph.name}")
     click.echo(f"{model.parameters} parameters, SHA-256 {digest[:12]} -> {output}")
 

@@ -83,7 +83,7 @@ def train_deepmet(
     """Train DeepMET, or the linear baseline, on simulated events with all candidates and truth."""
     from ptmiss.runs.pools import progress_bar, shown_by
 
-    training = _training("ptmiss.models.deepmet.command")
+    training = _training("ptmiss.models.deepmet.train")
     with progress_bar("batches") as bar:
         log = training.train_files(events, validation, output, name, recipe, force=force, progress=shown_by(bar))
     click.echo(log)
@@ -151,7 +151,7 @@ def train_mlpf(
     """Train MLPF on simulated events with particle-flow elements and their truth."""
     from ptmiss.runs.pools import progress_bar, shown_by
 
-    training = _training("ptmiss.models.mlpf.command")
+    training = _training("ptmiss.models.mlpf.train")
     with progress_bar("batches") as bar:
         log = training.train_files(
             events, validation, output, name, recipe, limit=limit, force=force, progress=shown_by(bar)
@@ -195,12 +195,12 @@ def train_study(
     from ptmiss.runs.pools import progress_bar, shown_by
 
     studies, recipes = (_training(f"ptmiss.models.deepmet.{module}") for module in ("studies", "recipe"))
-    chosen = _training("ptmiss.models.command").checked(recipes.Recipe, recipe)
+    chosen = _training("ptmiss.models.workflow").checked(recipes.Recipe, recipe)
     wanted = list(studies.STUDIES) if "all" in names else list(names)
     with progress_bar("batches") as bar:
         found = dict(studies.study(wanted, training, tests, output, events, chosen, shown_by(bar)))
     for name, table in found.items():
-        studies.gains.show(name, table)
+        studies.study_tables.show(name, table)
     click.echo(f"tables and figures -> {output}")
 
 

@@ -13,10 +13,10 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from ptmiss.models.export import write_onnx
-from ptmiss.models.graph import Graph
-from ptmiss.models.mlpf import curve, inputs
+from ptmiss.models.mlpf import inputs, morton
 from ptmiss.models.mlpf.export import Layers
 from ptmiss.models.mlpf.reconstruction import MLPF
+from ptmiss.models.onnx_graph import Graph
 
 from .conftest import invented
 from .test_network import made
@@ -91,7 +91,7 @@ def test_the_order_in_the_graph_is_that_of_the_curve():
     elements = Elements({**columns, "pt": columns["pt"].astype(np.float32)}, from_counts(np.array([n])))
     network = made()
     layers = Layers(build := Graph(np.float32), MLPF(network, "x"), network)
-    names = [layers.order(shift) for shift in ((0.0, 0.0), curve.SHIFT)]
+    names = [layers.order(shift) for shift in ((0.0, 0.0), morton.SHIFT)]
     outputs = dict.fromkeys(names, (np.int64, ("n",)))
     floats = {name: (np.float32, ("n", size)) for name, size in (("features", 47), ("scale", 2), ("position", 2))}
     proto = build.model("order", {**floats, "types": (np.int64, ("n",))}, outputs)

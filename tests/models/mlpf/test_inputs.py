@@ -6,7 +6,7 @@ from ptmiss.segments import from_counts
 
 torch = pytest.importorskip("torch")
 
-from ptmiss.models.mlpf import curve, inputs, neighbours
+from ptmiss.models.mlpf import inputs, morton, neighbours
 
 from .conftest import invented
 
@@ -59,7 +59,7 @@ def test_sums_of_neighbours_are_those_of_all_pairs():
 def test_neighbours_on_the_curve_are_near():
     elements = invented([2000])
     position = np.stack([elements["eta"], elements["phi"]], axis=-1)
-    for order in curve.orders(position, elements["type"], elements["pt"], elements.offsets):
+    for order in morton.orders(position, elements["type"], elements["pt"], elements.offsets):
         assert sorted(order.tolist()) == list(range(2000))
         step = np.diff(position[order], axis=0)
         assert np.median(np.hypot(*step.T)) < 0.3
@@ -68,11 +68,11 @@ def test_neighbours_on_the_curve_are_near():
 def test_elements_at_one_place_have_an_order_of_their_own():
     elements = invented([6])
     position = np.zeros((6, 2), np.float32)
-    (order, _) = curve.orders(position, elements["type"], elements["pt"], elements.offsets)
+    (order, _) = morton.orders(position, elements["type"], elements["pt"], elements.offsets)
     backwards = np.arange(6)[::-1]
     columns = {name: column[backwards] for name, column in elements.columns.items()}
     again = Elements(columns, from_counts(np.array([6])))
-    (other, _) = curve.orders(position, again["type"], again["pt"], again.offsets)
+    (other, _) = morton.orders(position, again["type"], again["pt"], again.offsets)
     np.testing.assert_array_equal(backwards[other], order)
 
 

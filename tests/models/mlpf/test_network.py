@@ -7,7 +7,7 @@ from ptmiss.segments import from_counts
 
 torch = pytest.importorskip("torch")
 
-from ptmiss.models.mlpf import inputs, network, presets
+from ptmiss.models.mlpf import configuration, inputs, network
 from ptmiss.models.mlpf.lsh import CombinedGraph
 
 from .conftest import invented
@@ -18,8 +18,8 @@ SMALL = {"width": 32, "heads": 4, "hidden": 16, "window": 32}
 def made(name="compact", seed=0, **changes):
     """A network whose heads say something."""
     torch.manual_seed(seed)
-    configuration = presets.preset(name).model_copy(update=changes)
-    net = network.build(configuration).eval()
+    chosen = configuration.preset(name).model_copy(update=changes)
+    net = network.build(chosen).eval()
     with torch.no_grad():
         for parameter in net.parameters():
             if not parameter.any():
@@ -47,11 +47,11 @@ def rows_of(elements, rows, offsets):
 )
 def test_parameters(name, parameters):
     """5,066,785 is the count of the public v2.2.0 network; 1.35 million that of 2021."""
-    assert network.build(presets.preset(name)).parameters_trained() == parameters
+    assert network.build(configuration.preset(name)).parameters_trained() == parameters
 
 
 def test_the_codebook_of_2021():
-    net = network.build(presets.preset("gnn-lsh-2021"))
+    net = network.build(configuration.preset("gnn-lsh-2021"))
     assert sum(layer.codebook.numel() for layer in net.modules() if isinstance(layer, CombinedGraph)) == 32_000
 
 
@@ -105,7 +105,7 @@ def test_turning_an_event_changes_nothing():
 
 def test_heads_see_near_elements():
     """The distance in the heads is -dR² / 2s², up to what is the same for all keys."""
-    from ptmiss.models.mlpf.layout import Distance
+    from ptmiss.models.mlpf.attention import Distance
 
     position = torch.tensor([[1.0, 3.1], [1.1, -3.1], [0.8, 2.9]])
     distance = Distance.of(position, [0.15, None])
@@ -120,7 +120,7 @@ def test_heads_see_near_elements():
 def test_at_the_start_it_is_what_was_measured():
     elements = invented([20])
     torch.manual_seed(0)
-    net = network.build(presets.preset("compact"))
+    net = network.build(configuration.preset("compact"))
     packed = inputs.packed(elements, net.schema)
     pt, eta, phi, energy = (x.detach().numpy() for x in net(packed).momentum(packed))
     np.testing.assert_allclose(pt, elements["pt"], rtol=1e-6)
@@ -152,11 +152,11 @@ def test_hashes_are_below_the_number_of_bins():
 
 def test_unknown_names():
     with pytest.raises(UnknownName, match="unknown preset 'cms-v22', did you mean 'cms-v220'"):
-        presets.preset("cms-v22")
+        configuration.preset("cms-v22")
     with pytest.raises(UnknownName, match="unknown schema of inputs 'atlas'"):
         inputs.schema("atlas")
 
 
 def test_heads_must_fit():
     with pytest.raises(ValueError, match="width 64 does not give 16 heads of 8 or more"):
-        presets.Configuration(heads=16)
+        configuration.Configuration(heads=16)

@@ -13,10 +13,10 @@ from ptmiss.errors import OptionError, TrainingError
 torch = pytest.importorskip("torch")
 pytest.importorskip("fastjet")
 
-from ptmiss.models.command import checked
-from ptmiss.models.mlpf import command, physics, recipe, reconstruction
+from ptmiss.models.mlpf import monitoring, recipe, reconstruction, train
 from ptmiss.models.mlpf.recipe import Recipe
 from ptmiss.models.mlpf.reconstruction import MLPF
+from ptmiss.models.workflow import checked
 
 from .conftest import options
 
@@ -89,7 +89,7 @@ def test_it_goes_on_from_weights(few, tmp_path):
 def test_targets_against_themselves(embedded):
     """The ideal reconstruction has no pTmiss residual and jets without width."""
     true = recipe.true(embedded)
-    numbers = physics.measured(true, true)
+    numbers = monitoring.measured(true, true)
     assert numbers["met_rms"] == numbers["jet_width_20"] == 0
     assert numbers["jet_response_20"] == 1
 
@@ -144,7 +144,7 @@ def test_a_training_leaves_weights_card_log_and_figure(trained):
 def test_another_configuration_is_refused(trained):
     output, _ = trained
     with pytest.raises(OptionError, match=r"another training: .*width"):
-        command.train_files({ZMUMU: 6}, {ZMUMU: 3}, output, "tiny", options(**{**TINY, "width": 64}))
+        train.train_files({ZMUMU: 6}, {ZMUMU: 3}, output, "tiny", options(**{**TINY, "width": 64}))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_another_configuration_is_refused(trained):
 )
 def test_an_option_with_a_wrong_value_is_named(given, message):
     with pytest.raises(OptionError) as refused:
-        checked(command.configured, options(**given), "preset")
+        checked(train.configured, options(**given), "preset")
     assert message in str(refused.value)
 
 

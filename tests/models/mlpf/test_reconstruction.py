@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from ptmiss.models import training
 from ptmiss.models.mlpf import network, reconstruction
-from ptmiss.models.mlpf.presets import Configuration
+from ptmiss.models.mlpf.configuration import Configuration
 from ptmiss.models.mlpf.reconstruction import MLPF
 
 from .conftest import invented

@@ -11,15 +11,14 @@ import numpy as np
 from ptmiss import candidates as pf_candidates
 from ptmiss import sample
 from ptmiss.events import expand, inspect
-
-from ..cards import ship
-from ..command import Sources, begin, checked, made, split, told
-from ..training import Progress, check_device
-from . import dataset, physics, reconstruction
-from .dataset import Dataset
-from .physics import Particles
-from .recipe import Recipe, check_init, train, true, validate
-from .reconstruction import MLPF
+from ptmiss.models.cards import ship
+from ptmiss.models.mlpf import dataset, monitoring, reconstruction
+from ptmiss.models.mlpf.dataset import Dataset
+from ptmiss.models.mlpf.monitoring import Particles
+from ptmiss.models.mlpf.recipe import Recipe, check_init, train, true, validate
+from ptmiss.models.mlpf.reconstruction import MLPF
+from ptmiss.models.training import Progress, check_device
+from ptmiss.models.workflow import Sources, begin, checked, made, split, told
 
 EMBEDDED = ("ttbar", "zmumu")
 SHOWN = {
@@ -93,5 +92,5 @@ def rule_based(sources: Sources) -> dict[str, float]:
             truth.append(true(dataset.prepared(events)))
     if not found or any(len(a.offsets) != len(b.offsets) for a, b in zip(found, truth, strict=True)):
         return {}
-    numbers = physics.measured(physics.joined(found), physics.joined(truth))
+    numbers = monitoring.measured(monitoring.joined(found), monitoring.joined(truth))
     return {f"pf_{name}": value for name, value in numbers.items()}

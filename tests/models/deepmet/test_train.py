@@ -11,9 +11,9 @@ from ptmiss.networks.registry import load_model
 
 torch = pytest.importorskip("torch")
 
-from ptmiss.models.command import checked, described, split
-from ptmiss.models.deepmet.command import train_files
 from ptmiss.models.deepmet.recipe import Recipe
+from ptmiss.models.deepmet.train import train_files
+from ptmiss.models.workflow import checked, described, split
 
 from .conftest import options
 

@@ -6,8 +6,8 @@ from ptmiss.errors import OptionError
 
 torch = pytest.importorskip("torch")
 
-from ptmiss.models.deepmet import gains
-from ptmiss.models.deepmet.gains import Answers, compare
+from ptmiss.models.deepmet import study_tables
+from ptmiss.models.deepmet.study_tables import Answers, compare
 
 EVENTS = 3000
 
@@ -43,7 +43,7 @@ def test_shrinking_is_no_gain(answers):
 
 def test_the_spread_of_seeds_is_that_of_a_difference():
     table = pd.DataFrame({"variant": ["base", "seed 2", "seed 3", "other"], "x": [0.9, 1.0, 1.1, 7.0]})
-    assert gains.seed_spread(table, "x") == pytest.approx(0.1 * np.sqrt(2))
+    assert study_tables.seed_spread(table, "x") == pytest.approx(0.1 * np.sqrt(2))
 
 
 def test_the_loss_is_that_of_the_training(answers):
@@ -70,10 +70,10 @@ def test_too_few_events(answers):
 def test_figure_and_printed_table(answers, tmp_path, capsys):
     found = compare(answers, replicas=5)
     found.insert(1, "parameters", 5149)
-    paths = gains.draw({"one": found, "two": found.iloc[[0, 1, 2, 3]]}, tmp_path / "gains")
+    paths = study_tables.draw({"one": found, "two": found.iloc[[0, 1, 2, 3]]}, tmp_path / "gains")
     assert [path.name for path in paths] == ["gains.png", "gains.pdf"]
     assert all(path.stat().st_size > 10_000 for path in paths)
-    gains.show("one", found)
+    study_tables.show("one", found)
     printed = capsys.readouterr().out
     assert "study one" in printed
     assert "sharper" in printed

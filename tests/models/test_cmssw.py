@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptmiss.errors import FileError, WeightsError
-from ptmiss.models import graphdef
+from ptmiss.models import cmssw
 from ptmiss.networks.inputs import VOCABULARY
 
 TUNES = [(1, "tf_met_resolution_1"), (2, "tf_met_response_2")]
@@ -30,7 +30,7 @@ def reference(path):
 @pytest.mark.parametrize("sample", ["real", "synthetic"])
 @pytest.mark.parametrize(("graph", "answer"), TUNES)
 def test_equals_tensorflow_in_every_event(shared, sample, graph, answer):
-    model = graphdef.read_deepmet(shared / "deepmet" / f"deepmet_{graph}.graphdef")
+    model = cmssw.read_deepmet(shared / "deepmet" / f"deepmet_{graph}.graphdef")
     features, categories, stored = reference(shared / "deepmet" / f"tf_reference_{sample}.npz")
     counts = np.diff(stored["offsets"])
     met = model.met(features, categories, stored["offsets"])
@@ -41,7 +41,7 @@ def test_equals_tensorflow_in_every_event(shared, sample, graph, answer):
 
 @pytest.mark.parametrize("graph", [1, 2, 3])
 def test_all_released_graphs_are_the_published_network(shared, graph):
-    model = graphdef.read_deepmet(shared / "deepmet" / f"deepmet_{graph}.graphdef")
+    model = cmssw.read_deepmet(shared / "deepmet" / f"deepmet_{graph}.graphdef")
     assert (model.parameters, model.padding) == (5149, 4500)
 
 
@@ -51,7 +51,7 @@ def test_zero_padding_is_not_neutral(shared):
     for graph, shift in ((1, (-0.90, -0.77)), (2, (0.44, -2.56))):
         path = shared / "deepmet" / f"deepmet_{graph}.graphdef"
         few, many = (
-            graphdef.read_deepmet(path, padding).met(features[:900], categories[:900], np.array([0, 900]))[0]
+            cmssw.read_deepmet(path, padding).met(features[:900], categories[:900], np.array([0, 900]))[0]
             for padding in (1000, 4500)
         )
         np.testing.assert_allclose(many - few, shift, atol=0.01)
@@ -63,43 +63,43 @@ def test_a_truncated_graph(shared, tmp_path):
         path = tmp_path / "cut.graphdef"
         path.write_bytes(content[:length])
         with pytest.raises(WeightsError, match="not a"):
-            graphdef.read_deepmet(path)
+            cmssw.read_deepmet(path)
 
 
 @pytest.mark.parametrize("content", [b"hello, world, not a graph", b"\xff" * 40, bytes(range(256))])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "x.pb").write_bytes(content)
     with pytest.raises(WeightsError, match=r"x\.pb: not a"):
-        graphdef.read_deepmet(tmp_path / "x.pb")
+        cmssw.read_deepmet(tmp_path / "x.pb")
 
 
 def test_no_such_graph(tmp_path):
     with pytest.raises(FileError, match="no such graph file"):
-        graphdef.read_deepmet(tmp_path / "none.pb")
+        cmssw.read_deepmet(tmp_path / "none.pb")
 
 
 def field(number, wire, payload):
-    length = bytes([len(payload)]) if wire == graphdef.BYTES else b""
+    length = bytes([len(payload)]) if wire == cmssw.BYTES else b""
     return bytes([number << 3 | wire]) + length + payload
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        (field(4, graphdef.BYTES, struct.pack("<4f", 1, 2, 3, 4)), [[1, 2], [3, 4]]),
-        (field(5, graphdef.BYTES, struct.pack("<4f", 1, 2, 3, 4)), [[1, 2], [3, 4]]),
-        (b"".join(field(5, graphdef.FIXED32, struct.pack("<f", x)) for x in (1, 2, 3, 4)), [[1, 2], [3, 4]]),
-        (field(5, graphdef.BYTES, struct.pack("<f", 7)), [[7, 7], [7, 7]]),
+        (field(4, cmssw.BYTES, struct.pack("<4f", 1, 2, 3, 4)), [[1, 2], [3, 4]]),
+        (field(5, cmssw.BYTES, struct.pack("<4f", 1, 2, 3, 4)), [[1, 2], [3, 4]]),
+        (b"".join(field(5, cmssw.FIXED32, struct.pack("<f", x)) for x in (1, 2, 3, 4)), [[1, 2], [3, 4]]),
+        (field(5, cmssw.BYTES, struct.pack("<f", 7)), [[7, 7], [7, 7]]),
     ],
 )
 def test_tensors_packed_listed_or_one_for_all(values, expected):
-    dimension = field(2, graphdef.BYTES, field(1, graphdef.VARINT, b"\x02"))
-    message = field(2, graphdef.BYTES, dimension + dimension) + values
-    np.testing.assert_array_equal(graphdef.tensor(graphdef.fields(message)), expected)
+    dimension = field(2, cmssw.BYTES, field(1, cmssw.VARINT, b"\x02"))
+    message = field(2, cmssw.BYTES, dimension + dimension) + values
+    np.testing.assert_array_equal(cmssw.tensor(cmssw.fields(message)), expected)
 
 
 def test_a_tensor_with_a_wrong_number_of_values():
-    dimension = field(2, graphdef.BYTES, field(1, graphdef.VARINT, b"\x03"))
-    message = field(2, graphdef.BYTES, dimension) + field(4, graphdef.BYTES, struct.pack("<2f", 1, 2))
+    dimension = field(2, cmssw.BYTES, field(1, cmssw.VARINT, b"\x03"))
+    message = field(2, cmssw.BYTES, dimension) + field(4, cmssw.BYTES, struct.pack("<2f", 1, 2))
     with pytest.raises(ValueError, match="has 2 values"):
-        graphdef.tensor(graphdef.fields(message))
+        cmssw.tensor(cmssw.fields(message))

@@ -16,9 +16,8 @@ from pydantic import ValidationError
 
 from ptmiss.errors import OptionError
 from ptmiss.events import expand, identifier, inspect
-
-from . import curves
-from .training import LOG
+from ptmiss.models import training_plot
+from ptmiss.models.training import LOG
 
 HELD_OUT = 0.1
 
@@ -89,9 +88,9 @@ def told(
     numbers: Mapping[str, float],
     output: Path,
     name: str,
-    shown: Mapping[str, str] = curves.SHOWN,
+    shown: Mapping[str, str] = training_plot.SHOWN,
 ) -> str:
     """What there is to see of a training; draws its log. shown: see curves."""
-    (figure,) = curves.draw(log, output / "training", shown)
+    (figure,) = training_plot.draw(log, output / "training", shown)
     best = ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())
     return f"best of {len(log)} epochs: {best}\nlog {output / LOG}, figure {figure}\n{name} -> {output}"

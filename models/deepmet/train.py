@@ -9,15 +9,14 @@ from typing import Any
 
 from ptmiss import sample
 from ptmiss.errors import OptionError
-
-from ..cards import ship
-from ..command import Sources, begin, checked, made, split, told
-from ..training import Progress, check_device
-from . import dataset
-from .dataset import Dataset
-from .linear import fit
-from .network import LAYOUTS
-from .recipe import Recipe, train, validate
+from ptmiss.models.cards import ship
+from ptmiss.models.deepmet import dataset
+from ptmiss.models.deepmet.dataset import Dataset
+from ptmiss.models.deepmet.linear import fit
+from ptmiss.models.deepmet.network import LAYOUTS
+from ptmiss.models.deepmet.recipe import Recipe, train, validate
+from ptmiss.models.training import Progress, check_device
+from ptmiss.models.workflow import Sources, begin, checked, made, split, told
 
 EMBEDDED = ("zmumu", "ttbar", "wmunu")
 
