@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from ptmiss import resolution
+from ptmiss import resolutions
 from ptmiss.corrections import NOMINAL, Corrections
 from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil, scaled
 from ptmiss.recoil import recoil
-from ptmiss.resolution import Sums
+from ptmiss.resolutions import Sums
 
 from .sources import Background, Histograms, Source, less
 
@@ -25,9 +25,9 @@ JETS = {"0 jets": 0, "1 jet": 1, "≥ 2 jets": 2}
 MINIMUM = 40.0  # effective events of a region that is compared
 RATIO_MINIMUM = 5.0  # GeV: below it a ratio of means says nothing
 QUANTITIES = {
-    "response": resolution.response,
-    "rms_par": lambda sums: resolution.rms(sums, "par"),
-    "rms_perp": lambda sums: resolution.rms(sums, "perp"),
+    "response": resolutions.response,
+    "rms_par": lambda sums: resolutions.rms(sums, "par"),
+    "rms_perp": lambda sums: resolutions.rms(sums, "perp"),
 }
 SPECTRA = ("u_par", "u_perp", "met", "met_phi")
 
@@ -109,16 +109,16 @@ def tabulate(comparison: Comparison) -> pd.DataFrame:
 
 
 def _rows(comparison: Comparison, estimator: str) -> Iterator[dict[str, Any]]:
-    before = [resolution.sums(h["moments"], estimator) for h in (comparison.data, comparison.mc, comparison.matched)]
-    after = resolution.sums(comparison.corrected_data["moments"], estimator)
+    before = [resolutions.sums(h["moments"], estimator) for h in (comparison.data, comparison.mc, comparison.matched)]
+    after = resolutions.sums(comparison.corrected_data["moments"], estimator)
     varied = {
-        name: resolution.sums(comparison.corrected_mc["moments"], estimator, name)
+        name: resolutions.sums(comparison.corrected_mc["moments"], estimator, name)
         for name in (NOMINAL, *comparison.systematics)
     }
     for (jets, number), (low, high) in product(JETS.items(), pairwise(QT_EDGES)):
-        where = (resolution.qt_range(low, high)[0], slice(None), number)
+        where = (resolutions.qt_range(low, high)[0], slice(None), number)
         here = [sums.part(where) for sums in before]
-        events = min(float(np.nan_to_num(resolution.n_effective(sums))) for sums in here)
+        events = min(float(np.nan_to_num(resolutions.n_effective(sums))) for sums in here)
         if events >= MINIMUM:
             parts = {name: sums.part(where) for name, sums in varied.items()}
             region = {"estimator": estimator, "njets": jets, "qt_low": low, "qt_high": high, "events": round(events)}

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from correctionlib import schemav2 as cs
 
-from .derivation import Calibration
+from .calibrate import Calibration
 from .export import by_cell, category, metadata, pieces, variable
+from .quantile_corrections import Derivation
 from .quantiles import QuantileMap
-from .variations import Derivation
 
 NAMES = {"par": "para", "perp": "perp"}
 INPUTS = (

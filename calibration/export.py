@@ -21,11 +21,11 @@ from ptmiss.histograms import QT_STORED
 from ptmiss.provenance import provenance
 
 from .binning import Cell
-from .derivation import Calibration
+from .calibrate import Calibration
 from .pileup import PileUp
+from .quantile_corrections import Derivation
 from .quantiles import QuantileMap
 from .response import KINDS, Response
-from .variations import Derivation
 from .xy import Shift
 
 DIGITS = 5  # decimals of a knot, GeV

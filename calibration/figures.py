@@ -20,10 +20,10 @@ from ptmiss.corrections import NOMINAL
 from ptmiss.plots import STYLE, label_of, save
 
 from .binning import Cell
+from .calibrate import Calibration
 from .closure import JETS, QUANTITIES, SPECTRA, Comparison, by_source
-from .derivation import Calibration
 from .gaussians import Counts, Fit, Mixture, predicted
-from .variations import Derivation
+from .quantile_corrections import Derivation
 from .xy import Shift, flatness
 
 Array = NDArray[np.float64]

@@ -13,9 +13,9 @@ from ptmiss import corrections, results
 from ptmiss.plots import save
 from ptmiss.provenance import provenance
 
-from . import closure, cms, derivation, export, figures, sources
+from . import closure, cms, export, figures, sources
 from .binning import MINIMUM
-from .derivation import Calibration
+from .calibrate import Calibration, derive
 from .sources import Background, Source
 
 CORRECTIONS = "corrections.json.gz"
@@ -41,11 +41,11 @@ def calibrate(
     recorded, simulated = sources.read(data), sources.read(mc)
     others = [sources.background(given, recorded) for given in backgrounds]
 
-    def derive(data: Source, mc: Source, share: float) -> Calibration:
+    def derived(data: Source, mc: Source, share: float) -> Calibration:
         scaled = [replace(other, factor=share * other.factor) for other in others]
-        return derivation.derive(data, mc, scaled, estimators, minimum=minimum, pileup=pileup, progress=progress)
+        return derive(data, mc, scaled, estimators, minimum=minimum, pileup=pileup, progress=progress)
 
-    calibration = derive(recorded, simulated, 1.0)
+    calibration = derived(recorded, simulated, 1.0)
     with results.replacing_directory(output) as temporary:
         write(calibration, temporary, era, order)
         applied = corrections.load(temporary / CORRECTIONS)
@@ -53,7 +53,7 @@ def calibrate(
         comparison = closure.compare(recorded, simulated, others, applied) if of_tables else None
         figures.draw(calibration, comparison, temporary, label)
         if test:
-            half = derive(recorded.part(0, PARTS), simulated.part(0, PARTS), 1 / PARTS)
+            half = derived(recorded.part(0, PARTS), simulated.part(0, PARTS), 1 / PARTS)
             unseen = recorded.part(1, PARTS), simulated.part(1, PARTS)
             test_closure(half, *unseen, [replace(o, factor=o.factor / PARTS) for o in others], temporary, label)
         options = {"minimum": minimum, "pileup": pileup, "era": era, "order": order}

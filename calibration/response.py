@@ -9,7 +9,7 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss import resolution
+from ptmiss import resolutions
 from ptmiss.histograms import PLATEAU, QT_STORED
 
 KINDS = ("plateau", "bin")
@@ -40,8 +40,8 @@ class Response:
 
 def measure(moments: hist.Hist, estimator: str) -> Response:
     """Response of one estimator from the moments that a run keeps."""
-    sums = resolution.sums(moments, estimator)
-    plateau, error = resolution.response(sums.part(resolution.qt_range(*PLATEAU)))
+    sums = resolutions.sums(moments, estimator)
+    plateau, error = resolutions.response(sums.part(resolutions.qt_range(*PLATEAU)))
     bins = slice(1, len(QT_STORED))
-    values, errors = resolution.correction(sums, "bin")[bins], resolution.response(sums.by_qt())[1][bins]
+    values, errors = resolutions.correction(sums, "bin")[bins], resolutions.response(sums.by_qt())[1][bins]
     return Response(values, errors, float(plateau), float(error))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from ptmiss import corrections
-from ptmiss.calibration import derivation, export, sources
+from ptmiss.calibration import calibrate, export, sources
 from ptmiss.networks.deepmet import WIDTHS, DeepMET, deepmet_shapes
 from ptmiss.networks.registry import save_model
 
@@ -105,7 +105,7 @@ def calibration(tables):
     """The calibration of the toy tables, in few cells."""
     data = sources.read(str(tables["data"]))
     background = sources.background(f"{tables['top']}={1 / 3}", data)
-    return derivation.derive(data, sources.read(str(tables["mc"])), [background], ["puppi"], minimum=6000)
+    return calibrate.derive(data, sources.read(str(tables["mc"])), [background], ["puppi"], minimum=6000)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import pytest
 from ptmiss import histograms
 from ptmiss.histograms import MOMENTS, book_met, book_recoil, fill_met, fill_recoil, scaled, subtracted
 from ptmiss.recoil import Recoil
-from ptmiss.resolution import sums
+from ptmiss.resolutions import sums
 
 
 def sample(n=500, seed=0):

@@ -23,7 +23,7 @@ from ptmiss.errors import FileError, OptionError, UnknownName
 from ptmiss.histograms import COMPONENTS, NPV_EDGES, QT_EDGES
 from ptmiss.plots import AXES, panels, save
 from ptmiss.recoil import Recoil
-from ptmiss.resolution import BIN_MINIMUM, QUANTILES, recoils
+from ptmiss.resolutions import BIN_MINIMUM, QUANTILES, recoils
 from ptmiss.table import RecoilTable
 
 REPLICAS = 200
@@ -169,7 +169,7 @@ def of_table(
 ) -> pd.DataFrame:
     """The estimators of a recoil table compared in a range of qT, over all events, then in bins of the axes in ``edges``.
 
-    boson: see ptmiss.resolution.recoils. edges: bin edges by axis, ``qt``, ``npv`` or ``njets``. weighted: False counts
+    boson: see ptmiss.resolutions.recoils. edges: bin edges by axis, ``qt``, ``npv`` or ``njets``. weighted: False counts
     every event once; a sample that was biased to large qT keeps its bias, and its statistics. Columns ``axis low
     high``, then those of :func:`compare`; a bin with fewer than FEW events is left out.
     """

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from ptmiss import reports, resolution, sample, table
+from ptmiss import reports, resolutions, sample, table
 from ptmiss.estimators import build
 from ptmiss.reports import resolution_report
 from ptmiss.runs import fileset
@@ -39,7 +39,7 @@ def demo(directory: Path, told: Callable[[str], None] = lambda _: None) -> Shown
     skim(fileset.parse({"zmumu": [str(sample.events("zmumu"))]}), build(ESTIMATORS), recoils)
     told("response and resolution")
     source = sample.recoil("zmumu")
-    histograms = resolution.from_table(table.read(source).only(ESTIMATORS))
+    histograms = resolutions.from_table(table.read(source).only(ESTIMATORS))
     figures = resolution_report.resolution(histograms, directory / "resolution", source, "bin", label=LABEL)
     told(f"the calibration of {CALIBRATED}, and its closure")
     calibrate(directory / "calibration")

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import chi2
 
 from ptmiss import corrections
-from ptmiss.calibration import closure, derivation, export, sources
+from ptmiss.calibration import calibrate, closure, export, sources
 
 from . import toys
 
@@ -46,7 +46,7 @@ def closed(directory, seed):
     paths = toys.write_all(directory, 12_000, seed, top=300)
     data, mc = (sources.read(str(paths[name])) for name in ("data", "mc"))
     top = [sources.background(f"{paths['top']}={1 / 6}", data)]
-    found = derivation.derive(data.part(0, 2), mc.part(0, 2), top, ["puppi"], minimum=1500)
+    found = calibrate.derive(data.part(0, 2), mc.part(0, 2), top, ["puppi"], minimum=1500)
     (directory / "c.json.gz").write_bytes(export.compressed(export.correction_set(found)))
     applied = corrections.load(directory / "c.json.gz")
     return closure.tabulate(closure.compare(data.part(1, 2), mc.part(1, 2), top, applied))

@@ -9,8 +9,8 @@ from correctionlib import schemav2
 from ptmiss.calibration import cms, export
 from ptmiss.calibration.binning import Cell
 from ptmiss.calibration.gaussians import mixture
+from ptmiss.calibration.quantile_corrections import STATISTICAL, Derivation
 from ptmiss.calibration.quantiles import quantile_map
-from ptmiss.calibration.variations import STATISTICAL, Derivation
 
 QT, U = np.array([6.0, 30.0, 200.0]), np.linspace(-150, 200, 701)
 

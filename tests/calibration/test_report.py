@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from ptmiss import corrections, results
-from ptmiss.calibration import closure, derivation, sources
+from ptmiss.calibration import calibrate, closure, sources
 from ptmiss.cli import cli
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import build
@@ -141,7 +141,7 @@ def run(invented, tmp_path_factory):
 
 def test_a_run_is_a_source_like_a_table(run):
     data, mc = (sources.read(f"{run}:{name}") for name in ("data", "mc"))
-    calibration = derivation.derive(data, mc, [], ["puppi"], minimum=120)
+    calibration = calibrate.derive(data, mc, [], ["puppi"], minimum=120)
     assert calibration.pileup is None
     assert not calibration.xy_first
     assert calibration.made["data"]["sha256"].endswith(":data")
@@ -161,7 +161,7 @@ def test_runs_that_cannot_be_calibrated(run, tables, tmp_path):
     with pytest.raises(OptionError, match="swapped"):
         sources.check(mc, data, ["puppi"])
     with pytest.raises(OptionError, match="expected recoil tables alone, or runs alone"):
-        derivation.derive(sources.read(str(tables["data"])), mc, [], ["puppi"])
+        calibrate.derive(sources.read(str(tables["data"])), mc, [], ["puppi"])
     loaded = results.load(run)
     bare = {"mc": {name: h for name, h in loaded.histograms["mc"].items() if name != "residuals"}}
     results.save(tmp_path / "bare", {"datasets": {"mc": loaded.manifest["datasets"]["mc"]}}, bare)

@@ -12,7 +12,7 @@ from ptmiss.processors.validation import Validation
 from ptmiss.processors.wjets import Wjets
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.recoil import cartesian, magnitude, project, recoil, transverse_mass
-from ptmiss.resolution import sums
+from ptmiss.resolutions import sums
 
 
 @pytest.fixture(scope="module")

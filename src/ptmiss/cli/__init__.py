@@ -5,21 +5,10 @@ Nothing heavy is imported before a verb runs, so that ``--help`` answers at once
 
 from __future__ import annotations
 
-from . import calibrating, measuring, models, reporting, running, simulating, training
+from . import calibrate, measure, models, report, run, simulate, train
 from .options import cli
 
-__all__ = [
-    "calibrating",
-    "cli",
-    "main",
-    "measuring",
-    "models",
-    "reporting",
-    "runner",
-    "running",
-    "simulating",
-    "training",
-]
+__all__ = ["calibrate", "cli", "main", "measure", "models", "report", "run", "runner", "simulate", "train"]
 
 
 def main() -> None:
@@ -29,4 +18,4 @@ def main() -> None:
 
 def runner() -> None:
     """Entry point of ``runner``: the same as ``ptmiss run``."""
-    running.run(prog_name="runner")
+    run.run(prog_name="runner")

@@ -35,7 +35,7 @@ def report(
 ) -> Path:
     """Write the page of these paths (see ptmiss.reports.sources), whole or not at all.
 
-    correction: of the response, see ptmiss.resolution; label: above each figure.
+    correction: of the response, see ptmiss.resolutions; label: above each figure.
     """
     if output.suffix != ".html":
         raise OptionError(f"--output {output}: a page is a .html file")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import hist
 
-from ptmiss import resolution as resolutions
-from ptmiss import results, table
+from ptmiss import resolutions, results, table
 from ptmiss.errors import OptionError
 from ptmiss.plots import resolution_figures
 from ptmiss.provenance import provenance

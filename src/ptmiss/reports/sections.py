@@ -12,7 +12,7 @@ import hist
 import numpy as np
 import pandas as pd
 
-from ptmiss import jacobian, plots, recoil, resolution, results, table
+from ptmiss import jacobian, plots, recoil, resolutions, results, table
 from ptmiss.errors import FileError, OptionError
 from ptmiss.histograms import book_met, book_mt
 from ptmiss.networks import registry
@@ -46,7 +46,7 @@ def of_table(source: Source, correction: str, label: str) -> Iterator[Section]:
     exhibits: list[Exhibit] = []
     for boson in ("boson", "genboson"):
         if f"{boson}_pt" in read.data.column_names and np.isfinite(read[f"{boson}_pt"]).any():
-            exhibits += of_histograms(resolution.from_table(read, boson), correction, label)
+            exhibits += of_histograms(resolutions.from_table(read, boson), correction, label)
             break
     exhibits += transverse_masses(read, label)
     made = read.provenance
@@ -87,23 +87,23 @@ def warnings(about: Mapping[str, Any]) -> list[str]:
 
 def of_histograms(histograms: Mapping[str, hist.Hist], correction: str, label: str) -> list[Exhibit]:
     """The figures of the measurement: response and widths against qT and vertices, in all and by region."""
-    found = resolution.tabulate(histograms, correction)
+    found = resolutions.tabulate(histograms, correction)
     corrected = plots.CORRECTED[correction]
-    exhibits = [resolutions(found, "inclusive", "response", "qt", "Response", label)]
+    exhibits = [resolution_exhibit(found, "inclusive", "response", "qt", "Response", label)]
     for quantity in WIDTHS:
         for axis in plots.AXES:
             title = f"{plots.PLAIN[quantity]} against {plots.PLAIN[axis]}, {corrected}"
-            exhibits.append(resolutions(found, "inclusive", quantity, axis, title, label))
+            exhibits.append(resolution_exhibit(found, "inclusive", quantity, axis, title, label))
     for region in found["region"].unique():
         if region != "inclusive":
             axis = "npv" if "GeV" in region else "qt"
             for quantity in ("rms_par", "rms_perp"):
                 title = f"{plots.PLAIN[quantity]} against {plots.PLAIN[axis]}, {region}, {corrected}"
-                exhibits.append(resolutions(found, region, quantity, axis, title, label))
+                exhibits.append(resolution_exhibit(found, region, quantity, axis, title, label))
     return exhibits
 
 
-def resolutions(found: pd.DataFrame, region: str, quantity: str, axis: str, title: str, label: str) -> Exhibit:
+def resolution_exhibit(found: pd.DataFrame, region: str, quantity: str, axis: str, title: str, label: str) -> Exhibit:
     """One quantity of all estimators."""
     rows = found[(found["region"] == region) & (found["axis"] == axis)]
     columns = [*KEPT, quantity, f"{quantity}_error"]

@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ptmiss.calibration import quantile_corrections, response, xy
+from ptmiss.calibration.binning import MINIMUM
+from ptmiss.calibration.pileup import PileUp, matched
+from ptmiss.calibration.quantile_corrections import Derivation, Residuals
+from ptmiss.calibration.response import Response
+from ptmiss.calibration.sources import Background, Source, check, less, summed
+from ptmiss.calibration.xy import Shift
 from ptmiss.errors import OptionError
-
-from . import response, variations, xy
-from .binning import MINIMUM
-from .pileup import PileUp, matched
-from .response import Response
-from .sources import Background, Source, check, less, summed
-from .variations import Derivation, Residuals
-from .xy import Shift
 
 SAMPLES = ("data", "mc")
 
@@ -74,7 +73,7 @@ def derive(
     enough(residuals, estimators, minimum, {"mc": mc.name, "data": data.name})
     derivations: dict[str, Derivation] = {}
     for estimator in estimators:
-        for derivation in variations.derive(residuals, estimator, minimum):
+        for derivation in quantile_corrections.derive(residuals, estimator, minimum):
             derivations[derivation.name] = derivation
             progress(derivation.name)
     made = {

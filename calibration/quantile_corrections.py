@@ -18,11 +18,10 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss.calibration.binning import Cell, Yields, cells, inclusive
+from ptmiss.calibration.gaussians import Counts, Fit, fit, smoothed
+from ptmiss.calibration.quantiles import QuantileMap, exact, quantile_map, smoothed_map
 from ptmiss.histograms import CALIBRATION_RESIDUAL, COMPONENTS
-
-from .binning import Cell, Yields, cells, inclusive
-from .gaussians import Counts, Fit, fit, smoothed
-from .quantiles import QuantileMap, exact, quantile_map, smoothed_map
 
 BACKGROUND = 0.2  # relative uncertainty of the background
 HALF_RANGE = {"par": 350.0, "perp": 150.0}  # GeV, of what is fitted

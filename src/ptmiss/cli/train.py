@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
+from ptmiss.cli.options import PATH, Verb, cli, pairs
 from ptmiss.errors import OptionError
-
-from .options import PATH, Verb, cli, pairs
 
 
 @cli.group()

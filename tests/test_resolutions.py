@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from ptmiss import resolution
+from ptmiss import resolutions
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import NPV_EDGES, QT_STORED, book_recoil, fill_recoil, subtracted
 from ptmiss.recoil import Recoil
-from ptmiss.resolution import GRID, Spectrum, measure, quantile, tabulate
+from ptmiss.resolutions import GRID, Spectrum, measure, quantile, tabulate
 
 EVERYWHERE = (slice(None), slice(None), slice(None))
 SIGMA = 12.0
@@ -188,9 +188,9 @@ def test_what_cannot_be_measured_says_so():
 
 def test_stretching_keeps_the_sum_and_moves_the_quantiles():
     histograms, _, _ = gaussian(20_000)
-    s = resolution.sums(histograms["moments"], "pf")
+    s = resolutions.sums(histograms["moments"], "pf")
     for r in (0.5, 1.0, 1.3):
-        cells = resolution.stretched(histograms["spectra"], "pf", s, np.array([r]))["perp"]
+        cells = resolutions.stretched(histograms["spectra"], "pf", s, np.array([r]))["perp"]
         total = Spectrum(cells.values.sum(axis=(0, 1, 2)), cells.variances.sum(axis=(0, 1, 2)))
         assert total.values.sum() == pytest.approx(20_000)
         assert total.half_width()[0] == pytest.approx(0.99446 * SIGMA / r, rel=0.02)
@@ -217,16 +217,16 @@ def test_backgrounds_are_brought_to_the_luminosity_of_the_data():
     top, _, _ = gaussian(500, seed=2)
     described = {"datasets": {"data": manifest(luminosity=2.0), "top": manifest(cross_section=0.1)}}
     result = RunResult(described, {"data": data, "top": top})
-    left = resolution.without_backgrounds(result, "data", {"top": 1.5})
-    total = resolution.sums(left["moments"], "pf").part(EVERYWHERE)
+    left = resolutions.without_backgrounds(result, "data", {"top": 1.5})
+    total = resolutions.sums(left["moments"], "pf").part(EVERYWHERE)
     factor = 1.5 * 0.1e3 * 2.0 / 1000
     assert total() == pytest.approx(1000 - factor * 500)
     assert total(2) == pytest.approx(1000 + factor**2 * 500)
     with pytest.raises(UnknownName, match="dataset in the run 'topp'"):
-        resolution.without_backgrounds(result, "data", {"topp": 1})
+        resolutions.without_backgrounds(result, "data", {"topp": 1})
     described["datasets"]["top"]["metadata"] = {}
     with pytest.raises(OptionError, match="needs a cross_section"):
-        resolution.without_backgrounds(result, "data", {"top": 1})
+        resolutions.without_backgrounds(result, "data", {"top": 1})
     described["datasets"]["data"]["metadata"] = {}
     with pytest.raises(OptionError, match="needs a luminosity"):
-        resolution.without_backgrounds(result, "data", {"top": 1})
+        resolutions.without_backgrounds(result, "data", {"top": 1})

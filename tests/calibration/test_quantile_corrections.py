@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from ptmiss.calibration.gaussians import Counts, fit
+from ptmiss.calibration.quantile_corrections import STATISTICAL, statistical
 from ptmiss.calibration.quantiles import exact, quantile_map
-from ptmiss.calibration.variations import STATISTICAL, statistical
 
 from . import toys
 

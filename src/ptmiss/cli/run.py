@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ptmiss.cli.options import PATH, Verb, cli, json_or_text, pairs, with_estimators, with_pool
 from ptmiss.errors import OptionError
 
-from .options import PATH, Verb, cli, json_or_text, pairs, with_estimators, with_pool
-
 if TYPE_CHECKING:
+    from ptmiss.cli.options import Opener
     from ptmiss.estimators import Estimator
     from ptmiss.runs.directory import Status
     from ptmiss.runs.fileset import Fileset
-
-    from .options import Opener
 
 
 @cli.command(

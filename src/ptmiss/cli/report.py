@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import PATH, Verb, cli
+from ptmiss.cli.options import PATH, Verb, cli
 
 
 @cli.command(

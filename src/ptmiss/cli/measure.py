@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import FORMATS, PATH, Verb, cli, names, number, pairs
+from ptmiss.cli.options import FORMATS, PATH, Verb, cli, names, number, pairs
 
 CORRECTIONS = ("none", "plateau", "bin")
 BOSONS = ("boson", "genboson", "genmet")

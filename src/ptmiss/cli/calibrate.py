@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .options import PATH, Verb, cli, names
+from ptmiss.cli.options import PATH, Verb, cli, names
 
 
 @cli.command(

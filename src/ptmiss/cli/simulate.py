@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
+from ptmiss.cli.options import PATH, Verb, cli, number, pairs
 from ptmiss.errors import OptionError
-
-from .options import PATH, Verb, cli, number, pairs
 
 
 @cli.command(
