@@ -1,5 +1,6 @@
 VENV := .venv
 PYTHON ?= python3
+PROCESSES ?= 2
 BIN := $(VENV)/bin
 
 .PHONY: demo test lint docs bench sample clean
@@ -8,7 +9,7 @@ demo: $(VENV)/.ready  ## from PF candidates to resolution figures
 	$(BIN)/ptmiss demo
 
 test: $(VENV)/.train  ## all tests; make test ARGS="-m 'not slow'" for the quick ones
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.train  ## style and types
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from ptmiss.histograms import CALIBRATION_QT, NJETS
 
 Array = NDArray[np.float64]
 
-MINIMUM = 300.0
+MIN_CELL_EVENTS = 300.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Yields:
     squares: Array
 
 
-def cells(samples: Sequence[Yields], minimum: float = MINIMUM) -> list[Cell]:
+def cells(samples: Sequence[Yields], minimum: float = MIN_CELL_EVENTS) -> list[Cell]:
     """Cells of at least so many effective events in each sample; nJets bins too poor for one cell are merged first."""
     jets = merged([Yields(y.weights.sum(axis=0)[::-1], y.squares.sum(axis=0)[::-1]) for y in samples], minimum)
     bounds = sorted(NJETS - edge for edge in jets)
@@ -72,7 +72,7 @@ def cells(samples: Sequence[Yields], minimum: float = MINIMUM) -> list[Cell]:
     return out
 
 
-def inclusive(samples: Sequence[Yields], minimum: float = MINIMUM) -> list[Cell]:
+def inclusive(samples: Sequence[Yields], minimum: float = MIN_CELL_EVENTS) -> list[Cell]:
     """Cells of qT alone."""
     part = [Yields(y.weights.sum(axis=1), y.squares.sum(axis=1)) for y in samples]
     return [Cell(qt) for qt in pairwise(merged(part, minimum))]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ptmiss.calibration import quantile_corrections, response, xy
-from ptmiss.calibration.binning import MINIMUM
+from ptmiss.calibration.binning import MIN_CELL_EVENTS
 from ptmiss.calibration.pileup import PileUp, matched
-from ptmiss.calibration.quantile_corrections import Derivation, Residuals
+from ptmiss.calibration.quantile_corrections import QuantileCorrection, Residuals
 from ptmiss.calibration.response import Response
-from ptmiss.calibration.sources import Background, Source, check, less, summed
+from ptmiss.calibration.sources import Background, Sample, check, less, summed
 from ptmiss.calibration.xy import Shift
 from ptmiss.errors import OptionError
 
@@ -29,7 +29,7 @@ class Calibration:
 
     shifts: Mapping[str, Mapping[str, Shift]]
     responses: Mapping[str, Mapping[str, Response]]
-    derivations: Mapping[str, Derivation]
+    derivations: Mapping[str, QuantileCorrection]
     pileup: PileUp | None
     xy_first: bool
     made: Mapping[str, Any]
@@ -42,12 +42,12 @@ class Calibration:
 
 
 def derive(
-    data: Source,
-    mc: Source,
+    data: Sample,
+    mc: Sample,
     backgrounds: Sequence[Background],
     estimators: Sequence[str],
     *,
-    minimum: float = MINIMUM,
+    minimum: float = MIN_CELL_EVENTS,
     pileup: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Calibration:
@@ -71,7 +71,7 @@ def derive(
         for s, h in (("data", subtracted), ("mc", prepared[0]))
     }
     enough(residuals, estimators, minimum, {"mc": mc.name, "data": data.name})
-    derivations: dict[str, Derivation] = {}
+    derivations: dict[str, QuantileCorrection] = {}
     for estimator in estimators:
         for derivation in quantile_corrections.derive(residuals, estimator, minimum):
             derivations[derivation.name] = derivation

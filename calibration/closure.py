@@ -18,11 +18,11 @@ from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil, scal
 from ptmiss.recoil import recoil
 from ptmiss.resolutions import Sums
 
-from .sources import Background, Histograms, Source, less
+from .sources import Background, Histograms, Sample, less
 
 QT_EDGES = (0, 5, 10, 20, 40, np.inf)
 JETS = {"0 jets": 0, "1 jet": 1, "≥ 2 jets": 2}
-MINIMUM = 40.0  # effective events of a region that is compared
+MIN_REGION_EVENTS = 40.0  # effective events of a region that is compared
 RATIO_MINIMUM = 5.0  # GeV: below it a ratio of means says nothing
 QUANTITIES = {
     "response": resolutions.response,
@@ -57,7 +57,7 @@ class Comparison:
         return [name for name in self.corrected_mc["moments"].axes["systematic"] if name != NOMINAL]
 
 
-def compare(data: Source, mc: Source, backgrounds: Sequence[Background], corrections: Corrections) -> Comparison:
+def compare(data: Sample, mc: Sample, backgrounds: Sequence[Background], corrections: Corrections) -> Comparison:
     """Apply a correction to tables of events; the background has the same pile-up weights before and after."""
     before, after = (
         less(fill(data, corrections, "data", apply), _sum(backgrounds, corrections, apply)) for apply in (False, True)
@@ -67,7 +67,7 @@ def compare(data: Source, mc: Source, backgrounds: Sequence[Background], correct
 
 
 def fill(
-    source: Source, corrections: Corrections, sample: str, apply: bool, weigh: bool = True
+    source: Sample, corrections: Corrections, sample: str, apply: bool, weigh: bool = True
 ) -> dict[str, hist.Hist]:
     """Histograms of a table's recoil and pTmiss, corrected or not, as a processor fills them.
 
@@ -101,7 +101,7 @@ def tabulate(comparison: Comparison) -> pd.DataFrame:
     """Data over simulation of response and resolutions in each region: before, with pile-up matched alone, and after.
 
     Errors are statistical, of the events compared; ``systematic`` is the quadratic sum of the correction's variations,
-    and ``derivation`` what the statistical error of its fits has in it. Regions with fewer than MINIMUM effective events
+    and ``derivation`` what the statistical error of its fits has in it. Regions with fewer than MIN_REGION_EVENTS effective events
     are left out.
     """
     rows = [row for estimator in comparison.estimators for row in _rows(comparison, estimator)]
@@ -119,7 +119,7 @@ def _rows(comparison: Comparison, estimator: str) -> Iterator[dict[str, Any]]:
         where = (resolutions.qt_range(low, high)[0], slice(None), number)
         here = [sums.part(where) for sums in before]
         events = min(float(np.nan_to_num(resolutions.n_effective(sums))) for sums in here)
-        if events >= MINIMUM:
+        if events >= MIN_REGION_EVENTS:
             parts = {name: sums.part(where) for name, sums in varied.items()}
             region = {"estimator": estimator, "njets": jets, "qt_low": low, "qt_high": high, "events": round(events)}
             yield from _quantities(region, here, after.part(where), parts)

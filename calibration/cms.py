@@ -18,7 +18,7 @@ from correctionlib import schemav2 as cs
 
 from .calibrate import Calibration
 from .export import by_cell, category, metadata, pieces, variable
-from .quantile_corrections import Derivation
+from .quantile_corrections import QuantileCorrection
 from .quantiles import QuantileMap
 
 NAMES = {"par": "para", "perp": "perp"}
@@ -68,11 +68,11 @@ def _correction(name: str, era: str, order: str, by_variable: Mapping[str, cs.Bi
     )
 
 
-def _maps(derivation: Derivation) -> cs.Binning:
+def _maps(derivation: QuantileCorrection) -> cs.Binning:
     return _by_cell(derivation, [pieces(part, "val") for part in derivation.maps["nominal"]])
 
 
-def _rescaled(derivation: Derivation) -> cs.Binning:
+def _rescaled(derivation: QuantileCorrection) -> cs.Binning:
     """Maps that shift the mean and stretch the width, and no more."""
     laws = [(mc.law, data.law) for mc, data in zip(derivation.fits["mc"], derivation.fits["data"], strict=True)]
     maps = [rescaling(mc.mean, mc.rms, data.mean, data.rms) for mc, data in laws]
@@ -86,11 +86,11 @@ def rescaling(mc_mean: float, mc_rms: float, data_mean: float, data_rms: float) 
     return QuantileMap(x, data_mean + slope * (x - mc_mean), slope, slope)
 
 
-def _uncertainty(derivation: Derivation) -> cs.Binning:
+def _uncertainty(derivation: QuantileCorrection) -> cs.Binning:
     return _by_cell(derivation, [_varied(derivation, number) for number in range(len(derivation.cells))])
 
 
-def _varied(derivation: Derivation, number: int) -> cs.Category:
+def _varied(derivation: QuantileCorrection, number: int) -> cs.Category:
     """Formulas of val (x) and ptll (y) in one cell; the mean of Hpara is -ptll less that of the residual."""
     mean, shift, stretch = derivation.uncertainty(number)
     par = derivation.component == "par"
@@ -106,5 +106,5 @@ def _varied(derivation: Derivation, number: int) -> cs.Category:
     return category("syst", content)
 
 
-def _by_cell(derivation: Derivation, contents: Sequence[Any]) -> cs.Binning:
+def _by_cell(derivation: QuantileCorrection, contents: Sequence[Any]) -> cs.Binning:
     return by_cell(derivation.cells, contents, "njet", "ptll")

@@ -23,7 +23,7 @@ from ptmiss.provenance import provenance
 from .binning import Cell
 from .calibrate import Calibration
 from .pileup import PileUp
-from .quantile_corrections import Derivation
+from .quantile_corrections import QuantileCorrection
 from .quantiles import QuantileMap
 from .response import KINDS, Response
 from .xy import Shift
@@ -68,12 +68,12 @@ def metadata(calibration: Calibration) -> dict[str, Any]:
     )
 
 
-def systematics(derivation: Derivation) -> list[str]:
+def systematics(derivation: QuantileCorrection) -> list[str]:
     """Names of the variations, ``nominal`` first."""
     return [NOMINAL, *(name for name in derivation.maps if name != NOMINAL)]
 
 
-def fit_rows(derivation: Derivation) -> list[dict[str, Any]]:
+def fit_rows(derivation: QuantileCorrection) -> list[dict[str, Any]]:
     """One row for each fit: where, of what, how good, and its parameters (GeV)."""
     rows = []
     for sample, fits in derivation.fits.items():
@@ -92,7 +92,7 @@ def fit_rows(derivation: Derivation) -> list[dict[str, Any]]:
     return rows
 
 
-def quantile_correction(derivation: Derivation) -> cs.Correction:
+def quantile_correction(derivation: QuantileCorrection) -> cs.Correction:
     """(qt, njets, u, systematic) to the corrected u; u_par loses qT before the map and gets it back after it."""
     par = derivation.component == "par"
     expression = "y+[0]+[1]*(x-[2])" if par else "[0]+[1]*(x-[2])"

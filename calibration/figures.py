@@ -23,7 +23,7 @@ from .binning import Cell
 from .calibrate import Calibration
 from .closure import JETS, QUANTITIES, SPECTRA, Comparison, by_source
 from .gaussians import Counts, Fit, Mixture, predicted
-from .quantile_corrections import Derivation
+from .quantile_corrections import QuantileCorrection
 from .xy import Shift, flatness
 
 Array = NDArray[np.float64]
@@ -105,7 +105,9 @@ def _stack(figure: Figure, place: SubplotSpec, ratios: Sequence[float]) -> list[
     return [top, *(figure.add_subplot(inner[row], sharex=top) for row in range(1, len(ratios)))]
 
 
-def fits(calibration: Calibration, derivation: Derivation, sample: str, label: str = "") -> tuple[Figure, pd.DataFrame]:
+def fits(
+    calibration: Calibration, derivation: QuantileCorrection, sample: str, label: str = ""
+) -> tuple[Figure, pd.DataFrame]:
     """Every fit of one component in one sample, with pulls."""
     cells, fitted = derivation.cells, derivation.fits[sample]
     what = f"{label_of(derivation.estimator)}, {'data' if sample == 'data' else 'simulation'}"
@@ -129,7 +131,7 @@ def _coarser(counts: Counts, rms: float) -> Counts:
     step = max(int(rms / 3), 1)
     inner = np.flatnonzero(np.isclose(np.diff(counts.edges), 1.0))
     starts = np.concatenate([np.arange(inner[0]), inner[::step], np.arange(inner[-1] + 1, len(counts.values))])
-    return counts.joined(starts)
+    return counts.concatenate(starts)
 
 
 def _fit(main: Axes, below: Axes, counts: Counts, fit: Fit, cell: Cell) -> pd.DataFrame:
@@ -180,7 +182,7 @@ def _parts(law: Mixture) -> list[tuple[float, Mixture]]:
     return [(fraction, Mixture(one, mean * one, width * one)) for fraction, mean, width in parts]
 
 
-def maps(derivation: Derivation, label: str = "") -> tuple[Figure, pd.DataFrame]:
+def maps(derivation: QuantileCorrection, label: str = "") -> tuple[Figure, pd.DataFrame]:
     """Cumulative distributions and the shift of the map in each cell, with the uncertainty split by source."""
     what = f"{label_of(derivation.estimator)}, from simulation to data"
     figure, grids = _page(len(derivation.cells), _title(what, label), (1, 1))
@@ -195,7 +197,7 @@ def maps(derivation: Derivation, label: str = "") -> tuple[Figure, pd.DataFrame]
     return figure, pd.concat(frames)
 
 
-def _map(above: Axes, below: Axes, derivation: Derivation, number: int) -> pd.DataFrame:
+def _map(above: Axes, below: Axes, derivation: QuantileCorrection, number: int) -> pd.DataFrame:
     mc, data, cell = derivation.fits["mc"][number].law, derivation.fits["data"][number].law, derivation.cells[number]
     x = np.linspace(mc.mean - 3 * mc.rms, mc.mean + 3 * mc.rms, 121)
     above.plot(x, mc.cdf(x), color=MC, lw=2, label="simulation")

@@ -153,17 +153,17 @@ class Counts:
         variance = np.average((x - mean) ** 2 + np.diff(self.edges) ** 2 / 12, weights=weights)
         return float(mean), float(np.sqrt(variance))
 
-    def joined(self, starts: NDArray[np.intp]) -> Counts:
+    def concatenate(self, starts: NDArray[np.intp]) -> Counts:
         """Neighbouring bins joined, from each of these bins up to the next."""
         values, variances = (np.add.reduceat(part, starts) for part in (self.values, self.variances))
-        background = self.background and self.background.joined(starts)
+        background = self.background and self.background.concatenate(starts)
         return Counts(values, variances, np.append(self.edges[starts], self.edges[-1]), background)
 
     def positive(self) -> Counts:
         """Negative bins, as negative weights leave them, joined with their neighbours towards the fullest bin."""
         peak, last = int(np.argmax(self.values)), len(self.values) - 1
         left, right = _rising(self.values[:peak]) + 1, last - _rising(self.values[:peak:-1])
-        return self.joined(np.unique(np.concatenate([[0], left, right])))
+        return self.concatenate(np.unique(np.concatenate([[0], left, right])))
 
     @cached_property
     def expected_background(self) -> Array:

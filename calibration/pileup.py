@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .binning import Yields, merged
 
-MINIMUM = 50.0  # effective events of both samples behind each weight
+MIN_BIN_EVENTS = 50.0  # effective events of both samples behind each weight
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PileUp:
 def matched(mc: hist.Hist, data: hist.Hist) -> PileUp:
     """Weights from the ``met_xy`` histograms of both samples, of mean one in simulation."""
     spectra = [_spectrum(histogram) for histogram in (mc, data)]
-    bounds = np.array(merged(spectra, MINIMUM))
+    bounds = np.array(merged(spectra, MIN_BIN_EVENTS))
     shares = [np.add.reduceat(s.weights, bounds[:-1]) / s.weights.sum() for s in spectra]
     edges = mc.axes["npv"].edges - 0.5
     return PileUp(np.append(edges, edges[-1] + 1)[bounds], shares[1] / shares[0])

@@ -76,7 +76,7 @@ Maps = Mapping[str, list[QuantileMap]]
 
 
 @dataclass(frozen=True)
-class Derivation:
+class QuantileCorrection:
     """Everything that was derived for one component of one estimator.
 
     cells, inclusive: the bins; fits: by sample (``mc``, ``data``, and those of the variations), one for each cell;
@@ -129,13 +129,13 @@ class Derivation:
         return mean, float(shift), float(stretch)
 
 
-def derive(residuals: Residuals, estimator: str, minimum: float) -> Iterator[Derivation]:
+def derive(residuals: Residuals, estimator: str, minimum: float) -> Iterator[QuantileCorrection]:
     """The corrections of both components."""
     yields = residuals.yields(estimator)
     chosen, by_qt = cells(yields, minimum), inclusive(yields, minimum)
     for component in COMPONENTS:
         fits = _fits(residuals, estimator, component, chosen, by_qt)
-        yield Derivation(estimator, component, chosen, by_qt, fits, _maps(fits))
+        yield QuantileCorrection(estimator, component, chosen, by_qt, fits, _maps(fits))
 
 
 def _fits(

@@ -14,9 +14,9 @@ from ptmiss.plots import save
 from ptmiss.provenance import provenance
 
 from . import closure, cms, export, figures, sources
-from .binning import MINIMUM
+from .binning import MIN_CELL_EVENTS
 from .calibrate import Calibration, derive
-from .sources import Background, Source
+from .sources import Background, Sample
 
 CORRECTIONS = "corrections.json.gz"
 PARTS = 2  # of the events in a closure test: one to derive, one to test
@@ -29,7 +29,7 @@ def calibrate(
     estimators: Sequence[str],
     output: Path,
     *,
-    minimum: float = MINIMUM,
+    minimum: float = MIN_CELL_EVENTS,
     pileup: bool = True,
     test: bool = False,
     era: str = "all",
@@ -41,7 +41,7 @@ def calibrate(
     recorded, simulated = sources.read(data), sources.read(mc)
     others = [sources.background(given, recorded) for given in backgrounds]
 
-    def derived(data: Source, mc: Source, share: float) -> Calibration:
+    def derived(data: Sample, mc: Sample, share: float) -> Calibration:
         scaled = [replace(other, factor=share * other.factor) for other in others]
         return derive(data, mc, scaled, estimators, minimum=minimum, pileup=pileup, progress=progress)
 
@@ -92,7 +92,7 @@ def response_rows(calibration: Calibration) -> list[dict[str, Any]]:
 
 
 def test_closure(
-    calibration: Calibration, data: Source, mc: Source, backgrounds: Sequence[Background], directory: Path, label: str
+    calibration: Calibration, data: Sample, mc: Sample, backgrounds: Sequence[Background], directory: Path, label: str
 ) -> None:
     """Tables and figure of a calibration applied to events that it was not derived from."""
     path = directory / "closure.json.gz"

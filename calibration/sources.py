@@ -38,7 +38,7 @@ MASS = (80.0, 100.0)  # GeV, of the muon pair
 
 
 @dataclass(frozen=True)
-class Source:
+class Sample:
     """One sample: a recoil table with its muon pairs in the mass window selected, or the histograms of a run.
 
     name: as it was given; sha256: of the file; events: selected, of a table; total: sum of weights of all events;
@@ -71,7 +71,7 @@ class Source:
             raise OptionError(f"{self.name} is a run: it keeps no events, a recoil table does")
         return self.table
 
-    def part(self, number: int, parts: int) -> Source:
+    def part(self, number: int, parts: int) -> Sample:
         """Every n-th of a table's events."""
         return replace(self, table=self.events.select(np.arange(len(self.events)) % parts == number))
 
@@ -96,7 +96,7 @@ class Source:
         return out
 
 
-def read(given: str) -> Source:
+def read(given: str) -> Sample:
     """A source from its name."""
     path, dataset = Path(given), None
     if not path.exists() and ":" in given:
@@ -105,7 +105,7 @@ def read(given: str) -> Source:
     return _of_run(given, path, dataset) if path.is_dir() else _of_table(given, path)
 
 
-def _of_table(given: str, path: Path) -> Source:
+def _of_table(given: str, path: Path) -> Sample:
     events = tables.read(path)
     described = list(events.provenance.get("datasets", {}).values())
     metadata = described[0]["metadata"] if len(described) == 1 else {}
@@ -114,10 +114,10 @@ def _of_table(given: str, path: Path) -> Source:
     selected = events.select(np.isfinite(events["boson_pt"]) & (mass > MASS[0]) & (mass < MASS[1]))
     if not len(selected):
         raise OptionError(f"{given}: no event has a muon pair with {MASS[0]:g} < mass < {MASS[1]:g} GeV")
-    return Source(given, _digest(path), metadata, total, table=selected)
+    return Sample(given, _digest(path), metadata, total, table=selected)
 
 
-def _of_run(given: str, path: Path, dataset: str | None) -> Source:
+def _of_run(given: str, path: Path, dataset: str | None) -> Sample:
     run = results.load(path)
     if dataset is None and len(run.histograms) != 1:
         raise OptionError(f"{path} has several datasets, expected {path}:NAME with one of {', '.join(run.histograms)}")
@@ -130,7 +130,7 @@ def _of_run(given: str, path: Path, dataset: str | None) -> Source:
     described = run.manifest["datasets"][name]
     total = described["cutflow"]["sum of weights"]["all"]
     digest = f"{_digest(path / results.HISTOGRAMS)}:{name}"
-    return Source(given, digest, described["metadata"], total, filled=run.histograms[name])
+    return Sample(given, digest, described["metadata"], total, filled=run.histograms[name])
 
 
 def _digest(path: Path) -> str:
@@ -142,11 +142,11 @@ def _digest(path: Path) -> str:
 class Background:
     """A simulated background and the factor that brings its weights to the data's luminosity."""
 
-    source: Source
+    source: Sample
     factor: float
 
 
-def background(given: str, data: Source) -> Background:
+def background(given: str, data: Sample) -> Background:
     """A background, ``SOURCE`` or ``SOURCE=FACTOR``; without one the factor comes from both samples' metadata."""
     name, _, factor = given.partition("=")
     source = read(name)
@@ -163,7 +163,7 @@ def _number(given: str, factor: str) -> float:
     return value
 
 
-def _normalisation(source: Source, data: Source) -> float:
+def _normalisation(source: Sample, data: Sample) -> float:
     cross_section, luminosity = source.metadata.get("cross_section"), data.metadata.get("luminosity")
     if cross_section is None or luminosity is None:
         what = f"{source.name} has no cross_section (pb)" if cross_section is None else f"{data.name} no luminosity"
@@ -173,7 +173,7 @@ def _normalisation(source: Source, data: Source) -> float:
     return float(1e3 * cross_section * luminosity / source.total)
 
 
-def check(data: Source, mc: Source, estimators: Sequence[str]) -> None:
+def check(data: Sample, mc: Sample, estimators: Sequence[str]) -> None:
     """Raise OptionError if data and MC are the same or swapped, UnknownName if an estimator is not in both."""
     if data.sha256 == mc.sha256:
         raise OptionError(f"--data {data.name} and --mc {mc.name} are the same sample")
@@ -187,7 +187,7 @@ def check(data: Source, mc: Source, estimators: Sequence[str]) -> None:
                 raise UnknownName(f"estimator in {source.name}", name, source.estimators)
 
 
-def _is_simulation(source: Source) -> bool | None:
+def _is_simulation(source: Sample) -> bool | None:
     """By the columns of a table, or by the metadata of a run; None where nothing says it."""
     if source.table is not None:
         return "genmet_pt" in source.table.data.column_names

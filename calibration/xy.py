@@ -14,7 +14,7 @@ from ptmiss.histograms import MET_AXES
 
 Array = NDArray[np.float64]
 
-MINIMUM = 10.0  # effective events of a point of the profile
+MIN_POINT_EVENTS = 10.0  # effective events of a point of the profile
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def line(profile: hist.Hist, name: str) -> Line:
     npv = profile.axes[0].edges[:-1]
     w, w2, wx, wxx = profile.view().T
     effective = np.divide(w**2, w2, out=np.zeros_like(w), where=w2 > 0)
-    good = effective >= MINIMUM
+    good = effective >= MIN_POINT_EVENTS
     if good.sum() < 3:
         raise OptionError(
-            f"XY of {name}: {good.sum()} values of nPV have {MINIMUM:g} events, a straight line needs at least 3"
+            f"XY of {name}: {good.sum()} values of nPV have {MIN_POINT_EVENTS:g} events, a straight line needs at least 3"
         )
     x, y = npv[good], wx[good] / w[good]
     error = np.sqrt((wxx[good] / w[good] - y**2) / effective[good])

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from ptmiss.plots import QUANTITIES, STYLE, save
 
-SHOWN = {name: QUANTITIES[name] for name in ("rms_par", "rms_perp", "response")}
+QUANTITIES_DRAWN = {name: QUANTITIES[name] for name in ("rms_par", "rms_perp", "response")}
 
 
-def draw(log: pd.DataFrame, stem: Path, shown: Mapping[str, str] = SHOWN) -> list[Path]:
+def draw(log: pd.DataFrame, stem: Path, shown: Mapping[str, str] = QUANTITIES_DRAWN) -> list[Path]:
     """Losses, and what the validation measured, against the epoch; returns the files.
 
     shown: axis titles of what was measured, by column.

@@ -88,7 +88,7 @@ def told(
     numbers: Mapping[str, float],
     output: Path,
     name: str,
-    shown: Mapping[str, str] = training_plot.SHOWN,
+    shown: Mapping[str, str] = training_plot.QUANTITIES_DRAWN,
 ) -> str:
     """What there is to see of a training; draws its log. shown: see curves."""
     (figure,) = training_plot.draw(log, output / "training", shown)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ptmiss import vertex as vertices
 from ptmiss.corrections import NOMINAL, Corrections, load
 from ptmiss.errors import ColumnError, UnknownName
-from ptmiss.estimators import Estimator, reconstruction_of
+from ptmiss.estimators import Estimator
 from ptmiss.events import event_weight
 from ptmiss.recoil import Vector
 from ptmiss.selections import Selection, branches, preset, require_trigger
@@ -23,7 +23,7 @@ from ptmiss.truth import is_data
 class RecoilProcessor(ProcessorABC):
     """A processor with estimators and a selection.
 
-    estimators: from :func:`ptmiss.estimators.build`; selection: a Selection or the name of a preset;
+    estimators: from :func:`ptmiss.estimators.make_estimators`; selection: a Selection or the name of a preset;
     vertex: ``default`` or ``lepton`` (see :mod:`ptmiss.vertex`).
     """
 
@@ -55,7 +55,7 @@ class RecoilProcessor(ProcessorABC):
         for estimator in self.estimators:
             estimator.require(there, path)
         if self.vertex == vertices.LEPTON:
-            of_file = [estimator for estimator in self.estimators if reconstruction_of(estimator) is None]
+            of_file = [estimator for estimator in self.estimators if estimator.reconstruction is None]
             vertices.require({estimator.name: estimator.columns for estimator in of_file}, there, path)
 
     def postprocess(self, accumulator: Any) -> Any:

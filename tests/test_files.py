@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+from ptmiss import files
 from ptmiss.errors import FileError
 from ptmiss.files import replacing, write_atomically
 
@@ -24,3 +27,20 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match="cannot write"):
         write_atomically(tmp_path / "file" / "a.txt", "x")
+
+
+def test_a_file_stays_where_it_is_seen(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"1234")
+    assert files.unportable(*files.portable(str(path))) == str(path)
+
+
+def test_a_file_arrives_where_it_is_not_seen_or_is_another(tmp_path):
+    path = tmp_path / "b.bin"
+    path.write_bytes(b"one")
+    packed = files.portable(str(path))
+    path.write_bytes(b"other")
+    arrived = files.unportable(*packed)
+    assert arrived != str(path)
+    assert Path(arrived).read_bytes() == b"one"
+    assert files.unportable(*packed) == arrived

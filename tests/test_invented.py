@@ -2,7 +2,7 @@ import awkward as ak
 import numpy as np
 
 from ptmiss import events
-from ptmiss.estimators import build, evaluate
+from ptmiss.estimators import evaluate, make_estimators
 
 from . import invented
 
@@ -29,6 +29,6 @@ def test_the_muons_make_the_boson():
 def test_puppi_is_better_than_pf_and_both_know_the_recoil(tmp_path):
     invented.write_events(tmp_path / "a.root", 300)
     source = events.inspect(str(tmp_path / "a.root")).events()
-    mets = evaluate(build(["pf", "puppi"]), source, source.Muon[:, :0]).met
+    mets = evaluate(make_estimators(["pf", "puppi"]), source, source.Muon[:, :0]).met
     spread = {name: np.std(met) for name, met in mets.items()}
     assert 5 < spread["puppi"] < spread["pf"] < 40

@@ -1,5 +1,6 @@
 """What the package names, and how little it imports before it is used."""
 
+import importlib
 import importlib.metadata
 import re
 import subprocess
@@ -9,17 +10,43 @@ from pathlib import Path
 import pytest
 
 import ptmiss
-from ptmiss.networks import registry
+from ptmiss import corrections, recoil, table
+from ptmiss.cli import cli
 
 HEAVY = ("numpy", "awkward", "coffea", "numba", "torch", "matplotlib", "pandas", "uproot", "pydantic", "rich")
 ROOT = Path(__file__).parents[1]
 
 
+EXPORTED = {
+    "verbs": ["calibrate", "compare", "report", "resolution", "run", "simulate", "skim"],
+    "estimators": ["Estimator", "evaluate", "make_estimators"],
+    "networks.registry": ["load_model"],
+    "table": ["RecoilTable"],
+}
+
+
 def test_the_public_surface():
-    assert ptmiss.__all__ == ["__version__", "load_model"]
-    assert ptmiss.load_model is registry.load_model
+    names = [name for names in EXPORTED.values() for name in names]
+    assert sorted(ptmiss.__all__) == sorted([*names, "__version__", "load_corrections", "read_table", "recoil"])
+    assert dir(ptmiss) == sorted(ptmiss.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = ptmiss.nonsense
+
+
+@pytest.mark.parametrize(("home", "name"), [(home, name) for home, names in EXPORTED.items() for name in names])
+def test_a_name_is_what_its_module_defines(home, name):
+    assert getattr(ptmiss, name) is getattr(importlib.import_module(f"ptmiss.{home}"), name)
+
+
+def test_names_that_are_others_in_their_modules():
+    assert ptmiss.load_corrections is corrections.load
+    assert ptmiss.read_table is table.read
+    assert ptmiss.recoil is recoil
+
+
+def test_every_verb_of_the_command_line_has_a_function():
+    by_another_name = {"status", "demo", "evaluate", "models", "train"}
+    assert set(cli.commands) - by_another_name == set(EXPORTED["verbs"])
 
 
 def test_the_version_is_kept_in_one_place():

@@ -37,12 +37,12 @@ def test_round_trip(tmp_path):
 def test_results_are_not_overwritten_unless_told(tmp_path):
     results.save(tmp_path / "run", MANIFEST, outputs())
     with pytest.raises(OptionError, match=r"is not empty \(--force replaces it\)"):
-        results.writable(tmp_path / "run")
-    results.writable(tmp_path / "run", force=True)
-    results.writable(tmp_path / "new")
+        results.check_writable(tmp_path / "run")
+    results.check_writable(tmp_path / "run", force=True)
+    results.check_writable(tmp_path / "new")
     (tmp_path / "file").touch()
     with pytest.raises(OptionError, match="is a file, expected a directory"):
-        results.writable(tmp_path / "file", force=True)
+        results.check_writable(tmp_path / "file", force=True)
 
 
 def test_a_failure_while_writing_leaves_the_old_results(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from ptmiss import events, sample, table
 from ptmiss.errors import UnknownName
-from ptmiss.estimators import build, evaluate
+from ptmiss.estimators import evaluate, make_estimators
 
 SHOWN = list(sample.EVENT_FILES)
 
@@ -25,7 +25,7 @@ def test_event_files(name):
 @pytest.mark.parametrize("name", SHOWN)
 def test_stored_met_is_that_of_the_candidates(name):
     source = events.inspect(str(sample.events(name))).events()
-    mets = evaluate(build(["pf", "puppi", "stored.MET", "stored.PuppiMET"]), source, source.Muon[:, :0])
+    mets = evaluate(make_estimators(["pf", "puppi", "stored.MET", "stored.PuppiMET"]), source, source.Muon[:, :0])
     assert not mets.notes
     np.testing.assert_allclose(mets.met["pf"], mets.met["stored.MET"], atol=0.3)
     np.testing.assert_allclose(mets.met["puppi"], mets.met["stored.PuppiMET"], atol=0.3)

@@ -24,7 +24,7 @@ def rng():
 def vertices(rng):
     """Vertices of 60 events, one to thirty each."""
     counts = rng.integers(0, 30, 60)
-    return vertex.joined(rng.normal(0, 3.6, 60), rng.normal(0, 3.6, counts.sum()), counts)
+    return vertex.concatenate(rng.normal(0, 3.6, 60), rng.normal(0, 3.6, counts.sum()), counts)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def from_pv_by_hand(stored, charge, z, others, number, new):
 
 
 def test_joined_puts_the_primary_vertex_first():
-    found = vertex.joined(np.array([1.0, 2.0, 3.0]), np.array([7.0, 8.0, 9.0]), np.array([2, 0, 1]))
+    found = vertex.concatenate(np.array([1.0, 2.0, 3.0]), np.array([7.0, 8.0, 9.0]), np.array([2, 0, 1]))
     assert [list(z) for z in lists(found)] == [[1, 7, 8], [2], [3, 9]]
     assert found.first.tolist() == [1, 2, 3]
 
@@ -92,7 +92,7 @@ def test_choose_is_the_nearest_vertex_of_a_loop(vertices, rng):
 
 
 def test_no_vertex_near_is_the_beam_spot_and_no_lepton_the_default():
-    vertices = vertex.joined(np.array([1.0, 1.0, 1.0, 1.0]), np.array([2.0, 2.0]), np.array([1, 1, 0, 0]))
+    vertices = vertex.concatenate(np.array([1.0, 1.0, 1.0, 1.0]), np.array([2.0, 2.0]), np.array([1, 1, 0, 0]))
     lepton = np.array([1.81, 1.79, NAN, 1.15])
     choice = vertex.choose(vertices, lepton, np.zeros(4))
     assert choice.number.tolist() == [1, vertex.BEAM_SPOT, 0, 0]
@@ -160,7 +160,7 @@ def test_tracks_without_details_keep_their_dz_and_are_of_no_vertex():
         "dz": np.array([-1, -1, -1], np.float32),
         "fromPV": np.array([2, 0, 1], np.int32),
     }
-    two = vertex.joined(np.array([3.0]), np.array([2.0]), np.array([1]))
+    two = vertex.concatenate(np.array([3.0]), np.array([2.0]), np.array([1]))
     choice = vertex.Choice(np.array([1]), np.array([2.0]))
     found = vertex.tracks_moved(columns, np.zeros(3, int), two, choice)
     assert found["dz"].tolist() == [-1, -1, 0]
@@ -188,7 +188,7 @@ def event_records(beam_spot=None):
 @pytest.mark.parametrize("beam_spot", [None, 0.7])
 def test_estimators_see_the_lepton_vertex(beam_spot):
     source, leptons = event_records(beam_spot)
-    pf, track = estimators.build(["pf", "track"])
+    pf, track = estimators.make_estimators(["pf", "track"])
     default = estimators.evaluate([pf, track], source, leptons)
     moved = estimators.evaluate([pf, track], source, leptons, "lepton")
     np.testing.assert_array_equal(moved.met["pf"], default.met["pf"])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ptmiss import candidates as pf_candidates
 from ptmiss.errors import FileError, OptionError
-from ptmiss.estimators import Network
+from ptmiss.estimators import NetworkEstimator
 from ptmiss.events import EventFile, expand, inspect
 from ptmiss.networks.inputs import Inputs
 from ptmiss.recoil import cartesian
@@ -25,7 +25,7 @@ from ..training import Progress
 LEPTONS = 2  # the leading ones of an event may be removed
 MAX_DR = 0.1
 CHUNK = 2000  # events read at a time
-NEEDED = Network("deepmet", "").columns
+NEEDED = NetworkEstimator("deepmet", "").columns
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Dataset:
         return Dataset(*columns, self.target[mask], self.lepton[mask], self.lepton_momentum[mask])
 
     @staticmethod
-    def joined(parts: Sequence[Dataset]) -> Dataset:
+    def concatenate(parts: Sequence[Dataset]) -> Dataset:
         """The events of all parts, one after the other."""
         columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Dataset)}
         counts = np.concatenate([np.diff(part.offsets) for part in parts])
@@ -92,7 +92,7 @@ def read(patterns: Iterable[str], limit: int | None = None, progress: Progress |
                 progress("read", done, total)
     if not done:
         raise OptionError("no events to train on: the files are empty")
-    return Dataset.joined(parts)
+    return Dataset.concatenate(parts)
 
 
 def checked(source: EventFile) -> EventFile:

@@ -201,7 +201,7 @@ class Bench:
                 "held out": {process: [most[process], used[process]] for process in SHARES},
             },
             {process: found.first(most[process]) for process, found in read_events.items()},
-            Dataset.joined([found.last(aside[process]) for process, found in read_events.items()]),
+            Dataset.concatenate([found.last(aside[process]) for process, found in read_events.items()]),
             read(test, None, progress),
             output,
             events,
@@ -226,7 +226,7 @@ class Bench:
         counts = variant.counts(self.events)
         sources = {**self.sources, "events": counts}
         directory = self.directory(name, configuration(recipe, sources))
-        chosen = Dataset.joined([self.pool[process].first(n) for process, n in counts.items()])
+        chosen = Dataset.concatenate([self.pool[process].first(n) for process, n in counts.items()])
         network, run = train(chosen, self.held_out, recipe, directory, sources, self.progress)
         run.run()
         if network.layout.is_deepmet:

@@ -48,8 +48,8 @@ def compare(found: Mapping[str, Answers], reference: str = BASE, replicas: int =
     target = found[BASE].target
     q = np.hypot(*target.T)
     high = q > QT_ABOVE
-    if np.count_nonzero(high) < comparison.FEW:
-        raise OptionError(f"fewer than {comparison.FEW} test events with true pTmiss above {QT_ABOVE:g} GeV")
+    if np.count_nonzero(high) < comparison.MIN_EVENTS:
+        raise OptionError(f"fewer than {comparison.MIN_EVENTS} test events with true pTmiss above {QT_ABOVE:g} GeV")
     recoils = {name: recoil(target[high], (a.predicted - a.target)[high]) for name, a in found.items()}
     one = np.ones(np.count_nonzero(high))
     cells = [one > 0, q[high] > PLATEAU]

@@ -62,4 +62,4 @@ def train_files(
 
 def read(sources: Sources, progress: Progress | None) -> Dataset:
     """The events of files, so many of each."""
-    return Dataset.joined([dataset.read([path], n, progress) for path, n in sources.items()])
+    return Dataset.concatenate([dataset.read([path], n, progress) for path, n in sources.items()])

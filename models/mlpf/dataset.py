@@ -94,7 +94,7 @@ class Dataset:
         return Batch(packed(self.elements, chosen), kind.long(), *truth)
 
     @staticmethod
-    def joined(parts: Sequence[Dataset]) -> Dataset:
+    def concatenate(parts: Sequence[Dataset]) -> Dataset:
         """The events of all parts, one after the other."""
         offsets = from_counts(np.concatenate([np.diff(part.offsets) for part in parts]))
         elements = {n: np.concatenate([part.elements[n] for part in parts]) for n in COLUMNS}
@@ -120,7 +120,7 @@ def filled(parts: Sequence[Dataset], origin: str) -> Dataset:
     """The events of all parts; OptionError if there is none."""
     if not any(len(part) for part in parts):
         raise OptionError(f"no elements to train on in {origin}")
-    return Dataset.joined(parts)
+    return Dataset.concatenate(parts)
 
 
 def checked(source: EventFile) -> EventFile:

@@ -76,7 +76,7 @@ def responses(found: Jets, true: Jets) -> tuple[NDArray[np.float64], NDArray[np.
     return best[best > 0] / true.pt[best > 0], true.pt[best > 0]
 
 
-def joined(parts: Sequence[Particles]) -> Particles:
+def concatenate(parts: Sequence[Particles]) -> Particles:
     """The events of all parts, one after the other."""
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
     return Particles(np.concatenate([part.momentum for part in parts]), from_counts(counts))

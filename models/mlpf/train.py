@@ -21,7 +21,7 @@ from ptmiss.models.training import Progress, check_device
 from ptmiss.models.workflow import Sources, begin, checked, made, split, told
 
 EMBEDDED = ("ttbar", "zmumu")
-SHOWN = {
+QUANTITIES_DRAWN = {
     "met_rms": r"RMS of $p_\mathrm{T}^\mathrm{miss}$ residual (GeV)",
     "jet_width_20": "IQR / median, jets of 20 to 60 GeV",
     "jet_width_60": "IQR / median, jets of 60 to 200 GeV",
@@ -56,7 +56,7 @@ def train_files(
     numbers = validate(network, held_out, chosen) | rule_based(validation)
     about |= {"recipe": chosen.model_dump(mode="json"), "seconds": round(float(log["seconds"].sum()))}
     ship(MLPF(network, name), output, about, numbers, reconstruction.save)
-    return told(log, numbers, output, name, SHOWN)
+    return told(log, numbers, output, name, QUANTITIES_DRAWN)
 
 
 def limited(sources: Sources, limit: int | None) -> Sources:
@@ -73,7 +73,7 @@ def configured(**options: Any) -> Recipe:
 
 def read(sources: Sources, progress: Progress | None) -> Dataset:
     """The events of files, so many of each."""
-    return Dataset.joined([dataset.read([path], n, progress) for path, n in sources.items()])
+    return Dataset.concatenate([dataset.read([path], n, progress) for path, n in sources.items()])
 
 
 def rule_based(sources: Sources) -> dict[str, float]:
@@ -92,5 +92,5 @@ def rule_based(sources: Sources) -> dict[str, float]:
             truth.append(true(dataset.prepared(events)))
     if not found or any(len(a.offsets) != len(b.offsets) for a, b in zip(found, truth, strict=True)):
         return {}
-    numbers = monitoring.measured(monitoring.joined(found), monitoring.joined(truth))
+    numbers = monitoring.measured(monitoring.concatenate(found), monitoring.concatenate(truth))
     return {f"pf_{name}": value for name, value in numbers.items()}

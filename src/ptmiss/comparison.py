@@ -27,7 +27,7 @@ from ptmiss.resolutions import BIN_MINIMUM, QUANTILES, recoils
 from ptmiss.table import RecoilTable
 
 REPLICAS = 200
-FEW = 50
+MIN_EVENTS = 50
 QT_ABOVE = 20.0  # GeV
 EDGES = np.asarray([*(edge for edge in QT_EDGES if edge >= BIN_MINIMUM), np.inf])
 
@@ -171,7 +171,7 @@ def of_table(
 
     boson: see ptmiss.resolutions.recoils. edges: bin edges by axis, ``qt``, ``npv`` or ``njets``. weighted: False counts
     every event once; a sample that was biased to large qT keeps its bias, and its statistics. Columns ``axis low
-    high``, then those of :func:`compare`; a bin with fewer than FEW events is left out.
+    high``, then those of :func:`compare`; a bin with fewer than MIN_EVENTS events is left out.
     """
     for name in references:
         if name not in table.estimators:
@@ -185,9 +185,11 @@ def of_table(
     values = {"inclusive": qt[inside], "qt": qt[inside], "npv": table["npv"], "njets": table["njets"]}
     cells = [("inclusive", -np.inf, np.inf), *_cells(edges or {})]
     masks = [(values[axis] >= low) & (values[axis] < high) for axis, low, high in cells]
-    filled = [i for i, mask in enumerate(masks) if np.count_nonzero(mask) >= FEW]
+    filled = [i for i, mask in enumerate(masks) if np.count_nonzero(mask) >= MIN_EVENTS]
     if not filled:
-        raise OptionError(f"fewer than {FEW} events with {above:g} < qT < {below:g} GeV to compare estimators on")
+        raise OptionError(
+            f"fewer than {MIN_EVENTS} events with {above:g} < qT < {below:g} GeV to compare estimators on"
+        )
     tables = compare_cells(found, weight, references, replicas, [masks[i] for i in filled])
     named = zip(filled, tables, strict=True)
     return pd.concat(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ptmiss import reports, resolutions, sample, table
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.reports import resolution_report
 from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim
@@ -16,7 +16,7 @@ from ptmiss.runs.skim import skim
 ESTIMATORS = ("pf", "puppi", "deepmet", "deepmet_response")
 CALIBRATED = "deepmet"
 BACKGROUND = f"{sample.recoil('ttbar')}=0.1775"  # simulated luminosity of the data over that of the top pairs
-MINIMUM = 4000  # effective events of a cell: a few cells, so that it takes less than a minute
+MIN_CELL_EVENTS = 4000  # effective events of a cell: a few cells, so that it takes less than a minute
 LABEL = "CMS-like simulation"
 
 
@@ -36,7 +36,7 @@ def demo(directory: Path, told: Callable[[str], None] = lambda _: None) -> Shown
     """
     recoils = directory / "recoil.parquet"
     told("a recoil table of the embedded events")
-    skim(fileset.parse({"zmumu": [str(sample.events("zmumu"))]}), build(ESTIMATORS), recoils)
+    skim(fileset.parse({"zmumu": [str(sample.events("zmumu"))]}), make_estimators(ESTIMATORS), recoils)
     told("response and resolution")
     source = sample.recoil("zmumu")
     histograms = resolutions.from_table(table.read(source).only(ESTIMATORS))
@@ -58,4 +58,4 @@ def calibrate(directory: Path) -> None:
     """The embedded simulation calibrated to the embedded pseudo-data."""
     data, mc = (str(sample.recoil(name)) for name in ("data", "zmumu"))
     derive = import_module("ptmiss.calibration.report").calibrate
-    derive(data, mc, [BACKGROUND], [CALIBRATED], directory, minimum=MINIMUM, test=True, label=LABEL)
+    derive(data, mc, [BACKGROUND], [CALIBRATED], directory, minimum=MIN_CELL_EVENTS, test=True, label=LABEL)

@@ -20,14 +20,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import candidates as pf_candidates
-from ptmiss import luggage, reconstruction
+from ptmiss import files, reconstruction
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.leptons import EXACT, TREATMENTS, leave_out, matched
@@ -35,33 +35,44 @@ from ptmiss.networks.inputs import CATEGORIES, FEATURES, Inputs
 from ptmiss.networks.registry import Model, load_model, shipped, weights_file
 from ptmiss.networks.weights import fingerprint
 from ptmiss.recoil import Vector, cartesian
-from ptmiss.reconstruction import MLPF, RECONSTRUCTIONS, Reconstruction
+from ptmiss.reconstruction import RECONSTRUCTIONS, Reconstruction
 from ptmiss.vertex import DEFAULT, LEPTON, at_lepton, needs
 
 STORED = "stored."
 Selected = NDArray[np.bool_]
-FEW = 50  # an event of a collider has hundreds of candidates; NanoAOD v15 keeps a dozen, and their sum is no pTmiss
+MIN_CANDIDATES = (
+    50  # an event of a collider has hundreds of candidates; NanoAOD v15 keeps a dozen, and their sum is no pTmiss
+)
 
 
-class Estimator(Protocol):
-    """Anything that makes one pTmiss vector an event."""
+class Estimator:
+    """What every estimator is: a class of your own says its name and its pTmiss; the rest has defaults.
 
-    @property
-    def name(self) -> str:
-        """What it is called on the command line, in tables and in legends."""
+    name: on the command line, in tables and in legends. columns: candidate columns that it needs; none if it needs no
+    candidates. treatment: of the selected leptons (see ptmiss.leptons); None where they are like any candidate.
+    reconstruction: what makes its candidates; None for those of the file.
+    """
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Candidate columns that it needs; none if it needs no candidates."""
+    name: str
+    columns: tuple[str, ...] = ()
+    treatment: str | None = None
+    reconstruction: Reconstruction | None = None
 
     def require(self, branches: Collection[str], path: str) -> None:
-        """Raise ColumnError unless a file with these branches has what it needs."""
+        """Raise ColumnError unless a file with these branches has the candidate columns."""
+        if self.columns:
+            pf_candidates.require(self.columns, branches, self.name, path)
 
     def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
         """(events, 2) pTmiss in GeV; what was unusual is counted in the notes.
 
-        selected: mask of the candidates that are the selected leptons.
+        selected: (candidates,) mask of those that are the selected leptons.
         """
+        raise NotImplementedError(f"estimator {self.name!r} has no method met")
+
+    def manifest_entry(self) -> dict[str, Any]:
+        """What a manifest keeps of it, and chunk addresses depend on: its name, and the hash of whatever it reads."""
+        return {"name": self.name}
 
 
 def everything(candidates: Candidates) -> NDArray[np.float32]:
@@ -87,19 +98,15 @@ SUMS = {
 
 
 @dataclass(frozen=True)
-class WeightedSum:
+class WeightedSum(Estimator):
     """Minus the sum of the candidates' momenta, each with a weight of its own (see SUMS)."""
 
     name: str
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
         """Candidate columns that it needs."""
         return SUMS[self.name][1]
-
-    def require(self, branches: Collection[str], path: str) -> None:
-        """Raise ColumnError unless a file with these branches has what it needs."""
-        pf_candidates.require(self.columns, branches, self.name, path)
 
     def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
         """(events, 2) pTmiss in GeV."""
@@ -109,11 +116,10 @@ class WeightedSum:
 
 
 @dataclass(frozen=True)
-class Stored:
+class Stored(Estimator):
     """A MET that the file stores under a branch name."""
 
     name: str
-    columns: tuple[str, ...] = ()
 
     @property
     def branch(self) -> str:
@@ -137,30 +143,26 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkEstimator(Estimator):
     """A DeepMET network, which travels with its weights file and is loaded once in each process."""
 
     name: str
     weights: str
-    treatment: str = EXACT
+    treatment: str | None = EXACT
     columns: tuple[str, ...] = ("phi", *FEATURES[:6], *CATEGORIES)
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything, and the content of the weights file."""
-        return vars(self) | {"weights": luggage.packed(self.weights)}
+        return vars(self) | {"weights": files.portable(self.weights)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The same in another process, which may be on another machine."""
-        vars(self).update(state | {"weights": luggage.unpacked(*state["weights"])})
+        vars(self).update(state | {"weights": files.unportable(*state["weights"])})
 
     @property
     def model(self) -> Model:
         """The network."""
         return load_model(self.weights)
-
-    def require(self, branches: Collection[str], path: str) -> None:
-        """Raise ColumnError unless a file with these branches has all inputs of the network."""
-        pf_candidates.require(self.columns, branches, self.name, path)
 
     def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
         """(events, 2) pTmiss in GeV, with the selected leptons exact or weighted like any candidate."""
@@ -176,19 +178,29 @@ class Network:
             notes[f"{self.name}: event with more than {model.padding} candidates, cut"] += over
         return model.evaluate(Inputs.prepared(candidates)).astype(np.float64)
 
+    def manifest_entry(self) -> dict[str, Any]:
+        """Its name, weights file, their hash, and its treatment of leptons."""
+        digest = fingerprint(self.model.tensors)
+        return {"name": self.name, "weights": self.weights, "sha256": digest, "leptons": self.treatment}
+
 
 @dataclass(frozen=True)
-class Rebuilt:
+class OnReconstruction(Estimator):
     """An estimator on the candidates that a reconstruction makes of elements, in place of the file's."""
 
     name: str
-    inner: WeightedSum | Network
+    inner: Estimator
     reconstruction: Reconstruction
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
         """Candidate columns that it needs."""
         return self.inner.columns
+
+    @property
+    def treatment(self) -> str | None:  # type: ignore[override]
+        """That of the estimator of candidates."""
+        return self.inner.treatment
 
     def require(self, branches: Collection[str], path: str) -> None:
         """Raise ColumnError unless a file with these branches has the elements."""
@@ -198,9 +210,13 @@ class Rebuilt:
         """(events, 2) pTmiss in GeV."""
         return self.inner.met(events, candidates, selected, notes)
 
+    def manifest_entry(self) -> dict[str, Any]:
+        """That of the estimator of candidates, and of what makes them."""
+        return self.inner.manifest_entry() | self.reconstruction.manifest_entry() | {"name": self.name}
+
 
 @dataclass(frozen=True)
-class Mets:
+class MetResult:
     """What the estimators say of some events.
 
     met: (events, 2) pTmiss in GeV by estimator.
@@ -211,8 +227,8 @@ class Mets:
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
-def build(
-    names: Iterable[str], weights: Mapping[str, str | Path] | None = None, leptons: str = EXACT
+def make_estimators(
+    wanted: Iterable[str], weights: Mapping[str, str | Path] | None = None, leptons: str = EXACT
 ) -> list[Estimator]:
     """Estimators by name; the weights file of each network is read and checked here.
 
@@ -222,21 +238,23 @@ def build(
     if leptons not in TREATMENTS:
         raise UnknownName("treatment of the leptons", leptons, TREATMENTS)
     weights = dict(weights or {})
-    estimators = [_build(name, weights, leptons) for name in dict.fromkeys(names)]
+    estimators = [_build(name, weights, leptons) for name in dict.fromkeys(wanted)]
     unused = weights.keys() - {used for e in estimators for used in _consulted(e.name)}
     if unused:
         raise OptionError(
             f"weights are given for {', '.join(sorted(unused))}, which no estimator is called: --estimators names those to run"
         )
     if not estimators:
-        raise OptionError(f"no estimator is named; known: {', '.join(known(weights))}")
+        raise OptionError(f"no estimator is named; known: {', '.join(names(weights))}")
     return estimators
 
 
 def _build(name: str, weights: Mapping[str, str | Path], leptons: str) -> Estimator:
-    if parts := rebuilt(name):
+    if parts := reconstruction.parse(name):
         inner, made_by = parts
-        return Rebuilt(name, _inner(name, inner, weights, leptons), reconstruction.build(made_by, weights.get(made_by)))
+        return OnReconstruction(
+            name, _inner(name, inner, weights, leptons), reconstruction.build(made_by, weights.get(made_by))
+        )
     if name in weights:
         return _network(name, weights[name], leptons)
     if name in SUMS:
@@ -245,68 +263,35 @@ def _build(name: str, weights: Mapping[str, str | Path], leptons: str) -> Estima
         return Stored(name)
     if name in shipped():
         return _network(name, name, leptons)
-    raise UnknownName("estimator", name, known(weights))
+    raise UnknownName("estimator", name, names(weights))
 
 
-def rebuilt(name: str) -> tuple[str, str] | None:
-    """What an estimator on rebuilt candidates is: the estimator of candidates, and the reconstruction; else None."""
-    for made_by in RECONSTRUCTIONS:
-        if name == made_by:
-            return "pf", made_by
-        if (rest := name.removeprefix(f"{made_by}_")) in SUMS and rest not in (name, "pf"):
-            return rest, made_by
-        if name.endswith(f"_{made_by}"):
-            return name.removesuffix(f"_{made_by}"), made_by
-    return None
-
-
-def _inner(name: str, inner: str, weights: Mapping[str, str | Path], leptons: str) -> WeightedSum | Network:
+def _inner(name: str, inner: str, weights: Mapping[str, str | Path], leptons: str) -> Estimator:
     if inner in SUMS:
         return WeightedSum(inner)
     if name not in weights and inner not in weights and inner not in shipped():
-        raise UnknownName("estimator", name, known(weights))
+        raise UnknownName("estimator", name, names(weights))
     return _network(name, weights.get(name, weights.get(inner, inner)), leptons)
 
 
 def _consulted(name: str) -> tuple[str, ...]:
     """The names under which an estimator looks for weights files."""
-    return (name, *(rebuilt(name) or ()))
+    return (name, *(reconstruction.parse(name) or ()))
 
 
-def _network(name: str, model: str | Path, leptons: str) -> Network:
+def _network(name: str, model: str | Path, leptons: str) -> NetworkEstimator:
     path = str(weights_file(model))
     load_model(path)
-    return Network(name, path, leptons)
+    return NetworkEstimator(name, path, leptons)
 
 
-def known(weights: Iterable[str] = ()) -> list[str]:
+def names(weights: Iterable[str] = ()) -> list[str]:
     """All names that an estimator can have."""
     networks = [name for name in dict.fromkeys((*shipped(), *weights)) if name not in RECONSTRUCTIONS]
-    of_elements = (name for r in RECONSTRUCTIONS for name in (r, f"{r}_puppi", f"{r}_track"))
-    return [*SUMS, *networks, *of_elements, f"<network>_{MLPF}", f"{STORED}<Branch>"]
+    return [*SUMS, *networks, *reconstruction.estimator_names(), f"{STORED}<Branch>"]
 
 
-def describe(estimator: Estimator) -> dict[str, str]:
-    """What a manifest keeps of an estimator: its name and, of a network, weights file, hash and treatment of leptons."""
-    if isinstance(estimator, Rebuilt):
-        made_by = estimator.reconstruction
-        described = {"reconstruction": made_by.name, "min_pt": f"{made_by.least:g}"}
-        if made_by.weights:
-            described |= {"mlpf_weights": made_by.weights, "mlpf_sha256": made_by.sha256}
-        return describe(estimator.inner) | described | {"name": estimator.name}
-    if not isinstance(estimator, Network):
-        return {"name": estimator.name}
-    digest = fingerprint(estimator.model.tensors)
-    weights = {"weights": estimator.weights, "sha256": digest, "leptons": estimator.treatment}
-    return {"name": estimator.name, **weights}
-
-
-def reconstruction_of(estimator: Estimator) -> Reconstruction | None:
-    """What makes an estimator's candidates; None for those of the file."""
-    return estimator.reconstruction if isinstance(estimator, Rebuilt) else None
-
-
-def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, vertex: str = DEFAULT) -> Mets:
+def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, vertex: str = DEFAULT) -> MetResult:
     """Run all estimators on these events; candidates are read, or made of elements, once, for all that share them.
 
     leptons: jagged records with eta, phi and pdgId: the leptons that make the boson of each event; with dz (cm) for
@@ -317,10 +302,10 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, ve
     met = {e.name: e.met(events, none, np.zeros(0, bool), notes) for e in estimators if not e.columns}
     notes.update(not_finite(met))
     with_candidates = [e for e in estimators if e.columns]
-    for made_by in dict.fromkeys(map(reconstruction_of, with_candidates)):
-        own = [e for e in with_candidates if reconstruction_of(e) == made_by]
-        met |= _of_candidates(own, made_by, events, leptons, vertex, notes)
-    return Mets({e.name: met[e.name] for e in estimators}, {what: int(n) for what, n in notes.items() if n})
+    for made_by in dict.fromkeys(e.reconstruction for e in with_candidates):
+        own = [e for e in with_candidates if e.reconstruction == made_by]
+        met |= _on_candidates(own, made_by, events, leptons, vertex, notes)
+    return MetResult({e.name: met[e.name] for e in estimators}, {what: int(n) for what, n in notes.items() if n})
 
 
 def not_finite(met: Mapping[str, Vector]) -> dict[str, int]:
@@ -329,7 +314,7 @@ def not_finite(met: Mapping[str, Vector]) -> dict[str, int]:
     return {f"{name}: pTmiss not finite": int(np.count_nonzero(~good)) for name, good in finite.items()}
 
 
-def _of_candidates(
+def _on_candidates(
     estimators: Sequence[Estimator],
     made_by: Reconstruction | None,
     events: Any,
@@ -346,23 +331,17 @@ def _of_candidates(
     notes.update({f"{of}candidate repaired: {what}": n for what, n in candidates.repaired.items()})
     blind = np.zeros(len(events), bool) if made_by is None else reconstruction.without_elements(events)
     notes[f"{of}event without elements, so without pTmiss"] = int(np.count_nonzero(blind))
-    few = int(np.count_nonzero((np.diff(candidates.offsets) < FEW) & ~blind))
-    notes[f"{of}event with fewer than {FEW} candidates: does the file keep all of them?"] = few
+    few = int(np.count_nonzero((np.diff(candidates.offsets) < MIN_CANDIDATES) & ~blind))
+    notes[f"{of}event with fewer than {MIN_CANDIDATES} candidates: does the file keep all of them?"] = few
     if vertex == LEPTON:
         candidates = at_lepton(candidates, events, leptons, notes)
     selected = np.zeros(candidates.offsets[-1], bool)
-    if any(_treatment(estimator) == EXACT for estimator in estimators):
+    if any(estimator.treatment == EXACT for estimator in estimators):
         seen = leptons[(ak.local_index(leptons.eta) >= 0) & ~blind]
         selected, notes[f"{of}selected lepton without a candidate"] = matched(candidates, seen)
     met = in_parts(estimators, events, candidates, selected, notes)
     notes.update(not_finite(met))
     return {name: np.where(blind[:, np.newaxis], np.nan, vector) for name, vector in met.items()}
-
-
-def _treatment(estimator: Estimator) -> str | None:
-    """How an estimator treats the selected leptons, if it is a network."""
-    inner = estimator.inner if isinstance(estimator, Rebuilt) else estimator
-    return inner.treatment if isinstance(inner, Network) else None
 
 
 def in_parts(

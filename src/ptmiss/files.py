@@ -1,13 +1,16 @@
-"""Writing files whole or not at all, and holding them for one process."""
+"""Files written whole or not at all, held for one process, or taken along to workers on other disks."""
 
 from __future__ import annotations
 
+import atexit
 import fcntl
+import hashlib
 import os
 import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from ptmiss.errors import FileError, OptionError
@@ -66,6 +69,33 @@ def holder(path: Path) -> str | None:
     except OSError:
         return None
     return None
+
+
+def portable(path: str) -> tuple[str, bytes]:
+    """A file's name and content, to be pickled."""
+    return path, Path(path).read_bytes()
+
+
+def unportable(path: str, content: bytes) -> str:
+    """Where a file is in this process: its own place if it is there, else a temporary one."""
+    return path if _is_there(path, hashlib.sha256(content).digest()) else _temporary(Path(path).name, content)
+
+
+@lru_cache
+def _is_there(path: str, digest: bytes) -> bool:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).digest() == digest
+    except OSError:
+        return False
+
+
+@lru_cache
+def _temporary(name: str, content: bytes) -> str:
+    directory = tempfile.TemporaryDirectory(prefix="ptmiss-")
+    atexit.register(directory.cleanup)
+    path = Path(directory.name) / name
+    path.write_bytes(content)
+    return str(path)
 
 
 def _umask() -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import erfc
 
-from ptmiss.comparison import FEW, REPLICAS
+from ptmiss.comparison import MIN_EVENTS, REPLICAS
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.recoil import transverse_mass
 from ptmiss.table import RecoilTable
@@ -45,8 +45,8 @@ def of_table(
     masses = {name: transverse_mass(lepton, table.met(name)) for name in table.estimators} | {GENERATED: generated}
     keep = np.all([np.isfinite(mass) for mass in masses.values()], axis=0)
     n = int(np.count_nonzero(keep))
-    if n < FEW:
-        raise OptionError(f"{n} events with a selected and a generated lepton, at least {FEW} are needed for mT")
+    if n < MIN_EVENTS:
+        raise OptionError(f"{n} events with a selected and a generated lepton, at least {MIN_EVENTS} are needed for mT")
     draws = np.random.default_rng(0).poisson(1, (replicas + 1, n)).astype(np.float64)
     draws[0] = 1
     draws *= table["weight"][keep] if weighted else 1

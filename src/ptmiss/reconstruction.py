@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ptmiss import candidates as pf_candidates
 from ptmiss import elements as pf_elements
-from ptmiss import luggage
+from ptmiss import files
 from ptmiss.candidates import BRANCHES, Candidates, clean, good_vertices, puppi_weights
 from ptmiss.elements import CLASSES, ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements, Targets
 from ptmiss.errors import ColumnError, OptionError
@@ -33,6 +33,7 @@ from ptmiss.segments import Rows, select
 
 MLPF, TARGETS, ELEMENTS = "mlpf", "targets", "elements"
 RECONSTRUCTIONS = (MLPF, TARGETS, ELEMENTS)
+PREFIXED = ("puppi", "track")  # sums over candidates that are named after a reconstruction, mlpf_puppi
 NETWORKS = "ptmiss.models.mlpf.reconstruction"
 MIN_PT = 0.1  # GeV: a candidate's least soft pT; softer ones are many and add up to next to nothing
 
@@ -142,17 +143,22 @@ class Reconstruction:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything, and the content of the weights file."""
-        return vars(self) | {"weights": luggage.packed(self.weights) if self.weights else ("", b"")}
+        return vars(self) | {"weights": files.portable(self.weights) if self.weights else ("", b"")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The same in another process, which may be on another machine."""
         path, content = state["weights"]
-        vars(self).update(state | {"weights": luggage.unpacked(path, content) if path else ""})
+        vars(self).update(state | {"weights": files.unportable(path, content) if path else ""})
 
     @property
     def sha256(self) -> str:
         """Of the weights file."""
         return hashlib.sha256(Path(self.weights).read_bytes()).hexdigest()
+
+    def manifest_entry(self) -> dict[str, str]:
+        """What a manifest keeps of it."""
+        entry = {"reconstruction": self.name, "min_pt": f"{self.least:g}"}
+        return entry | ({"mlpf_weights": self.weights, "mlpf_sha256": self.sha256} if self.weights else {})
 
     def require(self, columns: Iterable[str], branches: Collection[str], estimator: str, path: str) -> None:
         """Raise ColumnError unless a file with these branches has what the candidates' columns are made of."""
@@ -182,6 +188,28 @@ class Reconstruction:
         targets = Targets.of_events(events) if self.name == TARGETS else None
         made = candidates(elements, self.found(elements, targets), self.least)
         return weighted(made, good_vertices(events)) if "puppiWeight" in set(columns) else made
+
+
+def parse(name: str) -> tuple[str, str] | None:
+    """What the name of an estimator on elements says: the estimator of candidates, and the reconstruction; else None.
+
+    ``mlpf`` is ``pf`` on MLPF's candidates, ``mlpf_puppi`` is ``puppi`` and ``deepmet_mlpf`` is the network ``deepmet``.
+    """
+    for made_by in RECONSTRUCTIONS:
+        if name == made_by:
+            return "pf", made_by
+        if (rest := name.removeprefix(f"{made_by}_")) in PREFIXED and rest != name:
+            return rest, made_by
+        if name.endswith(f"_{made_by}"):
+            return name.removesuffix(f"_{made_by}"), made_by
+    return None
+
+
+def estimator_names() -> list[str]:
+    """The names that :func:`parse` knows."""
+    return [f"{made_by}{rest}" for made_by in RECONSTRUCTIONS for rest in ("", *(f"_{sum_}" for sum_ in PREFIXED))] + [
+        f"<network>_{MLPF}"
+    ]
 
 
 def build(name: str, weights: str | Path | None = None, least: float = MIN_PT) -> Reconstruction:

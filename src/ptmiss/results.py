@@ -49,7 +49,7 @@ def as_json(manifest: Mapping[str, Any]) -> str:
     return json.dumps(manifest, indent=2) + "\n"
 
 
-def writable(directory: Path, force: bool = False) -> None:
+def check_writable(directory: Path, force: bool = False) -> None:
     """Raise OptionError if results are there already, unless they may be replaced."""
     if directory.exists() and not directory.is_dir():
         raise OptionError(f"--output {directory} is a file, expected a directory")

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from ptmiss import table
 from ptmiss.errors import UnknownName
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.provenance import provenance
 from ptmiss.runs import fileset
 from ptmiss.runs.pools import progress_bar, shown_by
@@ -104,7 +104,7 @@ def make(directory: Path = DIRECTORY, workers: int = 2, scale: float = 1.0) -> N
             produce(few, path, elements=sample.elements)
             parts[name] = of_file(path, sample)
             path.unlink()
-    parts["data"] = joined(parts["data"], parts.pop(DATA_TTBAR.process))
+    parts["data"] = concatenate(parts["data"], parts.pop(DATA_TTBAR.process))
     for name, part in parts.items():
         made = provenance(sample=asdict(TABLES[name]), mantissa=MANTISSA)
         write(part, directory / f"{name}.parquet", made)
@@ -119,12 +119,12 @@ def _simulate(sample: Sample, path: Path, **options: Any) -> None:
 def of_file(path: Path, sample: Sample) -> table.RecoilTable:
     """The recoil table of an event file's events with a selected boson (a muon pair) or lepton (a single muon)."""
     output = path.with_suffix(".parquet")
-    skim(fileset.parse({path.stem: [str(path)]}), build(sample.estimators), output, chunksize=CHUNK)
+    skim(fileset.parse({path.stem: [str(path)]}), make_estimators(sample.estimators), output, chunksize=CHUNK)
     found = table.read(output)
     return found.select(np.isfinite(found[f"{sample.selected}_pt"]))
 
 
-def joined(first: table.RecoilTable, second: table.RecoilTable) -> table.RecoilTable:
+def concatenate(first: table.RecoilTable, second: table.RecoilTable) -> table.RecoilTable:
     """The rows of two tables, in an order that mixes them; both without truth, as data are."""
     truth = [name for name in first.data.column_names if name in table.TRUTH_COLUMNS]
     rows = pa.concat_tables([first.data.drop_columns(truth), second.data.drop_columns(truth)])

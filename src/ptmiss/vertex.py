@@ -122,7 +122,7 @@ def at_lepton(candidates: Candidates, events: Any, leptons: ak.Array, notes: Cou
 def of_events(events: Any, leptons: ak.Array) -> Lepton:
     """The leptons and vertices of events; the beam spot is at z = 0 unless the file has BeamSpot_z."""
     first, others = ak.to_numpy(events.PV.z).astype(np.float64), events.OtherPV.z
-    vertices = joined(first, ak.to_numpy(ak.flatten(others)).astype(np.float64), ak.to_numpy(ak.num(others)))
+    vertices = concatenate(first, ak.to_numpy(ak.flatten(others)).astype(np.float64), ak.to_numpy(ak.num(others)))
     single = ak.to_numpy(ak.num(leptons) == 1)
     dz = np.full(len(first), np.nan)
     dz[single] = ak.to_numpy(ak.flatten(leptons.dz[single]))
@@ -132,7 +132,7 @@ def of_events(events: Any, leptons: ak.Array) -> Lepton:
     return Lepton(first + dz, beam_spot, vertices, pf_candidates.good_vertices(events))
 
 
-def joined(first: NDArray, others: NDArray, counts: NDArray[np.integer]) -> Vertices:
+def concatenate(first: NDArray, others: NDArray, counts: NDArray[np.integer]) -> Vertices:
     """Vertices from the z of the primary, (events,), and of ``counts`` others of each event, flat; cm."""
     offsets = from_counts(counts + 1)
     return Vertices(np.insert(others, offsets[:-1] - np.arange(len(first)), first), offsets)

@@ -248,7 +248,7 @@ def test_a_whole_skim(monkeypatch, tmp_path):
 
     def job(repeats):
         spent.clear()
-        made = estimators.build(["pf", "puppi", "net"], {"net": tmp_path / "net.safetensors"})
+        made = estimators.make_estimators(["pf", "puppi", "net"], {"net": tmp_path / "net.safetensors"})
         files = fileset.parse({"z": [str(tmp_path / f"{repeats}.root")]})
         whole = seconds(lambda: skim(files, made, tmp_path / "t.parquet"))
         return {"whole": whole, **spent, "muons, jets, truth, coffea": whole - spent.total()}

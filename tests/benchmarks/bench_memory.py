@@ -22,7 +22,7 @@ from ptmiss import estimators
 from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim
 file, weights, output, chunksize = json.loads(sys.argv[1])
-made = estimators.build(["pf", "puppi", "net"], {"net": weights})
+made = estimators.make_estimators(["pf", "puppi", "net"], {"net": weights})
 skim(fileset.parse({"z": [file]}), made, Path(output), chunksize=chunksize)
 lines = Path("/proc/self/status").read_text().splitlines()  # getrusage counts what the parent had when it forked
 print(next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")))

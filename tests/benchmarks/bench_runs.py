@@ -11,12 +11,12 @@ import pytest
 from coffea.processor import Runner, accumulate
 from coffea.processor.executor import ExecutorBase
 
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.events import EventSchema
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.runs import fileset, pools, runner
-from ptmiss.runs.directory import opened
-from ptmiss.runs.inputs import look
+from ptmiss.runs.directory import open_directory
+from ptmiss.runs.inputs import inspect_files
 
 from ..invented import write_events
 
@@ -52,14 +52,16 @@ class Alone(ExecutorBase):
 
 
 def alone(files, estimators):
-    sources, _ = look(fileset.parse(files), Zmumu(build(estimators)))
+    sources, _ = inspect_files(fileset.parse(files), Zmumu(make_estimators(estimators)))
     items = [item for source in sources for item in source.chunks(EVENTS)]
-    Runner(Alone(), schema=EventSchema, savemetrics=True).run(items, Zmumu(build(estimators)))
+    Runner(Alone(), schema=EventSchema, savemetrics=True).run(items, Zmumu(make_estimators(estimators)))
 
 
 def durable(files, estimators, directory, resume=False, pool=None):
-    with opened(directory, resume) as place:
-        runner.run(fileset.parse(files), Zmumu(build(estimators)), chunksize=EVENTS, directory=place, pool=pool)
+    with open_directory(directory, resume) as place:
+        runner.run(
+            fileset.parse(files), Zmumu(make_estimators(estimators)), chunksize=EVENTS, directory=place, pool=pool
+        )
 
 
 @pytest.mark.parametrize("estimators", [["pf", "puppi"], ["stored.GenMET"]], ids=",".join)
@@ -101,7 +103,7 @@ from pathlib import Path
 from ptmiss.runs import chunks
 from ptmiss.runs import fileset
 from ptmiss.runs import runner
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.processors.zmumu import Zmumu
 peaks = []
 def peak(*_):
@@ -109,7 +111,7 @@ def peak(*_):
     peaks.append(next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")))
 save = chunks.ChunkStore.save
 chunks.ChunkStore.save = lambda *arguments: (peak(), save(*arguments))
-runner.run(fileset.parse(json.loads(sys.argv[1])), Zmumu(build(["pf", "puppi"])), chunksize=int(sys.argv[2]))
+runner.run(fileset.parse(json.loads(sys.argv[1])), Zmumu(make_estimators(["pf", "puppi"])), chunksize=int(sys.argv[2]))
 peak()
 print(json.dumps(peaks))
 """

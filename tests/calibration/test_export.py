@@ -9,7 +9,7 @@ from correctionlib import schemav2
 from ptmiss.calibration import cms, export
 from ptmiss.calibration.binning import Cell
 from ptmiss.calibration.gaussians import mixture
-from ptmiss.calibration.quantile_corrections import STATISTICAL, Derivation
+from ptmiss.calibration.quantile_corrections import STATISTICAL, QuantileCorrection
 from ptmiss.calibration.quantiles import quantile_map
 
 QT, U = np.array([6.0, 30.0, 200.0]), np.linspace(-150, 200, 701)
@@ -81,7 +81,7 @@ def test_thirty_cells_and_fourteen_variations_are_a_megabyte():
     maps = {"nominal": nominal}
     for i in range(13):
         maps[f"stat_{i}"] = [part.moved(0.1 * np.sin(part.x / 20 + i) + 0.01 * i) for part in nominal]
-    one = export.quantile_correction(Derivation("puppi", "par", cells, cells, {}, maps))
+    one = export.quantile_correction(QuantileCorrection("puppi", "par", cells, cells, {}, maps))
     assert len(export.compressed(schemav2.CorrectionSet(schema_version=2, corrections=[one]))) < 1e6
 
 

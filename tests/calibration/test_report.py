@@ -10,7 +10,7 @@ from ptmiss import corrections, results
 from ptmiss.calibration import calibrate, closure, sources
 from ptmiss.cli import cli
 from ptmiss.errors import ColumnError, OptionError, UnknownName
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.runs import fileset, runner
 
@@ -133,7 +133,7 @@ def test_backgrounds_are_normalised_by_their_metadata(tables, tmp_path):
 def run(invented, tmp_path_factory):
     """A run of the processor over invented events, as data and as simulation."""
     files = fileset.parse({name: {"files": [str(invented)], "metadata": {"kind": name}} for name in ("data", "mc")})
-    outputs, details = runner.run(files, Zmumu(build(["pf", "puppi"])))
+    outputs, details = runner.run(files, Zmumu(make_estimators(["pf", "puppi"])))
     directory = tmp_path_factory.mktemp("run") / "out"
     results.save(directory, details, outputs)
     return directory

@@ -4,7 +4,7 @@ import pytest
 from ptmiss import corrections
 from ptmiss.calibration import export
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.processors.validation import Validation
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.runs import fileset, runner
@@ -12,7 +12,7 @@ from ptmiss.runs import fileset, runner
 
 def outputs(path, invented, **metadata):
     files = fileset.parse({"z": {"files": [str(invented)], "metadata": metadata}})
-    return runner.run(files, Zmumu(build(["puppi"]), corrections=path), chunksize=100)[0]["z"]
+    return runner.run(files, Zmumu(make_estimators(["puppi"]), corrections=path), chunksize=100)[0]["z"]
 
 
 def test_nominal_and_varied_histograms_in_one_pass(correction_file, invented):
@@ -43,7 +43,7 @@ def test_data_and_backgrounds_are_not_varied(correction_file, invented, metadata
 
 def test_processors_and_estimators_that_take_no_corrections(correction_file):
     with pytest.raises(UnknownName, match=r"estimator of .* 'pf'"):
-        Zmumu(build(["pf"]), corrections=correction_file)
+        Zmumu(make_estimators(["pf"]), corrections=correction_file)
     with pytest.raises(OptionError, match="processor Validation takes no corrections"):
-        runner.make_processor(Validation, {"estimators": build(["pf"]), "corrections": correction_file})
+        runner.make_processor(Validation, {"estimators": make_estimators(["pf"]), "corrections": correction_file})
     assert export.SCHEMA == corrections.SCHEMA

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from ptmiss import sample
 from ptmiss.cli import cli
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.processors.validation import Validation
 from ptmiss.processors.wjets import Wjets
 from ptmiss.processors.zmumu import Zmumu
@@ -39,7 +39,7 @@ def network(tmp_path_factory):
 
 @pytest.fixture
 def chosen(network, weights):
-    return build(NAMES, {"mlpf": network, "deepmet": weights})
+    return make_estimators(NAMES, {"mlpf": network, "deepmet": weights})
 
 
 def ran(processor, pool=None):
@@ -64,7 +64,7 @@ def test_every_processor_fills_every_estimator(cls, chosen):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 def test_two_workers_give_the_same_bits(network):
-    processor = Validation(build(NAMES, {"mlpf": network}))
+    processor = Validation(make_estimators(NAMES, {"mlpf": network}))
     here = ran(processor)
     with pools.pool("futures", 2) as pool:
         there = ran(processor, pool)
@@ -77,7 +77,9 @@ def test_two_workers_give_the_same_bits(network):
 
 def test_the_network_travels_with_the_processor(network, tmp_path):
     path = Path(shutil.copy(network, tmp_path / "gone.safetensors"))
-    here, travelling = (Validation(build(["mlpf", "mlpf_puppi"], {"mlpf": weights})) for weights in (network, path))
+    here, travelling = (
+        Validation(make_estimators(["mlpf", "mlpf_puppi"], {"mlpf": weights})) for weights in (network, path)
+    )
     content = pickle.dumps(travelling)
     path.unlink()
     moments = [ran(processor)["moments"].view(flow=True) for processor in (here, pickle.loads(content))]

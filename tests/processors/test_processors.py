@@ -6,7 +6,7 @@ import pytest
 
 from ptmiss import events, table
 from ptmiss.errors import ColumnError, UnknownName
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.processors.skim import Skim
 from ptmiss.processors.validation import Validation
 from ptmiss.processors.wjets import Wjets
@@ -37,7 +37,7 @@ def z_events(source):
 
 
 def test_zmumu_measures_the_recoil_of_selected_events(source):
-    out = Zmumu(build(["pf", "puppi"])).process(source)
+    out = Zmumu(make_estimators(["pf", "puppi"])).process(source)
     boson, met = z_events(source)
     u = recoil(boson, met)
     total = everything(out, "pf")
@@ -60,7 +60,7 @@ def test_wjets_fills_mt_and_the_recoil_against_the_generated_boson(source):
         for p, f, e in zip(lepton.pt.to_list(), lepton.phi.to_list(), lepton.eta.to_list(), strict=True)
     ]
     wlike = ak.with_field(wlike, ak.Array(generated), "GenPart")
-    out = Wjets(build(["pf"])).process(wlike)
+    out = Wjets(make_estimators(["pf"])).process(wlike)
     selected = out["cutflow"]["events"]["one muon"]
     assert 50 < selected < 300
     assert everything(out, "pf")() == selected
@@ -77,7 +77,7 @@ def test_wjets_fills_mt_and_the_recoil_against_the_generated_boson(source):
 
 
 def test_wjets_on_data_has_pt_miss_and_mt_but_no_recoil(source):
-    out = Wjets(build(["pf"])).process(ak.with_field(source, source.Muon[:, :1], "Muon"))
+    out = Wjets(make_estimators(["pf"])).process(ak.with_field(source, source.Muon[:, :1], "Muon"))
     assert out["mt"].sum(flow=True).value > 0
     assert out["moments"].sum(flow=True) == 0
 
@@ -87,19 +87,21 @@ def test_wjets_sees_the_candidates_from_the_vertex_of_the_lepton(source):
     wlike = ak.with_field(source, muon, "Muon")
     wlike = ak.with_field(wlike, ak.zip({"npvs": source.PV.npvs, "z": source.PV.npvs * 0 + 1.0}), "PV")
     wlike = ak.with_field(wlike, ak.Array([[{"z": 2.0}]] * len(wlike)), "OtherPV")
-    default, moved = (Wjets(build(["pf", "track"]), vertex=name).process(wlike) for name in ("default", "lepton"))
+    default, moved = (
+        Wjets(make_estimators(["pf", "track"]), vertex=name).process(wlike) for name in ("default", "lepton")
+    )
     selected = default["cutflow"]["events"]["one muon"]
     assert moved["notes"]["event with another vertex than the file's, its lepton's"] == selected > 50
     values = [[out["mt"][{"estimator": name}].values() for name in ("pf", "track")] for out in (default, moved)]
     np.testing.assert_array_equal(values[0][0], values[1][0])
     assert (values[0][1] != values[1][1]).any()
     with pytest.raises(UnknownName, match="unknown vertex 'muon'"):
-        Wjets(build(["pf"]), vertex="muon")
+        Wjets(make_estimators(["pf"]), vertex="muon")
 
 
 def test_validation_takes_the_generated_pt_miss_as_truth(pfnano):
     source = events.inspect(str(pfnano)).events()
-    out = Validation(build(["pf", "stored.RawMET"])).process(source)
+    out = Validation(make_estimators(["pf", "stored.RawMET"])).process(source)
     genmet = cartesian(source.GenMET.pt, source.GenMET.phi)
     raw = cartesian(source.RawMET.pt, source.RawMET.phi)
     along, across = project(raw, genmet)
@@ -111,7 +113,7 @@ def test_validation_takes_the_generated_pt_miss_as_truth(pfnano):
 
 
 def test_skim_keeps_every_event_and_marks_those_without_a_boson(source):
-    out = Skim(build(["pf"])).process(source)
+    out = Skim(make_estimators(["pf"])).process(source)
     rows = table.RecoilTable(out["rows"], {})
     assert len(rows) == 300
     boson, met = z_events(source)
@@ -128,12 +130,12 @@ def test_skim_keeps_every_event_and_marks_those_without_a_boson(source):
 @pytest.mark.parametrize("cls", [Zmumu, Wjets, Validation, Skim])
 def test_real_drell_yan_events_with_stored_mets(drell_yan, cls):
     source = events.inspect(str(drell_yan)).events()
-    out = cls(build(["stored.MET", "stored.PuppiMET"])).process(source)
+    out = cls(make_estimators(["stored.MET", "stored.PuppiMET"])).process(source)
     assert out["notes"] == {}
 
 
 def test_a_branch_that_is_missing_is_named_before_any_event_is_read():
-    processor = Zmumu(build(["stored.MET"]))
+    processor = Zmumu(make_estimators(["stored.MET"]))
     there = {"PV_npvs", "Muon_pt", "Muon_eta", "MET_pt", "MET_phi"}
     with pytest.raises(
         ColumnError, match=r"Zmumu needs branch Muon_phi, which .* does not have; Muon branches there: "

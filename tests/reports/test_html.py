@@ -19,7 +19,7 @@ from ptmiss.cli import cli
 from ptmiss.errors import OptionError
 from ptmiss.reports import html, sections
 from ptmiss.reports.exhibit import Exhibit, Section
-from ptmiss.reports.sources import Source
+from ptmiss.reports.sources import ReportSource
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "<script>alert('x')</script>"
@@ -118,7 +118,7 @@ def test_in_a_browser(parts, tmp_path):
 
 def test_of_a_recoil_table(monkeypatch):
     monkeypatch.setattr(sections.plots, "panels", lambda *args: None)
-    (section,) = sections.section(Source("recoil table", sample.recoil("wmunu"), "W"), "bin", "")
+    (section,) = sections.section(ReportSource("recoil table", sample.recoil("wmunu"), "W"), "bin", "")
     titles = [one.title for one in section.exhibits]
     assert {"Response", "Transverse mass", "pTmiss", "RMS of u⊥ against vertices, response corrected in bins"} <= set(
         titles

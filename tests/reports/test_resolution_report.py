@@ -4,7 +4,7 @@ import pytest
 
 from ptmiss import results
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.reports import resolution_report
 from ptmiss.runs import fileset, runner
@@ -16,9 +16,9 @@ def both(invented, tmp_path_factory):
     """The same events as a run and as a table."""
     folder = tmp_path_factory.mktemp("both")
     files = fileset.parse({"z": [str(invented)]})
-    outputs, details = runner.run(files, Zmumu(build(["pf", "puppi"])), chunksize=100)
+    outputs, details = runner.run(files, Zmumu(make_estimators(["pf", "puppi"])), chunksize=100)
     results.save(folder / "run", details, outputs)
-    skim(files, build(["pf", "puppi"]), folder / "t.parquet")
+    skim(files, make_estimators(["pf", "puppi"]), folder / "t.parquet")
     return folder
 
 

@@ -1,6 +1,6 @@
 from ptmiss import results
 from ptmiss.reports import sections
-from ptmiss.reports.sources import Source
+from ptmiss.reports.sources import ReportSource
 
 from .test_stacks import run
 
@@ -8,7 +8,7 @@ from .test_stacks import run
 def test_a_run_with_data_and_simulation(tmp_path):
     made = run()
     results.save(tmp_path, made.manifest, made.histograms)
-    found = sections.section(Source("run", tmp_path, "both"), "none", "CMS-like simulation")
+    found = sections.section(ReportSource("run", tmp_path, "both"), "none", "CMS-like simulation")
     assert [part.title for part in found] == [
         "both: run_a",
         "both: run_b",

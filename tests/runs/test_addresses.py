@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from coffea.processor import ProcessorABC
 
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.networks.registry import read_model, save_model
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.runs import addresses, fileset, runner
 from ptmiss.runs.addresses import address, changes, described, recipe
-from ptmiss.runs.inputs import look
+from ptmiss.runs.inputs import inspect_files
 
 from ..conftest import random_model
 
@@ -32,7 +32,7 @@ class Cut(ProcessorABC):
 
 @pytest.fixture
 def item(invented):
-    [source], _ = look(fileset.parse({"z": [str(invented)]}), Cut())
+    [source], _ = inspect_files(fileset.parse({"z": [str(invented)]}), Cut())
     return next(source.chunks(100))
 
 
@@ -57,12 +57,12 @@ def test_the_same_has_the_same_address_and_anything_else_another(item, invented)
 
 def test_the_address_is_the_same_in_another_process():
     code = (
-        "import json; from ptmiss.runs.addresses import recipe; from ptmiss.estimators import build; "
-        "from ptmiss.processors.zmumu import Zmumu; print(json.dumps(recipe(Zmumu(build(['pf', 'stored.MET'])))))"
+        "import json; from ptmiss.runs.addresses import recipe; from ptmiss.estimators import make_estimators; "
+        "from ptmiss.processors.zmumu import Zmumu; print(json.dumps(recipe(Zmumu(make_estimators(['pf', 'stored.MET'])))))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     printed = subprocess.check_output([sys.executable, "-W", "ignore", "-c", code], env=environment, text=True)
-    assert json.loads(printed) == json.loads(json.dumps(recipe(Zmumu(build(["pf", "stored.MET"])))))
+    assert json.loads(printed) == json.loads(json.dumps(recipe(Zmumu(make_estimators(["pf", "stored.MET"])))))
 
 
 def test_a_file_that_a_parameter_names_counts_by_its_content(tmp_path):
@@ -79,7 +79,7 @@ def test_a_file_that_a_parameter_names_counts_by_its_content(tmp_path):
 def test_a_model_counts_by_its_content(weights, tmp_path):
     def of(path):
         read_model.cache_clear()
-        return recipe(Zmumu(build(["net"], {"net": path})))
+        return recipe(Zmumu(make_estimators(["net"], {"net": path})))
 
     one = of(weights)
     (tmp_path / "moved").mkdir()

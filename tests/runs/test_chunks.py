@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from ptmiss.errors import FileError, OptionError
-from ptmiss.runs.chunks import Chunk, ChunkStore, joined, pack, storable, unpack
+from ptmiss.runs.chunks import Chunk, ChunkStore, concatenate, pack, storable, unpack
 
 from ..malice import PICKLE
 
@@ -50,7 +50,7 @@ def test_a_chunk_is_the_same_before_it_is_on_disk():
 
 def test_parts_are_joined_in_order():
     one, other = chunk(0), chunk(1, events=3)
-    whole = joined([one, other])
+    whole = concatenate([one, other])
     assert whole.events == 8
     assert whole.out["h"].sum(flow=True).value == pytest.approx(
         one.out["h"].sum(flow=True).value + other.out["h"].sum(flow=True).value

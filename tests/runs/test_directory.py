@@ -5,7 +5,7 @@ import pytest
 from ptmiss.errors import FileError, OptionError
 from ptmiss.files import holder
 from ptmiss.runs import directory as run_directory
-from ptmiss.runs.directory import Entry, Plan, opened, startable
+from ptmiss.runs.directory import Entry, Plan, check_startable, open_directory
 
 from ..malice import PICKLE
 
@@ -13,31 +13,31 @@ PLAN = Plan({"processor": "p"}, 10, None, [Entry("z", "a.root", 0, 10, "one"), E
 
 
 def begun(path, resume=False):
-    with opened(path, resume) as directory:
+    with open_directory(path, resume) as directory:
         directory.begin(PLAN)
     return directory
 
 
 def test_a_plan_comes_back_from_disk(tmp_path):
     begun(tmp_path / "run")
-    with opened(tmp_path / "run", resume=True) as directory:
+    with open_directory(tmp_path / "run", resume=True) as directory:
         assert directory.before == PLAN
-    with opened(tmp_path / "run") as directory:
+    with open_directory(tmp_path / "run") as directory:
         assert directory.before is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", PICKLE])
 def test_what_is_no_plan(tmp_path, content):
     (tmp_path / "plan.json").write_bytes(content)
-    with opened(tmp_path, resume=True) as directory, pytest.raises(FileError, match="is not a readable plan"):
+    with open_directory(tmp_path, resume=True) as directory, pytest.raises(FileError, match="is not a readable plan"):
         _ = directory.before
 
 
 def test_nothing_is_made_before_a_run_begins(tmp_path):
-    with opened(tmp_path / "run"):
+    with open_directory(tmp_path / "run"):
         pass
     assert not (tmp_path / "run").exists()
-    with opened(None) as directory:
+    with open_directory(None) as directory:
         directory.begin(PLAN)
         place = directory.path
         assert place.is_dir()
@@ -45,7 +45,7 @@ def test_nothing_is_made_before_a_run_begins(tmp_path):
 
 
 def test_a_directory_is_held_by_one(tmp_path):
-    with opened(tmp_path) as one, opened(tmp_path) as other:
+    with open_directory(tmp_path) as one, open_directory(tmp_path) as other:
         one.begin(PLAN)
         with pytest.raises(OptionError, match=f"--output {tmp_path} is in use by process"):
             other.begin(PLAN)
@@ -61,25 +61,25 @@ def test_chunks_are_kept_for_a_run_that_is_resumed(tmp_path):
 
 
 def test_where_a_run_may_start(tmp_path):
-    startable(tmp_path / "new", ("manifest.json",), False, False)
-    startable(tmp_path / "new", ("manifest.json",), True, False)
+    check_startable(tmp_path / "new", ("manifest.json",), False, False)
+    check_startable(tmp_path / "new", ("manifest.json",), True, False)
     begun(tmp_path / "run")
-    startable(tmp_path / "run", ("manifest.json",), False, False)
+    check_startable(tmp_path / "run", ("manifest.json",), False, False)
     (tmp_path / "run" / "manifest.json").touch()
     with pytest.raises(OptionError, match=r"is not empty \(--resume goes on with it, --force replaces it\)"):
-        startable(tmp_path / "run", ("manifest.json",), False, False)
-    startable(tmp_path / "run", ("manifest.json",), True, False)
-    startable(tmp_path / "run", ("manifest.json",), False, True)
+        check_startable(tmp_path / "run", ("manifest.json",), False, False)
+    check_startable(tmp_path / "run", ("manifest.json",), True, False)
+    check_startable(tmp_path / "run", ("manifest.json",), False, True)
     with pytest.raises(OptionError, match="expected --resume or --force, and not both"):
-        startable(tmp_path / "run", ("manifest.json",), True, True)
+        check_startable(tmp_path / "run", ("manifest.json",), True, True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
     with pytest.raises(OptionError, match="has no run to resume"):
-        startable(tmp_path / "other", ("manifest.json",), True, False)
+        check_startable(tmp_path / "other", ("manifest.json",), True, False)
     with pytest.raises(OptionError, match=r"is not empty \(--force"):
-        startable(tmp_path / "other", ("manifest.json",), False, False)
+        check_startable(tmp_path / "other", ("manifest.json",), False, False)
     with pytest.raises(OptionError, match="is a file, expected a directory"):
-        startable(tmp_path / "other" / "thesis.tex", ("manifest.json",), False, False)
+        check_startable(tmp_path / "other" / "thesis.tex", ("manifest.json",), False, False)
 
 
 def test_status_counts_what_is_there(tmp_path):

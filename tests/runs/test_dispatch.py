@@ -11,9 +11,9 @@ from coffea.processor.executor import WorkItem
 from ptmiss.errors import ChunkError, ColumnError
 from ptmiss.runs import dispatch
 from ptmiss.runs.chunks import unpack
-from ptmiss.runs.dispatch import Attempt, Dispatch, Done, Halved, Left, Retried, halves
+from ptmiss.runs.dispatch import Attempt, Dispatch, Done, Halved, Retried, SkippedChunk, halves
 from ptmiss.runs.failures import Failure, Kind, Policy
-from ptmiss.runs.pools import Here
+from ptmiss.runs.pools import InProcess
 
 
 def items(n, events=16):
@@ -26,7 +26,7 @@ def result(item):
     return {"out": out, "metrics": {"entries": len(item), "processtime": 0.0, "columns": {"b", "a"}}}
 
 
-class Threads(Here):
+class Threads(InProcess):
     """A pool of threads; a Death is a worker that dies and takes all others with it."""
 
     def __init__(self, size):
@@ -88,7 +88,7 @@ def test_a_failure_of_the_users_says_where_and_why_in_one_line_and_stops():
             raise RuntimeError("outer\nstory") from error
 
     with pytest.raises(ChunkError) as error:
-        list(Dispatch(Here(), Attempt(fails), Policy(skip=True, retries=5)).run(items(9)))
+        list(Dispatch(InProcess(), Attempt(fails), Policy(skip=True, retries=5)).run(items(9)))
     assert str(error.value) == "dataset 'dy', 0.root, entries 0 to 16: KeyError: 'inner reason'"
     assert "outer" in str(error.value.__cause__)
     assert len(begun) == 1
@@ -119,7 +119,7 @@ def test_a_failure_to_read_is_tried_again():
             raise ConnectionResetError("by peer")
         return result(item)
 
-    events = list(Dispatch(Here(), Attempt(flaky), Policy(retries=2)).run(items(3)))
+    events = list(Dispatch(InProcess(), Attempt(flaky), Policy(retries=2)).run(items(3)))
     assert [type(event) for event in events].count(Retried) == 3
     assert [type(event) for event in events].count(Done) == 3
 
@@ -129,9 +129,9 @@ def test_after_the_last_attempt_it_stops_or_is_left_out():
         raise TimeoutError("no answer")
 
     with pytest.raises(ChunkError, match=r"TimeoutError: no answer \(--skip-bad-files goes on without it\)"):
-        list(Dispatch(Here(), Attempt(gone), Policy(retries=1)).run(items(1)))
-    *_, last = Dispatch(Here(), Attempt(gone), Policy(retries=1, skip=True)).run(items(1))
-    assert isinstance(last, Left)
+        list(Dispatch(InProcess(), Attempt(gone), Policy(retries=1)).run(items(1)))
+    *_, last = Dispatch(InProcess(), Attempt(gone), Policy(retries=1, skip=True)).run(items(1))
+    assert isinstance(last, SkippedChunk)
     assert last.failure.kind is Kind.IO
 
 
@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_halved_and_the_halves_again():
             raise MemoryError("too much")
         return result(item)
 
-    events = list(Dispatch(Here(), Attempt(large), Policy()).run(items(1)))
+    events = list(Dispatch(InProcess(), Attempt(large), Policy()).run(items(1)))
     done = [(event.item.entrystart, event.item.entrystop) for event in events if isinstance(event, Done)]
     assert done == [(0, 4), (4, 8), (8, 12), (12, 16)]
     assert [type(event) for event in events].count(Halved) == 3
@@ -152,9 +152,9 @@ def test_halving_has_an_end():
         raise MemoryError("too much")
 
     with pytest.raises(ChunkError, match="entries 0 to 1: MemoryError: too much"):
-        list(Dispatch(Here(), Attempt(hopeless), Policy()).run(items(1)))
+        list(Dispatch(InProcess(), Attempt(hopeless), Policy()).run(items(1)))
     with pytest.raises(ChunkError, match="entries 0 to 64: "):
-        list(Dispatch(Here(), Attempt(hopeless), Policy()).run(items(1, 1024)))
+        list(Dispatch(InProcess(), Attempt(hopeless), Policy()).run(items(1, 1024)))
 
 
 def test_of_several_that_may_have_killed_the_workers_the_one_is_found():
@@ -182,7 +182,7 @@ def test_a_chunk_that_is_stuck_is_stopped_by_the_driver(monkeypatch):
 
     events = list(Dispatch(Threads(2), Attempt(slow), Policy(retries=0, timeout=0.3, skip=True)).run(items(4)))
     stuck.set()
-    [left] = [event for event in events if isinstance(event, Left)]
+    [left] = [event for event in events if isinstance(event, SkippedChunk)]
     assert (left.item.filename, left.failure.message) == ("1.root", "took longer than 0.3 s")
     assert len([event for event in events if isinstance(event, Done)]) == 3
 
@@ -214,7 +214,7 @@ def test_halves_cover_the_whole():
 
 
 def test_an_error_of_the_pool_itself_is_raised():
-    class Broken(Here):
+    class Broken(InProcess):
         def submit(self, function, item):
             future = Future()
             future.set_exception(OSError("no route"))

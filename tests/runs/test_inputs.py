@@ -7,7 +7,7 @@ from ptmiss.errors import FileError, FilesetError
 from ptmiss.events import inspect
 from ptmiss.runs import fileset, inputs
 from ptmiss.runs.failures import Policy
-from ptmiss.runs.inputs import look
+from ptmiss.runs.inputs import inspect_files
 
 
 class Any(ProcessorABC):
@@ -39,7 +39,7 @@ def flaky(monkeypatch):
 
 def test_a_server_that_does_not_answer_is_asked_again(flaky, invented):
     flaky(2, TimeoutError("no answer"))
-    [found], skipped = look(fileset.parse({"z": [str(invented)]}), Any(), Policy(retries=2))
+    [found], skipped = inspect_files(fileset.parse({"z": [str(invented)]}), Any(), Policy(retries=2))
     assert found.file.entries == 300
     assert skipped == []
 
@@ -47,11 +47,11 @@ def test_a_server_that_does_not_answer_is_asked_again(flaky, invented):
 def test_a_server_that_never_answers(flaky, invented, tmp_path):
     flaky(9, TimeoutError("no answer"))
     with pytest.raises(FileError, match="cannot open"):
-        look(fileset.parse({"z": [str(invented)]}), Any(), Policy(retries=2))
+        inspect_files(fileset.parse({"z": [str(invented)]}), Any(), Policy(retries=2))
     flaky(1, TimeoutError("no answer"))
     shutil.copy(invented, tmp_path / "b.root")
     files = fileset.parse({"z": [str(invented)], "y": [str(tmp_path / "b.root")]})
-    found, [skipped] = look(files, Any(), Policy(retries=0, skip=True))
+    found, [skipped] = inspect_files(files, Any(), Policy(retries=0, skip=True))
     assert len(found) == 1
     assert (skipped.kind, skipped.events) == ("io", None)
 
@@ -59,25 +59,25 @@ def test_a_server_that_never_answers(flaky, invented, tmp_path):
 def test_a_file_at_fault_is_opened_once(flaky, invented):
     flaky(1, ValueError("not ROOT"))
     with pytest.raises(FileError, match="cannot open"):
-        look(fileset.parse({"z": [str(invented)]}), Any(), Policy(retries=2))
+        inspect_files(fileset.parse({"z": [str(invented)]}), Any(), Policy(retries=2))
 
 
 def test_a_package_that_is_missing_is_nothing_to_skip(flaky, invented):
     flaky(1, ImportError("install it"))
     with pytest.raises(FileError, match="cannot open"):
-        look(fileset.parse({"z": [str(invented)]}), Any(), Policy(skip=True))
+        inspect_files(fileset.parse({"z": [str(invented)]}), Any(), Policy(skip=True))
 
 
 def test_a_copy_counts_in_its_own_dataset_only(invented, tmp_path):
     shutil.copy(invented, tmp_path / "copy.root")
     copy = str(tmp_path / "copy.root")
-    found, skipped = look(fileset.parse({"one": [str(invented)], "other": [copy]}), Any())
+    found, skipped = inspect_files(fileset.parse({"one": [str(invented)], "other": [copy]}), Any())
     assert len(found) == 2
     assert skipped == []
     with pytest.raises(FilesetError, match=r"dataset 'z': .*copy\.root is a copy of .*invented\.root"):
-        look(fileset.parse({"z": [str(invented), copy]}), Any())
+        inspect_files(fileset.parse({"z": [str(invented), copy]}), Any())
 
 
 def test_nothing_is_left(tmp_path):
     with pytest.raises(FileError, match="no events in"):
-        look(fileset.parse({"z": [str(tmp_path / "none.root")]}), Any(), Policy(skip=True))
+        inspect_files(fileset.parse({"z": [str(tmp_path / "none.root")]}), Any(), Policy(skip=True))

@@ -7,7 +7,7 @@ from coffea.processor import ProcessorABC
 
 from ptmiss.errors import ChunkError, OptionError
 from ptmiss.runs import fileset, memory, runner
-from ptmiss.runs.inputs import look
+from ptmiss.runs.inputs import inspect_files
 
 
 class Hungry(ProcessorABC):
@@ -28,7 +28,7 @@ class Failing(Hungry):
 
 @pytest.fixture(scope="module")
 def sources(invented):
-    return look(fileset.parse({"z": [str(invented)]}), Hungry())[0]
+    return inspect_files(fileset.parse({"z": [str(invented)]}), Hungry())[0]
 
 
 @pytest.mark.parametrize(("text", "size"), [("2GB", 2_000_000_000), ("1.5 GiB", 1_610_612_736), ("500MB", 500_000_000)])

@@ -7,10 +7,10 @@ import pytest
 from coffea.processor import ProcessorABC
 
 from ptmiss.errors import ChunkError, ColumnError, FileError, OptionError, UnknownName
-from ptmiss.estimators import build
+from ptmiss.estimators import make_estimators
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.runs import fileset, pools, runner
-from ptmiss.runs.inputs import look
+from ptmiss.runs.inputs import inspect_files
 
 STORED = ["stored.MET", "stored.PuppiMET"]
 
@@ -31,7 +31,7 @@ def dy(drell_yan):
 
 @pytest.fixture(scope="module")
 def reference(dy):
-    outputs, _ = runner.run(dy, Zmumu(build(STORED)), chunksize=11)
+    outputs, _ = runner.run(dy, Zmumu(make_estimators(STORED)), chunksize=11)
     return outputs
 
 
@@ -40,7 +40,7 @@ def reference(dy):
 @pytest.mark.parametrize(("kind", "workers"), [("futures", 1), ("futures", 2), ("dask", 2)])
 def test_every_executor_gives_the_same_bits(dy, reference, kind, workers):
     with pools.pool(kind, workers) as pool:
-        outputs, _ = runner.run(dy, Zmumu(build(STORED)), pool=pool, chunksize=11)
+        outputs, _ = runner.run(dy, Zmumu(make_estimators(STORED)), pool=pool, chunksize=11)
     for key, view in views(outputs).items():
         for name in view.dtype.names or [...]:  # a mean of no weights is not a number, on both sides
             np.testing.assert_array_equal(view[name], views(reference)[key][name])
@@ -49,7 +49,7 @@ def test_every_executor_gives_the_same_bits(dy, reference, kind, workers):
 
 @pytest.mark.parametrize("chunksize", [7, 40, 1000])
 def test_chunk_size_changes_rounding_at_most(dy, reference, chunksize):
-    outputs, details = runner.run(dy, Zmumu(build(STORED)), chunksize=chunksize)
+    outputs, details = runner.run(dy, Zmumu(make_estimators(STORED)), chunksize=chunksize)
     assert details["metrics"]["entries"] == 40
     for key, view in views(outputs).items():
         for name in view.dtype.names or [...]:
@@ -68,7 +68,7 @@ def test_real_events_are_selected(reference):
 
 
 def test_chunks_cover_each_file_once(dy, drell_yan):
-    [source], _ = look(dy, Zmumu(build(STORED)))
+    [source], _ = inspect_files(dy, Zmumu(make_estimators(STORED)))
     for size in (1, 3, 11, 39, 40, 41):
         pieces = list(source.chunks(size))
         assert [p.entrystart for p in pieces] == [0, *(p.entrystop for p in pieces[:-1])]
@@ -131,9 +131,9 @@ def test_missing_branches_are_found_before_any_event_is_read(dy):
             raise AssertionError("an event was read")
 
     with pytest.raises(ColumnError, match="estimator 'pf' needs PF candidates"):
-        runner.run(dy, Untouchable(build(["pf"])))
+        runner.run(dy, Untouchable(make_estimators(["pf"])))
     with pytest.raises(ColumnError, match="METs there: CaloMET, ChsMET"):
-        runner.run(dy, Untouchable(build(["stored.DeepMET"])))
+        runner.run(dy, Untouchable(make_estimators(["stored.DeepMET"])))
 
 
 def test_files_without_events(tmp_path):

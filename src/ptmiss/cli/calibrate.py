@@ -58,7 +58,7 @@ def calibrate(
     """Calibrate the recoil of simulation to data: corrections for correctionlib, with uncertainties."""
     from ptmiss import results
 
-    results.writable(output, force)
+    results.check_writable(output, force)
     derive = import_module("ptmiss.calibration.report").calibrate
     path = derive(
         data,

@@ -63,7 +63,7 @@ def resolution(
     from ptmiss import results
     from ptmiss.reports import resolution_report
 
-    results.writable(output, force)
+    results.check_writable(output, force)
     factors = {name: number(name, value) for name, value in subtract.items()}
     histograms = resolution_report.histograms_of(
         source, boson=boson, dataset=dataset, subtract=factors, rescale=rescale
@@ -176,7 +176,7 @@ def evaluate_mlpf(files: tuple[str, ...], output: Path, force: bool, **options: 
     from ptmiss.events import expand
     from ptmiss.runs.pools import progress_bar, shown_by
 
-    results.writable(output, force)
+    results.check_writable(output, force)
     with progress_bar("events") as bar:
         tables = evaluation.evaluate(expand(files), output, progress=shown_by(bar), **options)
     evaluation.show(tables)

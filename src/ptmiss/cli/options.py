@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ptmiss import __version__
 from ptmiss.errors import OptionError, PtmissError
 
-if TYPE_CHECKING:
-    from ptmiss.runs.pools import Pool
-
-    Opener = Callable[[], AbstractContextManager[Pool]]
-
 EXECUTORS = "iterative|futures|dask"
 FORMATS = ("png", "pdf", "svg")
 
 PATH = click.Path(path_type=Path)
+RUN_OPTIONS = (
+    "executor",
+    "workers",
+    "scheduler",
+    "chunksize",
+    "memory",
+    "retries",
+    "timeout",
+    "skip_bad_files",
+)  # of ptmiss.runs.options.RunOptions
 
 
 class Verb(click.Command):
@@ -110,15 +114,15 @@ def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
     )
     @wraps(verb)
     def wrapped(estimators: list[str], weights: dict[str, str], leptons: str, **options: Any) -> None:
-        from ptmiss.estimators import build
+        from ptmiss.estimators import make_estimators
 
-        verb(estimators=build(estimators, weights, leptons), **options)
+        verb(estimators=make_estimators(estimators, weights, leptons), **options)
 
     return wrapped
 
 
 def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
-    """Options that choose where and how to run; the verb gets what opens the pool, and the options of a run."""
+    """Options that choose where and how to run; the verb gets them as ``how``, for ptmiss.runs.options.RunOptions."""
 
     @click.option("--executor", default="iterative", show_default=True, metavar=EXECUTORS, help="Where to run.")
     @click.option(
@@ -130,27 +134,12 @@ def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
     @click.option("--chunksize", type=int, help="Events at a time, at most. [default: 50000, fewer if they are large]")
     @click.option("--memory", metavar="SIZE", help="Of each worker, such as 2GB: the chunk size is chosen to fit.")
     @click.option("--resume", is_flag=True, help="Go on with what an earlier run left; redo only what is missing.")
-    @click.option("--skip-bad-files", "skip", is_flag=True, help="Leave out what cannot be read, and say so.")
+    @click.option("--skip-bad-files", is_flag=True, help="Leave out what cannot be read, and say so.")
     @click.option("--retries", type=click.IntRange(0), default=2, show_default=True, help="After a failure to read.")
     @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds for each chunk.")
     @wraps(verb)
-    def wrapped(
-        executor: str,
-        workers: int,
-        scheduler: str | None,
-        chunksize: int | None,
-        memory: str | None,
-        skip: bool,
-        retries: int,
-        timeout: float | None,
-        **options: Any,
-    ) -> None:
-        from ptmiss.runs.failures import Policy
-        from ptmiss.runs.memory import parse
-        from ptmiss.runs.pools import pool
-
-        budget = None if memory is None else parse(memory)
-        how = {"chunksize": chunksize, "budget": budget, "policy": Policy(retries, timeout, skip)}
-        verb(pool=partial(pool, executor, workers, scheduler, budget), how=how, **options)
+    def wrapped(**options: Any) -> None:
+        how = {name: options.pop(name) for name in RUN_OPTIONS}
+        verb(how=how, **options)
 
     return wrapped

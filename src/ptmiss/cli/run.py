@@ -12,7 +12,6 @@ from ptmiss.cli.options import PATH, Verb, cli, json_or_text, pairs, with_estima
 from ptmiss.errors import OptionError
 
 if TYPE_CHECKING:
-    from ptmiss.cli.options import Opener
     from ptmiss.estimators import Estimator
     from ptmiss.runs.directory import Status
     from ptmiss.runs.fileset import Fileset
@@ -48,42 +47,32 @@ def run(
     estimators: list[Estimator],
     selection: str,
     vertex: str,
-    pool: Opener,
     how: Mapping[str, Any],
     resume: bool,
 ) -> None:
     """Run a coffea processor over a fileset: zmumu, wjets, validation, FILE.py or FILE.py:Class."""
-    from ptmiss import results
-    from ptmiss.estimators import describe
-    from ptmiss.provenance import provenance
-    from ptmiss.runs import directory as run_directory
+    from ptmiss import verbs
     from ptmiss.runs import fileset as filesets
-    from ptmiss.runs import runner
 
-    run_directory.startable(output, (results.MANIFEST,), resume, force)
-    fileset = filesets.read(fileset_path)
-    cls = runner.find_processor(processor)
     given = {name: json_or_text(name, value) for name, value in own.items()}
-    own_vertex = {} if vertex == "default" else {"vertex": vertex}  # an error where a processor takes none
-    options = _processor_options(cls, estimators, selection) | own_vertex | given
-    instance = runner.make_processor(cls, options | {"corrections": corrections})
-    with pool() as workers, run_directory.opened(output, resume) as directory:
-        outputs, details = runner.run(fileset, instance, pool=workers, directory=directory, **how)
-        made = provenance(
-            processor=processor,
-            estimators=[describe(estimator) for estimator in estimators],
-            selection=selection,
-            vertex=vertex,
-            options=given,
-            corrections=_described(corrections),
-            **details,
-        )
-        results.save(output, made, outputs)
-    for dataset, out in outputs.items():
-        _tell_cutflow(dataset, out.get("cutflow"))
-        _tell_notes(out.get("notes", {}))
-    _tell_work(details)
-    click.echo(f"{details['metrics']['entries']} events -> {output}")
+    made = verbs.run(
+        processor,
+        filesets.read(fileset_path),
+        output,
+        estimators,
+        selection=selection,
+        vertex=vertex,
+        corrections=corrections,
+        options=given,
+        resume=resume,
+        force=force,
+        **how,
+    )
+    for name, dataset in made.manifest["datasets"].items():
+        _tell_cutflow(name, dataset.get("cutflow"))
+        _tell_notes(dataset.get("notes", {}))
+    _tell_work(made.manifest)
+    click.echo(f"{made.manifest['metrics']['entries']} events -> {output}")
 
 
 @cli.command(
@@ -143,18 +132,15 @@ def skim(
     estimators: list[Estimator],
     selection: str,
     vertex: str,
-    pool: Opener,
     how: Mapping[str, Any],
     resume: bool,
 ) -> None:
     """Write the recoil table of event FILES (ROOT or parquet; paths, globs, URLs): one row an event."""
-    from ptmiss.runs.skim import skim as write
+    from ptmiss import verbs
 
     fileset = _fileset(files, fileset_path)
-    with pool() as workers:
-        made = write(
-            fileset, estimators, output, selection=selection, vertex=vertex, pool=workers, resume=resume, **how
-        )
+    table = verbs.skim(fileset, output, estimators, selection=selection, vertex=vertex, resume=resume, **how)
+    made = table.provenance
     _tell_notes(made["notes"])
     _tell_ledger(made["datasets"])
     click.echo(f"{made['metrics']['entries']} events -> {output}")
@@ -166,23 +152,6 @@ def _fileset(files: tuple[str, ...], path: Path | None) -> Fileset:
     if bool(files) == bool(path):
         raise OptionError("expected event files, or --fileset, and not both")
     return filesets.read(path) if path else filesets.parse({"events": list(files)})
-
-
-def _processor_options(cls: type, estimators: Any, selection: str) -> dict[str, Any]:
-    """The options of the command line that a processor takes; one of its own may need none of them."""
-    import inspect
-
-    taken = inspect.signature(cls).parameters
-    return {k: v for k, v in {"estimators": estimators, "selection": selection}.items() if k in taken}
-
-
-def _described(corrections: Path | None) -> dict[str, str] | None:
-    """What a manifest keeps of a correction file."""
-    if corrections is None:
-        return None
-    from ptmiss.corrections import load
-
-    return {"path": str(corrections), "sha256": load(corrections).sha256}
 
 
 def _tell_cutflow(dataset: str, cutflow: Mapping[str, Any] | None) -> None:

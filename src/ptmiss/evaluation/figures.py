@@ -130,7 +130,7 @@ def tails_of(met: pd.DataFrame) -> pd.DataFrame:
 def of_rates(table: pd.DataFrame, way: str, axis: str, rate: str, label: str = "") -> Figure:
     """Efficiency or fake rate of each class."""
     rows = table[(table["way"] == way) & (table["axis"] == axis)]
-    kept = rows["true" if rate == "efficiency" else "found"] >= particles.FEW
+    kept = rows["true" if rate == "efficiency" else "found"] >= particles.MIN_PARTICLES
     shared = Panel(rate, RATES[rate], AXES[axis], None, "x" if axis == "pt" else "", (0, 1.12))
     return by_class(rows[kept], shared, label, f"{RATES[rate]}, {WAYS[way]}")
 

@@ -28,7 +28,7 @@ EDGES = (10, 20, 40, 60, 80, 100, 200, 400)
 BINS = (*pairwise(EDGES), (20, 100))
 REGIONS = {"all": (0.0, 5.0), "tracker": (0.0, 2.5), "HF": (3.0, 5.0)}
 REFERENCE = "pf"
-FEW = 20  # jets: a bin with fewer has no row
+MIN_JETS = 20  # jets: a bin with fewer has no row
 
 
 class Pairs(NamedTuple):
@@ -89,7 +89,7 @@ def _cell(
 ) -> tuple[dict[str, object], bootstrap.Response] | None:
     inside = (np.abs(jets.eta) >= eta[0]) & (np.abs(jets.eta) < eta[1]) & (jets.pt >= pt[0]) & (jets.pt < pt[1])
     has = inside & np.isfinite(jets.ratio)
-    if np.count_nonzero(has) < FEW:
+    if np.count_nonzero(has) < MIN_JETS:
         return None
     events = drawn.shape[1]
     all_jets, with_partner = (np.bincount(jets.event[mask], minlength=events) for mask in (inside, has))

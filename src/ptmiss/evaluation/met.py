@@ -16,7 +16,7 @@ from ptmiss.recoil import Vector, magnitude
 NPV_EDGES = (0, 5, 10, 15, 20, 25, 30, 35, 40, 50, 80)
 GENERATED_EDGES = (10, 20, 40, 60, 80, 100, 200)
 TAILS = (30, 50, 80, 120)  # GeV
-FEW = 50  # events: a bin with fewer has no row
+MIN_EVENTS = 50  # events: a bin with fewer has no row
 
 
 def reference(name: str) -> str:
@@ -34,7 +34,7 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
     cells += [("npv", low, high, (npv >= low) & (npv < high)) for low, high in pairwise(NPV_EDGES)]
     rows = []
     for axis, low, high, cell in cells:
-        if axis == "npv" and np.count_nonzero(cell) < FEW:
+        if axis == "npv" and np.count_nonzero(cell) < MIN_EVENTS:
             continue
         found = {name: measures(vector[cell], generated[cell], drawn[:, cell]) for name, vector in met.items()}
         for name, values in found.items():
@@ -76,7 +76,7 @@ def responses(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> pd.
     true, rows = magnitude(generated), []
     for low, high in pairwise(GENERATED_EDGES):
         cell = np.flatnonzero((true >= low) & (true < high))
-        if len(cell) < FEW:
+        if len(cell) < MIN_EVENTS:
             continue
         for name, vector in met.items():
             found = bootstrap.response(magnitude(vector[cell]) / true[cell], cell, drawn)

@@ -30,7 +30,7 @@ ETA_EDGES = (0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5.2)
 EDGES: Mapping[str, Sequence[float]] = {"pt": PT_EDGES, "eta": ETA_EDGES}
 ALIGNED, MATCHED = "aligned", "matched"
 RATES = ("efficiency", "fake_rate")
-FEW = 20  # particles: a cell with fewer has no row
+MIN_PARTICLES = 20  # particles: a cell with fewer has no row
 
 
 class Particles(NamedTuple):
@@ -205,7 +205,7 @@ def _rates(counts: Counts, edges: Sequence[float], drawn: Draws) -> Iterator[dic
     true, found = counts.true.sum(axis=0), counts.found.sum(axis=0)
     for kind in range(1, len(CLASSES)):
         for i, (low, high) in enumerate(pairwise(edges)):
-            if true[i, kind] < FEW and found[i, kind] < FEW:
+            if true[i, kind] < MIN_PARTICLES and found[i, kind] < MIN_PARTICLES:
                 continue
             of_cell = {"class": CLASSES[kind], "low": low, "high": high}
             numbers = {"true": int(true[i, kind]), "found": int(found[i, kind])}
@@ -243,7 +243,7 @@ def _responses(ratios: Ratios, drawn: Draws) -> Iterator[dict[str, object]]:
     for kind in range(1, len(CLASSES)):
         for i, (low, high) in enumerate(pairwise(PT_EDGES)):
             cell = (ratios.kind == kind) & (where == i)
-            if np.count_nonzero(cell) < FEW:
+            if np.count_nonzero(cell) < MIN_PARTICLES:
                 continue
             row: dict[str, object] = {"class": CLASSES[kind], "low": low, "high": high, "pairs": int(cell.sum())}
             for quantity, ratio in (("pt", ratios.pt_ratio), ("energy", ratios.energy_ratio)):

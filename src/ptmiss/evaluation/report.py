@@ -14,7 +14,7 @@ import rich.table
 
 from ptmiss import estimators, results
 from ptmiss.errors import OptionError
-from ptmiss.estimators import Network
+from ptmiss.estimators import NetworkEstimator
 from ptmiss.evaluation import bootstrap, displays, figures, jets, met, particles
 from ptmiss.evaluation.figures import Tables
 from ptmiss.evaluation.study import Progress, Study, study
@@ -51,7 +51,11 @@ def evaluate(
     reconstructions = [build(name, least=min_pt) for name in (ELEMENTS, TARGETS)]
     if weights != "none":
         reconstructions.insert(1, build(MLPF, weights, min_pt))
-    networks = [e for e in estimators.build([DEEPMET]) if isinstance(e, Network)] if DEEPMET in shipped() else []
+    networks = (
+        [e for e in estimators.make_estimators([DEEPMET]) if isinstance(e, NetworkEstimator)]
+        if DEEPMET in shipped()
+        else []
+    )
     measured = study(paths, reconstructions, networks, max_events=max_events, window=window, progress=progress)
     if groups:
         measured = grouped(measured, reconstructions[1])
@@ -63,7 +67,7 @@ def evaluate(
         window=window,
         replicas=replicas,
         reconstructions=[_described(one) for one in reconstructions],
-        networks=[estimators.describe(network) for network in networks],
+        networks=[network.manifest_entry() for network in networks],
         notes={what: n for what, n in measured.notes.items() if n},
     )
     write(tables, measured, output, made, label, formats)

@@ -17,7 +17,7 @@ from ptmiss import reconstruction
 from ptmiss.candidates import BRANCHES, Candidates, good_vertices
 from ptmiss.elements import Elements, Targets
 from ptmiss.errors import ColumnError, OptionError
-from ptmiss.estimators import Network, WeightedSum
+from ptmiss.estimators import NetworkEstimator, WeightedSum
 from ptmiss.evaluation import jets, particles
 from ptmiss.evaluation.jets import Pairs
 from ptmiss.evaluation.particles import Measured
@@ -29,7 +29,7 @@ from ptmiss.reconstruction import Reconstruction
 CHUNK = 100  # events
 PF = "pf"
 TRUTH = ("GenJet_pt", "GenJet_eta", "GenJet_phi", "GenJet_mass", "GenMET_pt", "GenMET_phi", "PV_npvs")
-SHOWN = 2  # events that are drawn
+EVENTS_DRAWN = 2  # events that are drawn
 
 Progress = Callable[[str, int, int], None]
 
@@ -74,7 +74,7 @@ def require(file: EventFile) -> None:
 def study(
     paths: Sequence[str],
     reconstructions: Sequence[Reconstruction],
-    networks: Sequence[Network] = (),
+    networks: Sequence[NetworkEstimator] = (),
     *,
     max_events: int | None = None,
     chunk: int = CHUNK,
@@ -96,13 +96,13 @@ def study(
         blind = reconstruction.without_elements(events)
         left_out += int(np.count_nonzero(blind))
         if not blind.all():
-            show = SHOWN - sum(len(part.shown) for part in parts)
+            show = EVENTS_DRAWN - sum(len(part.shown) for part in parts)
             parts.append(measure(events[~blind], reconstructions, networks, window, show))
         if progress:
             progress("evaluating", done, total)
     if not parts:
         raise OptionError(f"no event with elements in {', '.join(paths)}")
-    return joined(parts, Counter({"event without elements, left out": left_out}))
+    return concatenate(parts, Counter({"event without elements, left out": left_out}))
 
 
 def _chunks(files: Sequence[EventFile], max_events: int | None, chunk: int) -> Iterator[tuple[int, ak.Array]]:
@@ -118,7 +118,7 @@ def _chunks(files: Sequence[EventFile], max_events: int | None, chunk: int) -> I
 def measure(
     events: ak.Array,
     reconstructions: Sequence[Reconstruction],
-    networks: Sequence[Network],
+    networks: Sequence[NetworkEstimator],
     window: float = jets.WINDOW,
     show: int = 0,
 ) -> Study:
@@ -147,7 +147,9 @@ def measure(
     )
 
 
-def mets(made: Mapping[str, Candidates], networks: Sequence[Network], notes: Counter[str]) -> dict[str, Vector]:
+def mets(
+    made: Mapping[str, Candidates], networks: Sequence[NetworkEstimator], notes: Counter[str]
+) -> dict[str, Vector]:
     """PTmiss of all estimators: the sums, plain and with PUPPI, of all candidates; networks on those of PF and MLPF."""
     out: dict[str, Vector] = {}
     for name, candidates in made.items():
@@ -174,7 +176,7 @@ def _shown(elements: Elements, made: Mapping[str, Candidates], i: int) -> Shown:
     return Shown(elements.events(here), {name: candidates.events(here) for name, candidates in made.items()})
 
 
-def joined(parts: Sequence[Study], notes: Counter[str]) -> Study:
+def concatenate(parts: Sequence[Study], notes: Counter[str]) -> Study:
     """What was measured of consecutive events, as one, with more notes."""
     shifts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     first = parts[0]

@@ -31,7 +31,7 @@ from ptmiss import events as event_files
 from ptmiss import plots, vertex
 from ptmiss.candidates import Candidates
 from ptmiss.cli.options import Verb, names, pairs
-from ptmiss.estimators import Estimator, build, in_parts
+from ptmiss.estimators import Estimator, in_parts, make_estimators
 from ptmiss.files import write_atomically
 from ptmiss.leptons import matched
 from ptmiss.recoil import magnitude
@@ -44,7 +44,7 @@ MUON_PT = 25.0  # GeV, the measurement's cut
 BOSON_EDGES = (0, 5, 10, 20, 30, 50, 80, np.inf)
 CHUNK, REPLICAS = 1000, 200
 STORED_DZ = Branch("dz", "float32", "cm", "as candidates store it", 8)
-SHOWN = {
+QUANTITIES_DRAWN = {
     ("natural", "default"): "wrong: default",
     ("natural", "lepton"): "wrong: lepton's",
     ("forced", "default"): "right: default",
@@ -194,7 +194,7 @@ def draw_fractions(ax: Axes, table: pd.DataFrame) -> None:
 def draw_widths(ax: Axes, table: pd.DataFrame) -> None:
     """RMS of each estimator from each vertex."""
     estimators = list(table["estimator"].unique())
-    for k, ((sample, way), label) in enumerate(SHOWN.items()):
+    for k, ((sample, way), label) in enumerate(QUANTITIES_DRAWN.items()):
         part = table[(table["sample"] == sample) & (table["way"] == way)]
         style: dict[str, Any] = {"fmt": plots.MARKERS[k], "color": plots.OTHERS[k], "label": label, "markersize": 9}
         ax.errorbar(np.arange(len(part)) + 0.14 * (k - 2), part["rms"], part["rms_error"], **style)
@@ -231,7 +231,7 @@ def study(path: str, estimators: Sequence[Estimator]) -> dict[str, pd.DataFrame]
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Directory of tables and figure.")
 def main(path: str, estimators: list[str], weights: dict[str, str], output: Path) -> None:
     """Study the lepton's vertex on a file of simulated W → μν."""
-    found = study(path, build(estimators, weights))
+    found = study(path, make_estimators(estimators, weights))
     output.mkdir(parents=True, exist_ok=True)
     for name, table in found.items():
         write_atomically(output / f"{name}.csv", table.to_csv(index=False, float_format="%.4g"))

@@ -18,7 +18,7 @@ from ptmiss.histograms import book_met, book_mt
 from ptmiss.networks import registry
 from ptmiss.reports import stacks, svg
 from ptmiss.reports.exhibit import Exhibit, Section
-from ptmiss.reports.sources import CALIBRATION, EVALUATION, MODEL, RUN, TABLE, Source
+from ptmiss.reports.sources import CALIBRATION, EVALUATION, MODEL, RUN, TABLE, ReportSource
 from ptmiss.runs.ledger import Skipped, told
 from ptmiss.table import RecoilTable
 
@@ -34,13 +34,13 @@ TITLES = {
 }
 
 
-def section(source: Source, correction: str, label: str) -> list[Section]:
+def section(source: ReportSource, correction: str, label: str) -> list[Section]:
     """What a page says of a source; a run has a section for each dataset."""
     makers = {TABLE: of_table, RUN: of_run, CALIBRATION: of_calibration, EVALUATION: of_evaluation, MODEL: of_model}
     return list(makers[source.kind](source, correction, label))
 
 
-def of_table(source: Source, correction: str, label: str) -> Iterator[Section]:
+def of_table(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
     """A recoil table: resolutions with a boson, mT with a single lepton."""
     read = table.read(source.path)
     exhibits: list[Exhibit] = []
@@ -55,7 +55,7 @@ def of_table(source: Source, correction: str, label: str) -> Iterator[Section]:
     yield Section(source.name, TABLE, exhibits, facts(made) | {"events": str(len(read))}, noted)
 
 
-def of_run(source: Source, correction: str, label: str) -> Iterator[Section]:
+def of_run(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
     """A run: resolutions, spectra and the cut flow of each dataset; its ledger's warnings."""
     result = results.load(source.path)
     for name, histograms in result.histograms.items():
@@ -135,7 +135,7 @@ def spectrum(histogram: hist.Hist, which: str, label: str) -> Exhibit:
     return Exhibit(SPECTRA[which], rows, plots.spectrum(rows, str(histogram.axes[which].label), label))
 
 
-def of_calibration(source: Source, correction: str, label: str) -> Iterator[Section]:
+def of_calibration(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
     """A calibration: what it corrects, before and after, and the closure on other events."""
     exhibits = []
     for path in sorted(source.path.glob("*.svg"), key=order):
@@ -165,7 +165,7 @@ def calibration_title(stem: str) -> str:
     return {"xy": f"{plots.label_of(name)}: shift of pTmiss against vertices"}.get(kind, stem)
 
 
-def of_evaluation(source: Source, correction: str, label: str) -> Iterator[Section]:
+def of_evaluation(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
     """An evaluation of MLPF: jets and pTmiss beside PF, and the rates of each class."""
     from ptmiss.evaluation import figures
 
@@ -185,7 +185,7 @@ def of_evaluation(source: Source, correction: str, label: str) -> Iterator[Secti
     yield Section(source.name, EVALUATION, exhibits, facts(manifest(source.path)))
 
 
-def of_model(source: Source, correction: str, label: str) -> Iterator[Section]:
+def of_model(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
     """A model: its card."""
     text = (source.path / registry.CARD).read_text()
     front, _, card = text.removeprefix("---\n").partition("\n---\n")

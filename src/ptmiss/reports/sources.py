@@ -20,7 +20,7 @@ MARKS = {
 """The file that a directory of each kind has."""
 
 
-class Source(NamedTuple):
+class ReportSource(NamedTuple):
     """One path and what it is."""
 
     kind: str
@@ -28,7 +28,7 @@ class Source(NamedTuple):
     name: str
 
 
-def read(given: Sequence[str]) -> list[Source]:
+def read(given: Sequence[str]) -> list[ReportSource]:
     """What each of these is; OptionError for two of one name, FileError for what is none of these."""
     if not given:
         raise OptionError(f"expected at least one {', '.join([TABLE, *MARKS])}")
@@ -39,12 +39,12 @@ def read(given: Sequence[str]) -> list[Source]:
     return found
 
 
-def source(given: str) -> Source:
+def source(given: str) -> ReportSource:
     """What a path, or NAME=PATH, is."""
     name, _, path = given.rpartition("=")
     if not Path(path).exists() and path in registry.shipped():
-        return Source(MODEL, registry.weights_file(path).parent, name or path)
-    return Source(kind_of(Path(path)), Path(path), name or Path(path).stem or path)
+        return ReportSource(MODEL, registry.weights_file(path).parent, name or path)
+    return ReportSource(kind_of(Path(path)), Path(path), name or Path(path).stem or path)
 
 
 def kind_of(path: Path) -> str:

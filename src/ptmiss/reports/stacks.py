@@ -22,7 +22,7 @@ NOMINAL = "nominal"
 SPECTRA = ("u_par", "u_perp", "met", "met_phi", "mt")
 FILLS = ("#8fbbda", "#f3c178", "#a6d8c3", "#e3b9d0", "#c9c9c9", "#f2e58f")
 LEAST_ERROR = 0.5  # a ratio with a larger error is in the table but not in the figure
-SHOWN = 0.001  # of the data on either side lie outside of the figure
+OUTSIDE = 0.001  # of the data on either side lie outside of the figure
 
 
 class Stack(NamedTuple):
@@ -168,7 +168,7 @@ def ratio(ax: Axes, table: pd.DataFrame, edges: NDArray[np.float64]) -> None:
     ax.set_ylim(0.55, 1.45)
     ax.set_ylabel("Data / sim.", fontsize="small")
     share = table["data"].cumsum() / max(table["data"].sum(), 1e-300)
-    shown = np.flatnonzero(share.between(SHOWN, 1 - SHOWN))
+    shown = np.flatnonzero(share.between(OUTSIDE, 1 - OUTSIDE))
     if len(shown):
         ax.set_xlim(edges[shown[0]], edges[min(shown[-1] + 2, len(table))])
 

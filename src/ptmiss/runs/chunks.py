@@ -94,7 +94,7 @@ def unpack(content: bytes) -> Chunk:
         return Chunk(out=out, ids=np.load(archive.open("ids.npy")), **about["chunk"])
 
 
-def joined(chunks: Sequence[Chunk]) -> Chunk:
+def concatenate(chunks: Sequence[Chunk]) -> Chunk:
     """Chunks of neighbouring entries as one, in their order."""
     metrics = accumulate([{**chunk.metrics, "columns": set(chunk.metrics["columns"])} for chunk in chunks])
     names = dict.fromkeys(name for chunk in chunks for name in chunk.out)

@@ -125,10 +125,10 @@ class RunDirectory:
 
 
 @contextmanager
-def opened(path: Path | None, resume: bool = False) -> Iterator[RunDirectory]:
+def open_directory(path: Path | None, resume: bool = False) -> Iterator[RunDirectory]:
     """The directory for a run, held until the end of the block; None for one that is then removed."""
     if path is None:
-        with tempfile.TemporaryDirectory(prefix="ptmiss-") as temporary, opened(Path(temporary)) as directory:
+        with tempfile.TemporaryDirectory(prefix="ptmiss-") as temporary, open_directory(Path(temporary)) as directory:
             yield directory
         return
     directory = RunDirectory(path, resume)
@@ -138,7 +138,7 @@ def opened(path: Path | None, resume: bool = False) -> Iterator[RunDirectory]:
         directory.close()
 
 
-def startable(path: Path, results: Sequence[str], resume: bool, force: bool) -> None:
+def check_startable(path: Path, results: Sequence[str], resume: bool, force: bool) -> None:
     """Raise OptionError unless a run may begin in a directory, or go on in it.
 
     results: names of files that only a finished run leaves.

@@ -122,14 +122,14 @@ class Halved:
 
 
 @dataclass(frozen=True)
-class Left:
+class SkippedChunk:
     """A failure that is tolerated: the run goes on without the chunk."""
 
     item: WorkItem
     failure: Failure
 
 
-Event = Done | Retried | Halved | Left
+Event = Done | Retried | Halved | SkippedChunk
 
 
 @dataclass
@@ -254,7 +254,7 @@ class Dispatch:
             self.waiting.extendleft(Task(part, halvings=task.halvings + 1) for part in reversed(parts))
             yield Halved(task.item, failure, parts)
         elif self.policy.tolerates(failure):
-            yield Left(task.item, failure)
+            yield SkippedChunk(task.item, failure)
         else:
             hint = "" if failure.kind is Kind.USER else " (--skip-bad-files goes on without it)"
             raise ChunkError(f"{describe(task.item)}: {failure.message}{hint}") from WorkerTraceback(failure.traceback)

@@ -24,7 +24,7 @@ NO_UUID = bytes(16)
 
 
 @dataclass(frozen=True)
-class Source:
+class InputFile:
     """One file of a dataset."""
 
     dataset: str
@@ -45,7 +45,9 @@ class Source:
             yield WorkItem(self.dataset, file.path, file.tree, start, stop, file.identity, metadata)
 
 
-def look(fileset: Fileset, processor: ProcessorABC, policy: Policy | None = None) -> tuple[list[Source], list[Skipped]]:
+def inspect_files(
+    fileset: Fileset, processor: ProcessorABC, policy: Policy | None = None
+) -> tuple[list[InputFile], list[Skipped]]:
     """Look into every file; raise before any event is read if one cannot be read or lacks a needed column.
 
     A file that cannot be read, or is there twice, is skipped instead where the policy tolerates that.
@@ -55,7 +57,7 @@ def look(fileset: Fileset, processor: ProcessorABC, policy: Policy | None = None
     with ThreadPoolExecutor(LOOKING) as threads:
         found = list(threads.map(lambda want: _inspected(want[0], want[2], want[3], policy), wanted))
     files = [(name, metadata, file) for (name, metadata, *_), file in zip(wanted, found, strict=True)]
-    sources = [Source(name, metadata, file) for name, metadata, file in files if isinstance(file, EventFile)]
+    sources = [InputFile(name, metadata, file) for name, metadata, file in files if isinstance(file, EventFile)]
     copies = list(_copies(sources))
     if copies and not policy.skip:
         raise FilesetError(f"dataset {copies[0].dataset!r}: {copies[0].path} {copies[0].reason}")
@@ -91,7 +93,7 @@ def _kind(error: FileError, path: str) -> Kind:
     return Kind.IO if remote or isinstance(cause, TimeoutError | ConnectionError) else Kind.FILE
 
 
-def _copies(sources: Sequence[Source]) -> Iterator[Skipped]:
+def _copies(sources: Sequence[InputFile]) -> Iterator[Skipped]:
     """Files that are copies of others of their dataset: their events would count twice."""
     first: dict[tuple[str, bytes], str] = {}
     for source in sources:
@@ -105,13 +107,13 @@ def _places(skipped: Sequence[Skipped]) -> set[tuple[str, str]]:
     return {(entry.dataset, entry.path) for entry in skipped}
 
 
-def _require(processor: ProcessorABC, sources: Sequence[Source]) -> None:
+def _require(processor: ProcessorABC, sources: Sequence[InputFile]) -> None:
     if hasattr(processor, "require"):
         for source in sources:
             processor.require(source.file.branches, source.file.path, source.metadata.model_dump())
 
 
-def describe(fileset: Fileset, sources: Sequence[Source]) -> dict[str, Any]:
+def describe(fileset: Fileset, sources: Sequence[InputFile]) -> dict[str, Any]:
     """Metadata of each dataset, and its files that could be opened."""
     datasets: dict[str, Any] = {
         name: {"metadata": dataset.metadata.model_dump(mode="json", exclude_none=True), "files": []}

@@ -22,7 +22,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from ptmiss.errors import ChunkError, OptionError
 from ptmiss.events import EventSchema
 from ptmiss.runs.failures import failure_of
-from ptmiss.runs.inputs import Source
+from ptmiss.runs.inputs import InputFile
 
 FEW, MORE = 100, 400  # events
 CHUNKSIZE, SIZE = 50_000, 500e6  # events of a chunk, and their bytes uncompressed, without a budget
@@ -58,7 +58,7 @@ class Probe(ExecutorBase):
         return {"out": {}}, 0
 
 
-def needed(processor: ProcessorABC, source: Source) -> tuple[float, float]:
+def needed(processor: ProcessorABC, source: InputFile) -> tuple[float, float]:
     """Bytes that a chunk takes whatever its size, and bytes that each event takes, measured on a file."""
     more = min(MORE, source.file.entries)
     few = max(1, more * FEW // MORE)
@@ -71,7 +71,7 @@ def needed(processor: ProcessorABC, source: Source) -> tuple[float, float]:
     return max(first - slope * few, 0.0), max(slope, 1.0)
 
 
-def chunksize(budget: int, processor: ProcessorABC, sources: Sequence[Source]) -> int:
+def chunksize(budget: int, processor: ProcessorABC, sources: Sequence[InputFile]) -> int:
     """Events at a time that need about half of a budget in bytes; OptionError if there is room for none."""
     fixed, event = needed(processor, max(sources, key=lambda source: source.file.entries))
     held = psutil.Process().memory_info().rss
@@ -84,7 +84,7 @@ def chunksize(budget: int, processor: ProcessorABC, sources: Sequence[Source]) -
     return rounded(room / event)
 
 
-def default(sources: Sequence[Source]) -> int:
+def default(sources: Sequence[InputFile]) -> int:
     """Events at a time without a budget: at most CHUNKSIZE, and SIZE bytes of the largest."""
     event = max((source.file.size / max(source.file.entries, 1) for source in sources), default=0)
     return rounded(max(min(CHUNKSIZE, SIZE / event), 1)) if event else CHUNKSIZE

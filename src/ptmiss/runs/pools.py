@@ -61,7 +61,7 @@ class Pool(Protocol):
         """Let the workers go, at once if they are to be killed."""
 
 
-class Here:
+class InProcess:
     """This process: one chunk after the other."""
 
     size = 1
@@ -223,7 +223,7 @@ def pool(kind: str, workers: int = 1, scheduler: str | None = None, memory: int 
 def _open(kind: str, workers: int, scheduler: str | None, memory: int | None) -> Pool:
     match kind:
         case "iterative":
-            return Here()
+            return InProcess()
         case "futures":
             return Processes(workers, memory)
     return _cluster(workers, scheduler, memory)

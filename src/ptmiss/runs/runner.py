@@ -26,15 +26,15 @@ from ptmiss.errors import FileError, Interrupted, OptionError, UnknownName
 from ptmiss.events import EventSchema
 from ptmiss.runs import addresses, ledger, memory
 from ptmiss.runs.chunks import Chunk
-from ptmiss.runs.directory import Entry, Plan, RunDirectory, opened
+from ptmiss.runs.directory import Entry, Plan, RunDirectory, open_directory
 from ptmiss.runs.dispatch import PoolExecutor
 from ptmiss.runs.failures import Policy
 from ptmiss.runs.fileset import Fileset
-from ptmiss.runs.inputs import Source, describe, look
+from ptmiss.runs.inputs import InputFile, describe, inspect_files
 from ptmiss.runs.ledger import Counted
 from ptmiss.runs.merging import Merging
-from ptmiss.runs.pools import Here, Pool
-from ptmiss.runs.tracker import Course
+from ptmiss.runs.pools import InProcess, Pool
+from ptmiss.runs.tracker import ChunkTracker
 
 GROUP = "ptmiss.processors"
 
@@ -54,7 +54,7 @@ class Run:
     fileset: Fileset
     processor: ProcessorABC
     directory: RunDirectory
-    pool: Pool = field(default_factory=Here)
+    pool: Pool = field(default_factory=InProcess)
     chunksize: int | None = None
     budget: int | None = None
     policy: Policy = field(default_factory=Policy)
@@ -71,31 +71,31 @@ class Run:
         Returns what a manifest says of the datasets and the work.
         """
         with self.timed("look"):
-            sources, self.directory.ledger.skipped = look(self.fileset, self.processor, self.policy)
+            sources, self.directory.ledger.skipped = inspect_files(self.fileset, self.processor, self.policy)
         with self.timed("plan"):
             plan, items = self.plan(sources)
             changed = addresses.changes(self.directory.before.recipe, plan.recipe) if self.directory.before else []
             self.directory.begin(plan)
         account = Account(items, sink, self.timed)
-        course = Course(self.directory, plan.recipe, items, account.receive)
-        with self.timed("process"), course.shown():
-            self.process(course)
+        tracker = ChunkTracker(self.directory, plan.recipe, items, account.receive)
+        with self.timed("process"), tracker.shown():
+            self.process(tracker)
         with self.timed("duplicates"):
             datasets = describe(self.fileset, sources)
             for name in datasets:
-                datasets[name]["ledger"] = account.record(name, sources, course)
-        self.stored = [at for item in items for at in course.stored[item]]
+                datasets[name]["ledger"] = account.record(name, sources, tracker)
+        self.stored = [at for item in items for at in tracker.stored[item]]
         self.directory.store.keep(set(self.stored))
         details = {
             "datasets": datasets,
             "metrics": account.metrics(),
             "chunksize": plan.chunksize,
-            "chunks": {"all": len(items), "resumed": course.resumed, "halved": course.halved},
+            "chunks": {"all": len(items), "resumed": tracker.resumed, "halved": tracker.halved},
             "changed": changed,
         }
         return details | {"seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()}}
 
-    def plan(self, sources: Sequence[Source]) -> tuple[Plan, dict[WorkItem, str]]:
+    def plan(self, sources: Sequence[InputFile]) -> tuple[Plan, dict[WorkItem, str]]:
         """The chunks, and the address of each."""
         recipe = addresses.recipe(self.processor)
         chunksize = self._chunksize(sources, recipe)
@@ -104,7 +104,7 @@ class Run:
         entries = [Entry(i.dataset, i.filename, i.entrystart, i.entrystop, at) for i, at in found.items()]
         return Plan(recipe, chunksize, self.budget, entries), found
 
-    def _chunksize(self, sources: Sequence[Source], recipe: addresses.Recipe) -> int:
+    def _chunksize(self, sources: Sequence[InputFile], recipe: addresses.Recipe) -> int:
         before = self.directory.before
         if self.chunksize is not None:
             return self.chunksize
@@ -114,26 +114,26 @@ class Run:
             return memory.chunksize(self.budget, self.processor, sources)
         return memory.default(sources)
 
-    def process(self, course: Course) -> None:
+    def process(self, tracker: ChunkTracker) -> None:
         """Coffea's Runner over what is missing; what is done is kept whatever happens."""
-        missing = course.missing()
-        self.directory.log("start", chunks=len(course.plan), missing=len(missing), events=sum(map(len, missing)))
+        missing = tracker.missing()
+        self.directory.log("start", chunks=len(tracker.plan), missing=len(missing), events=sum(map(len, missing)))
         try:
             with terminable():
-                self._run(missing, course)
+                self._run(missing, tracker)
         except KeyboardInterrupt:
-            self.directory.log("interrupted", done=course.done)
+            self.directory.log("interrupted", done=tracker.done)
             raise Interrupted(
-                f"interrupted after {course.done} of {len(course.plan)} chunks; the same command with --resume goes on"
+                f"interrupted after {tracker.done} of {len(tracker.plan)} chunks; the same command with --resume goes on"
             ) from None
         except Exception as error:
-            self.directory.log("failed", done=course.done, reason=(str(error) or type(error).__name__).splitlines()[0])
+            self.directory.log("failed", done=tracker.done, reason=(str(error) or type(error).__name__).splitlines()[0])
             raise
-        self.directory.log("end", done=course.done)
+        self.directory.log("end", done=tracker.done)
 
-    def _run(self, missing: Sequence[WorkItem], course: Course) -> None:
+    def _run(self, missing: Sequence[WorkItem], tracker: ChunkTracker) -> None:
         for form, items in _formats(missing):
-            executor = PoolExecutor(pool=self.pool, policy=self.policy, sink=course.receive)
+            executor = PoolExecutor(pool=self.pool, policy=self.policy, sink=tracker.receive)
             coffea = Runner(executor, schema=EventSchema, format=form, savemetrics=True)
             coffea.run(items, Counted(self.processor))
 
@@ -195,20 +195,20 @@ class Account:
         nothing = {"entries": 0, "bytesread": 0, "processtime": 0.0, "chunks": 0}
         return nothing | {name: sorted(m) if isinstance(m, set) else m for name, m in self._metrics.items()}
 
-    def record(self, dataset: str, sources: Sequence[Source], course: Course) -> dict[str, Any]:
+    def record(self, dataset: str, sources: Sequence[InputFile], tracker: ChunkTracker) -> dict[str, Any]:
         """What a manifest keeps of a dataset's events: those in its files, those read, and what was wrong with some."""
         listed = sum(source.file.entries for source in sources if source.dataset == dataset)
         counted = self._sums[dataset].total() if dataset in self._sums else None
         counted = counted or {"events": 0, "sumw": 0.0}
-        skipped = [asdict(entry) for entry in course.directory.ledger.of(dataset)]
-        duplicates = _duplicates(dataset, course, listed)
+        skipped = [asdict(entry) for entry in tracker.directory.ledger.of(dataset)]
+        duplicates = _duplicates(dataset, tracker, listed)
         return {"listed": listed, **counted, "skipped": skipped, "duplicates": duplicates}
 
 
-def _duplicates(dataset: str, course: Course, events: int) -> dict[str, Any]:
+def _duplicates(dataset: str, tracker: ChunkTracker, events: int) -> dict[str, Any]:
     """How many events of a dataset are there more than once, and in which files; empty if none is."""
-    stored = [(item.filename, at) for item, found in course.stored.items() if item.dataset == dataset for at in found]
-    load = course.directory.store.ids
+    stored = [(item.filename, at) for item, found in tracker.stored.items() if item.dataset == dataset for at in found]
+    load = tracker.directory.store.ids
     found = ledger.duplicated([at for _, at in stored], load, events)
     if not len(found):
         return {}
@@ -236,8 +236,10 @@ def run(
     def merge(dataset: str, number: int, chunk: Chunk | None) -> None:
         sums[dataset].add(number, chunk and dict(chunk.out))
 
-    with opened(None) if directory is None else nullcontext(directory) as place:
-        details = Run(fileset, processor, place, pool or Here(), chunksize, budget, policy or Policy()).stream(merge)
+    with open_directory(None) if directory is None else nullcontext(directory) as place:
+        details = Run(fileset, processor, place, pool or InProcess(), chunksize, budget, policy or Policy()).stream(
+            merge
+        )
     return {dataset: sums[dataset].total() or {} for dataset in details["datasets"]}, details
 
 

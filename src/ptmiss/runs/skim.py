@@ -12,13 +12,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ptmiss.estimators import Estimator, describe
+from ptmiss.estimators import Estimator
 from ptmiss.provenance import provenance
 from ptmiss.runs import directory as run_directory
 from ptmiss.runs.chunks import Chunk
 from ptmiss.runs.failures import Policy
 from ptmiss.runs.fileset import Fileset
-from ptmiss.runs.pools import Here, Pool
+from ptmiss.runs.pools import InProcess, Pool
 from ptmiss.runs.runner import Run
 from ptmiss.table import writing
 
@@ -46,11 +46,11 @@ def skim(
         if chunk is not None:
             notes.update(chunk.out["notes"])
 
-    with run_directory.opened(output.with_name(f"{output.name}.parts"), resume) as directory:
-        run = Run(fileset, processor, directory, pool or Here(), chunksize, budget, policy or Policy())
+    with run_directory.open_directory(output.with_name(f"{output.name}.parts"), resume) as directory:
+        run = Run(fileset, processor, directory, pool or InProcess(), chunksize, budget, policy or Policy())
         details = run.stream(receive)
         made = provenance(
-            estimators=[describe(estimator) for estimator in estimators],
+            estimators=[estimator.manifest_entry() for estimator in estimators],
             selection=selection,
             vertex=vertex,
             notes=dict(notes),

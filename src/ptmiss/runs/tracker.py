@@ -1,4 +1,4 @@
-"""The course of a run: which of the planned chunks are there, and what has become of each since."""
+"""The progress of a run: which of the planned chunks are there, and what has become of each since."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from coffea.processor.executor import WorkItem
 
 from ptmiss.runs.addresses import Recipe, address
-from ptmiss.runs.chunks import Chunk, joined, pack
+from ptmiss.runs.chunks import Chunk, concatenate, pack
 from ptmiss.runs.directory import RunDirectory
-from ptmiss.runs.dispatch import Done, Event, Halved, Left, Retried, halves
+from ptmiss.runs.dispatch import Done, Event, Halved, Retried, SkippedChunk, halves
 from ptmiss.runs.failures import Failure
 from ptmiss.runs.ledger import Skipped
 from ptmiss.runs.pools import progress_bar
@@ -19,7 +19,7 @@ from ptmiss.runs.pools import progress_bar
 Sink = Callable[[WorkItem, Chunk | None], None]
 
 
-class Course:
+class ChunkTracker:
     """Takes events of the dispatch, keeps finished chunks in the directory, and hands whole ones to a sink.
 
     plan: address of each planned chunk. The sink gets each planned chunk once, in whatever order; one that was cut in
@@ -88,7 +88,7 @@ class Course:
                 self.directory.log("retry", **_place(item), **_reason(failure))
             case Halved(item, failure, parts):
                 self._halve(item, failure, parts)
-            case Left(item, failure):
+            case SkippedChunk(item, failure):
                 self._skip(item, failure)
 
     def _halve(self, item: WorkItem, failure: Failure, parts: Sequence[WorkItem]) -> None:
@@ -118,7 +118,7 @@ class Course:
         parts = [part for _, part in sorted(self._parts.pop(whole).items())]
         there = [part for part in parts if part is not None]
         self.stored[whole] = [at for at, _ in there]
-        chunk = joined([chunk for _, chunk in there]) if len(there) > 1 else there[0][1] if there else None
+        chunk = concatenate([chunk for _, chunk in there]) if len(there) > 1 else there[0][1] if there else None
         if chunk and 1 < len(parts) == len(there):
             self.directory.store.save(self.plan[whole], pack(chunk).content)
             self.stored[whole] = [self.plan[whole]]

@@ -189,7 +189,7 @@ def test_parts_and_their_union(embedded):
     mask = np.arange(EVENTS) < 20
     first, rest = embedded.select(mask), embedded.select(~mask)
     same(first, embedded.first(20))
-    same(Dataset.joined([first, rest]), embedded)
+    same(Dataset.concatenate([first, rest]), embedded)
     assert (len(first), len(rest)) == (20, 40)
     same(embedded.first(10**6), embedded)
 

@@ -22,7 +22,7 @@ def small(monkeypatch):
     after = Variant({"balance": 2.0, "rate": 1e-4, "warm": 0}, events=0.5, after=studies.BASE)
     monkeypatch.setattr(studies, "REPEATS", {"seed 2": REPEATS["seed 2"]})
     monkeypatch.setitem(STUDIES, "small", {"ReLU": studies.network("relu"), "C = 2, half": after})
-    monkeypatch.setattr("ptmiss.comparison.FEW", 10)
+    monkeypatch.setattr("ptmiss.comparison.MIN_EVENTS", 10)
 
 
 def run(output, events=24, recipe=SHORT):

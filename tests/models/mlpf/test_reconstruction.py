@@ -98,18 +98,18 @@ def test_a_file_of_another_architecture(path):
 
 def test_weights_where_those_of_the_other_architecture_are_expected(path, weights):
     with pytest.raises(WeightsError, match="architecture 'deepmet', expected 'mlpf': candidates are made by an MLPF"):
-        estimators.build(["mlpf_puppi"], {"mlpf": weights})
+        estimators.make_estimators(["mlpf_puppi"], {"mlpf": weights})
     with pytest.raises(WeightsError, match="is an MLPF, which makes candidates and no pTmiss"):
-        estimators.build(["deepmet"], {"deepmet": path})
+        estimators.make_estimators(["deepmet"], {"deepmet": path})
 
 
 def test_the_shipped_network_is_found_by_its_name(mlpf, nothing_shipped):
     path = nothing_shipped / "mlpf" / "model.safetensors"
     reconstruction.save(mlpf, path, "random numbers")
-    (estimator,) = estimators.build(["mlpf"])
+    (estimator,) = estimators.make_estimators(["mlpf"])
     assert estimator.reconstruction.weights == str(path)
     assert reconstruction.load("mlpf").name == "small"
-    assert estimators.known().count("mlpf") == 1
+    assert estimators.names().count("mlpf") == 1
 
 
 def test_what_a_weights_file_says_without_torch(mlpf, path):

@@ -13,7 +13,7 @@ from ptmiss import reconstruction as stage
 from ptmiss.cli import cli
 from ptmiss.elements import COLUMNS
 from ptmiss.errors import ColumnError
-from ptmiss.estimators import build, evaluate
+from ptmiss.estimators import evaluate, make_estimators
 
 torch = pytest.importorskip("torch")
 
@@ -80,7 +80,7 @@ def test_elements_that_cannot_be(path, columns, message):
     columns = {name: value if value is None else ak.full_like(like, value) for name, value in columns.items()}
     source = simulated(**columns)
     with pytest.raises(ColumnError, match=message):
-        evaluate(build(["mlpf"], {"mlpf": path}), source, source.Muon)
+        evaluate(make_estimators(["mlpf"], {"mlpf": path}), source, source.Muon)
 
 
 def test_a_checkpoint_is_no_weights_file(tmp_path):
