@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from ptmiss import __version__
 from ptmiss.errors import FileError
 from ptmiss.files import write_atomically
 from ptmiss.networks.registry import CARD, WEIGHTS, Weights, save_model
 from ptmiss.networks.weights import fingerprint
+from ptmiss.version import __version__
 
 RESULTS = "## Results"
 UNSEEN = "On events that neither training nor validation saw; errors by a paired bootstrap over events."

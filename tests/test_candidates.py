@@ -4,8 +4,9 @@ import pytest
 from coffea.nanoevents import NanoEventsFactory
 
 from ptmiss import candidates, events
+from ptmiss.candidates import CATEGORIES
 from ptmiss.errors import ColumnError
-from ptmiss.networks.inputs import CATEGORIES, FEATURES
+from ptmiss.networks.inputs import FEATURES
 from ptmiss.segments import sum_by_event
 
 ALL = (*FEATURES[:6], *CATEGORIES, "phi")

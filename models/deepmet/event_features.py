@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.models.deepmet.dataset import Batch
-from ptmiss.networks.inputs import CATEGORIES, VOCABULARY
 
 PT, PUPPI = 4, 5
 MOMENTUM = slice(6, 8)

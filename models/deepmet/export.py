@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.networks.deepmet import EPSILON, DeepMET
-from ptmiss.networks.inputs import CATEGORIES, FEATURES, OVERFLOW, SCALE, VOCABULARY
+from ptmiss.networks.inputs import FEATURES, OVERFLOW, SCALE
 
 from ..onnx_graph import Graph
 

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.networks.deepmet import EPSILON, WIDTHS, DeepMET
-from ptmiss.networks.inputs import CATEGORIES, FEATURES, SCALE, VOCABULARY
+from ptmiss.networks.inputs import FEATURES, SCALE
 from ptmiss.networks.kernels import tanh_, tanh_gradient
 
 from .dataset import Batch

@@ -11,6 +11,8 @@ The names here are what a notebook needs; each is imported when it is first used
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ptmiss.version import __version__
+
 if TYPE_CHECKING:
     from ptmiss import recoil
     from ptmiss.corrections import load as load_corrections
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from ptmiss.table import read as read_table
     from ptmiss.verbs import calibrate, compare, report, resolution, run, simulate, skim
 
-__version__ = "0.1.0"
 __all__ = [
     "Estimator",
     "RecoilTable",

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError
-from ptmiss.networks.inputs import VOCABULARY
 from ptmiss.segments import Offsets, Rows, from_counts, select
 
 COLLECTIONS = ("PFCands", "PFCand")
@@ -48,6 +47,14 @@ TRACK_DETAILS = ("dxy", "dz")
 PART = 1 << 16  # candidates that are worked on at a time
 
 CHARGES = {11: -1, 13: -1, 211: 1}
+CATEGORIES = ("charge", "pdgId", "fromPV")
+VOCABULARY = {
+    "charge": (-1, 0, 1),
+    "pdgId": (-211, -13, -11, 0, 1, 2, 11, 13, 22, 130, 211),
+    "fromPV": (0, 1, 2, 3),
+}
+"""The values that each category of a candidate can have."""
+
 INTEGERS = ("charge", "pdgId", "fromPV", "pvAssocQuality")
 NO_TRACK = -1.0  # cm: what PFNano writes for d0 and dz of a candidate without track details
 

@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 from ptmiss import candidates as pf_candidates
 from ptmiss import files, reconstruction
-from ptmiss.candidates import Candidates
+from ptmiss.candidates import CATEGORIES, Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.leptons import EXACT, TREATMENTS, leave_out, matched
-from ptmiss.networks.inputs import CATEGORIES, FEATURES, Inputs
+from ptmiss.networks.inputs import FEATURES, Inputs
 from ptmiss.networks.registry import Model, load_model, shipped, weights_file
 from ptmiss.networks.weights import fingerprint
 from ptmiss.recoil import Vector, cartesian

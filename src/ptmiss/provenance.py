@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ptmiss import __version__
+from ptmiss.version import __version__
 
 PACKAGES = ("awkward", "coffea", "hist", "numpy", "pyarrow", "scipy", "uproot")
 

@@ -22,9 +22,9 @@ import pyarrow as pa
 from ptmiss import table
 from ptmiss.errors import UnknownName
 from ptmiss.estimators import make_estimators
+from ptmiss.progress import progress_bar, shown_by
 from ptmiss.provenance import provenance
 from ptmiss.runs import fileset
-from ptmiss.runs.pools import progress_bar, shown_by
 from ptmiss.runs.skim import skim
 from ptmiss.simulation.schema import rounded
 

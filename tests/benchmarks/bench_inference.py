@@ -15,9 +15,9 @@ import uproot
 from ptmiss import candidates as pf_candidates
 from ptmiss import estimators, table
 from ptmiss import sample as embedded
-from ptmiss.candidates import Candidates
+from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
 from ptmiss.networks.deepmet import BACKEND, EPSILON, DeepMET
-from ptmiss.networks.inputs import CATEGORIES, FEATURES, VOCABULARY, Inputs, combinations, scaled
+from ptmiss.networks.inputs import FEATURES, Inputs, combinations, scaled
 from ptmiss.networks.registry import save_model
 from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim

@@ -5,9 +5,9 @@ import struct
 import numpy as np
 import pytest
 
+from ptmiss.candidates import VOCABULARY
 from ptmiss.errors import FileError, WeightsError
 from ptmiss.models import cmssw
-from ptmiss.networks.inputs import VOCABULARY
 
 TUNES = [(1, "tf_met_resolution_1"), (2, "tf_met_response_2")]
 

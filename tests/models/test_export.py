@@ -3,10 +3,10 @@ import sys
 import numpy as np
 import pytest
 
+from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import FileError, OptionError
 from ptmiss.models.export import write_onnx
 from ptmiss.networks.deepmet import WIDTHS
-from ptmiss.networks.inputs import CATEGORIES, VOCABULARY
 from ptmiss.networks.linear import CLASSES, Linear
 
 from ..conftest import random_model

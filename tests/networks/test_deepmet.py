@@ -3,9 +3,10 @@ import itertools
 import numpy as np
 import pytest
 
+from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import UnknownName, WeightsError
 from ptmiss.networks.deepmet import BACKEND, BACKENDS, WIDTHS, DeepMET
-from ptmiss.networks.inputs import CATEGORIES, FEATURES, VOCABULARY
+from ptmiss.networks.inputs import FEATURES
 from ptmiss.segments import from_counts
 
 from ..conftest import random_model

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ptmiss.candidates import Candidates
-from ptmiss.networks.inputs import CATEGORIES, VOCABULARY, Inputs
+from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
+from ptmiss.networks.inputs import Inputs
 
 COLUMNS = ("dxy", "dz", "eta", "mass", "pt", "puppiWeight", "phi")
 

@@ -174,7 +174,7 @@ def evaluate_mlpf(files: tuple[str, ...], output: Path, force: bool, **options: 
     """MLPF beside PF, elements as they are and ideal targets, on simulated event FILES with elements and targets."""
     from ptmiss import evaluation, results
     from ptmiss.events import expand
-    from ptmiss.runs.pools import progress_bar, shown_by
+    from ptmiss.progress import progress_bar, shown_by
 
     results.check_writable(output, force)
     with progress_bar("events") as bar:

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from ptmiss import __version__
 from ptmiss.errors import OptionError, PtmissError
+from ptmiss.version import __version__
 
 EXECUTORS = "iterative|futures|dask"
 FORMATS = ("png", "pdf", "svg")

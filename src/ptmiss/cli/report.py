@@ -36,7 +36,7 @@ def report(sources: tuple[str, ...], output: Path, title: str, correction: str, 
     """
     from ptmiss import reports
     from ptmiss.errors import OptionError
-    from ptmiss.runs.pools import progress_bar, shown_by
+    from ptmiss.progress import progress_bar, shown_by
 
     if output.exists() and not force:
         raise OptionError(f"--output {output} is there already (--force replaces it)")

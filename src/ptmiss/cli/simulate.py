@@ -55,7 +55,7 @@ def simulate(
     An interrupted job goes on where it stopped when it is started again.
     """
     from ptmiss import simulation
-    from ptmiss.runs.pools import progress_bar, shown_by
+    from ptmiss.progress import progress_bar, shown_by
 
     if listed:
         for name, what in simulation.PROCESSES.items():

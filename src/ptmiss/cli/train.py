@@ -80,7 +80,7 @@ def train_deepmet(
     **recipe: Any,
 ) -> None:
     """Train DeepMET, or the linear baseline, on simulated events with all candidates and truth."""
-    from ptmiss.runs.pools import progress_bar, shown_by
+    from ptmiss.progress import progress_bar, shown_by
 
     training = _training("ptmiss.models.deepmet.train")
     with progress_bar("batches") as bar:
@@ -148,7 +148,7 @@ def train_mlpf(
     **recipe: Any,
 ) -> None:
     """Train MLPF on simulated events with particle-flow elements and their truth."""
-    from ptmiss.runs.pools import progress_bar, shown_by
+    from ptmiss.progress import progress_bar, shown_by
 
     training = _training("ptmiss.models.mlpf.train")
     with progress_bar("batches") as bar:
@@ -191,7 +191,7 @@ def train_study(
 ) -> None:
     """What a choice of the training is worth: NAME is seeds, balance, ttbar, size, network, puppi, leptons, biases,
     better, continued, or all."""
-    from ptmiss.runs.pools import progress_bar, shown_by
+    from ptmiss.progress import progress_bar, shown_by
 
     studies, recipes = (_training(f"ptmiss.models.deepmet.{module}") for module in ("studies", "recipe"))
     chosen = _training("ptmiss.models.workflow").checked(recipes.Recipe, recipe)

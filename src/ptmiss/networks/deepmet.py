@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import UnknownName, WeightsError
-from ptmiss.networks.inputs import CATEGORIES, FEATURES, SCALE, VOCABULARY, Inputs, within
+from ptmiss.networks.inputs import FEATURES, SCALE, Inputs, within
 from ptmiss.networks.weights import Tensors, check_shapes
 from ptmiss.segments import Offsets, sum_by_event
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
 from ptmiss.segments import Offsets, select
 
-if TYPE_CHECKING:
-    from ptmiss.candidates import Candidates
-
 FEATURES = ("dxy", "dz", "eta", "mass", "pt", "puppiWeight", "px", "py")
-CATEGORIES = ("charge", "pdgId", "fromPV")
-VOCABULARY = {
-    "charge": (-1, 0, 1),
-    "pdgId": (-211, -13, -11, 0, 1, 2, 11, 13, 22, 130, 211),
-    "fromPV": (0, 1, 2, 3),
-}
 SCALE = 50.0  # GeV: pt, px and py enter the network divided by it
 OVERFLOW = 1e6  # scaled momenta beyond it count as zero, as in CMSSW
 UNKNOWN = 255  # the row of a candidate with a category that is in no vocabulary

@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss.networks.inputs import CATEGORIES, SCALE, VOCABULARY, Inputs
+from ptmiss.candidates import CATEGORIES, VOCABULARY
+from ptmiss.networks.inputs import SCALE, Inputs
 from ptmiss.networks.weights import Tensors, check_shapes
 from ptmiss.segments import sum_by_event
 

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ptmiss.candidates import VOCABULARY
 from ptmiss.errors import FileError, WeightsError
 from ptmiss.files import write_atomically
-from ptmiss.networks.inputs import FEATURES, SCALE, VOCABULARY
+from ptmiss.networks.inputs import FEATURES, SCALE
 
 Tensors = Mapping[str, NDArray[np.float32]]
 

@@ -13,12 +13,12 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from ptmiss import __version__
 from ptmiss.errors import OptionError
 from ptmiss.files import write_atomically
 from ptmiss.provenance import provenance
 from ptmiss.reports import hepdata, sections, sources, svg
 from ptmiss.reports.exhibit import Exhibit, Section
+from ptmiss.version import __version__
 
 LONG = 12  # rows; a longer table is closed until it is opened
 Progress = Callable[[str, int, int], None]

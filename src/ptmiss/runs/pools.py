@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,23 +16,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
 from ptmiss.errors import Interrupted, OptionError, UnknownName
+from ptmiss.runs import queues
+from ptmiss.runs.queues import THREADS
 
 KINDS = ("iterative", "futures", "dask")
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 GONE = "the dask scheduler is gone; the same command with --resume goes on"
 WATCH = 1.0  # s between two looks of a worker for its driver
@@ -242,51 +229,9 @@ def _cluster(workers: int, scheduler: str | None, memory: int | None) -> Cluster
         )
         return Cluster(Client(local), local)
     if scheduler.endswith(".toml"):
-        from ptmiss.runs import queues
-
         queue = queues.read(Path(scheduler)).cluster()
         return Cluster(Client(queue), queue)
     try:
         return Cluster(Client(scheduler, timeout=10))
     except (OSError, ValueError) as error:
         raise OptionError(f"no dask scheduler answers at {scheduler}") from error
-
-
-class Rate(ProgressColumn):
-    """Events a second."""
-
-    def render(self, task: Task) -> Text:
-        """The rate, once there is one."""
-        return Text(f"{task.speed:.3g}/s" if task.speed else "")
-
-
-class Read(ProgressColumn):
-    """Bytes read from files."""
-
-    def render(self, task: Task) -> Text:
-        """The sum so far, once there is one."""
-        count = task.fields.get("bytesread", 0)
-        return Text(f"{count / 1e6:.0f} MB read" if count else "")
-
-
-def progress_bar(unit: str = "events") -> Progress:
-    """A bar with the units done, their rate, the bytes read and the time left, on a terminal; nothing elsewhere."""
-    left = (Read(), TextColumn("left"), TimeRemainingColumn())
-    return Progress(
-        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), Rate(), *left),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
-
-
-def shown_by(bar: Progress) -> Callable[[str, int, int], None]:
-    """What to call with a name, the events done and all events: each name gets a line of the bar."""
-    tasks: dict[str, TaskID] = {}
-
-    def show(name: str, done: int, total: int) -> None:
-        if name not in tasks:
-            tasks[name] = bar.add_task(name)
-        bar.update(tasks[name], completed=done, total=total)
-
-    return show

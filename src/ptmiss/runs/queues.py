@@ -25,7 +25,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
 from ptmiss.errors import FileError, OptionError, hint
-from ptmiss.runs.pools import THREADS
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""What libraries ask for how many threads they may use: one in each worker."""
 
 
 class JobQueue(BaseModel):

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ptmiss.networks.inputs import CATEGORIES, FEATURES, VOCABULARY, Inputs
+from ptmiss.candidates import CATEGORIES, VOCABULARY
+from ptmiss.networks.inputs import FEATURES, Inputs
 from ptmiss.networks.linear import CLASSES, classes
 from ptmiss.segments import from_counts, sum_by_event
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.networks.inputs import CATEGORIES, FEATURES, VOCABULARY
+from ptmiss.networks.inputs import FEATURES
 from ptmiss.networks.inputs import Inputs as Prepared
 from ptmiss.segments import from_counts
 
