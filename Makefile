@@ -1,6 +1,6 @@
 VENV := .venv
-PYTHON ?= python3
 PROCESSES ?= 2
+PYTHON ?= python3
 BIN := $(VENV)/bin
 
 .PHONY: demo test lint docs bench sample clean
@@ -8,8 +8,12 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.ready  ## from PF candidates to resolution figures
 	$(BIN)/ptmiss demo
 
-test: $(VENV)/.train  ## all tests; make test ARGS="-m 'not slow'" for the quick ones
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
+# each process of the tests has one thread, or they take each other's cores
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
+test: export NUMBA_NUM_THREADS = 1
+test: $(VENV)/.train  ## all tests; make test ARGS="-m 'not slow'" for the quick ones, PROCESSES=8 for more at a time
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
 lint: $(VENV)/.train  ## style and types
 	$(BIN)/ruff check .

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from functools import partial
+import fcntl
+import os
+from functools import partial, wraps
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from numba.core import caching
 
 from ptmiss import corrections
 from ptmiss.calibration import calibrate, export, sources
@@ -19,6 +22,24 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 settings.register_profile("ptmiss", deadline=None, derandomize=True)
 settings.load_profile("ptmiss")
+
+# dask reads it when it is imported, here and in its workers: how long they look for each other on a busy machine
+os.environ.setdefault("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "600s")
+
+
+def one_at_a_time(save):
+    """numba numbers the files of its cache without a lock, and two processes of tests may take the same number."""
+
+    @wraps(save)
+    def locked(cache, key, data):
+        with Path(f"{cache._index_path}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            save(cache, key, data)
+
+    return locked
+
+
+caching.IndexDataCacheFile.save = one_at_a_time(caching.IndexDataCacheFile.save)
 
 
 @pytest.fixture(scope="session")

@@ -9,16 +9,17 @@ import hist
 import numpy as np
 from coffea.processor import ProcessorABC
 
+HOURS = 7200  # s: longer than any test waits
+
 
 class Faulty(ProcessorABC):
     """Fills muon momenta; ``fault`` happens in chunks of more than ``above`` events that begin at ``start``."""
 
-    def __init__(self, fault="", start=-1, above=0, once="", seconds=0.0, cut=0.0):
+    def __init__(self, fault="", start=-1, above=0, once="", cut=0.0):
         self.fault, self.start, self.above, self.once = fault, start, above, once
-        self.seconds, self.cut = seconds, cut
+        self.cut = cut
 
     def process(self, events):
-        time.sleep(self.seconds)
         if self.is_due(events):
             getattr(self, self.fault)(events)
         pt = hist.Hist.new.Reg(20, 0, 100, name="pt").Weight()
@@ -31,7 +32,7 @@ class Faulty(ProcessorABC):
             return False
         if self.once:
             try:
-                Path(self.once).touch(exist_ok=False)
+                Path(self.once).mkdir()  # no file, whose content would be a parameter of the run
             except FileExistsError:
                 return False
         return True
@@ -39,8 +40,14 @@ class Faulty(ProcessorABC):
     def kill(self, events):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def sleep(self, events):
-        time.sleep(60)
+    def hang(self, events):
+        time.sleep(HOURS)
+
+    def overrun(self, events):
+        """Hangs, and the alarm that limits a chunk's time, which has to be set, rings early."""
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        time.sleep(HOURS)
 
     def fail(self, events):
         raise ZeroDivisionError("a bug")

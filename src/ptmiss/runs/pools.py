@@ -23,6 +23,7 @@ from ptmiss.runs.queues import THREADS
 KINDS = ("iterative", "futures", "dask")
 
 GONE = "the dask scheduler is gone; the same command with --resume goes on"
+ANSWER = 10.0  # s for a scheduler to answer
 WATCH = 1.0  # s between two looks of a worker for its driver
 
 Call = Callable[[Any], Any]
@@ -232,6 +233,6 @@ def _cluster(workers: int, scheduler: str | None, memory: int | None) -> Cluster
         queue = queues.read(Path(scheduler)).cluster()
         return Cluster(Client(queue), queue)
     try:
-        return Cluster(Client(scheduler, timeout=10))
+        return Cluster(Client(scheduler, timeout=ANSWER))
     except (OSError, ValueError) as error:
         raise OptionError(f"no dask scheduler answers at {scheduler}") from error
