@@ -35,7 +35,7 @@ def test_no_dask_scheduler_there(monkeypatch):
 def test_a_scheduler_that_goes_away_is_said_in_one_line():
     from distributed import Client, LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
         client = Client(cluster)
         pool = pools.Cluster(client)
         assert pool.size == 1

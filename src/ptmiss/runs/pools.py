@@ -226,7 +226,7 @@ def _cluster(workers: int, scheduler: str | None, memory: int | None) -> Cluster
         environment = dict.fromkeys(THREADS, str(threads(workers)))
         options: dict[str, Any] = {"memory_limit": memory} if memory else {}
         local = LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, env=environment, **options
+            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", env=environment, **options
         )
         return Cluster(Client(local), local)
     if scheduler.endswith(".toml"):
