@@ -113,7 +113,6 @@ def test_files_of_other_kinds_are_one_clear_line(tmp_path):
     def written(content, name="c.json"):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-        corrections.load.cache_clear()
         return path
 
     with pytest.raises(FileError, match="no such correction file"):

@@ -44,3 +44,21 @@ def test_a_file_arrives_where_it_is_not_seen_or_is_another(tmp_path):
     assert arrived != str(path)
     assert Path(arrived).read_bytes() == b"one"
     assert files.unportable(*packed) == arrived
+
+
+def test_a_cached_function_sees_a_file_that_changed(tmp_path):
+    calls = []
+
+    @files.cached_by_file
+    def content(path: Path) -> str:
+        calls.append(path)
+        return path.read_text()
+
+    path = tmp_path / "a.txt"
+    path.write_text("one")
+    assert (content(path), content(path), len(calls)) == ("one", "one", 1)
+    files.write_atomically(path, "two")  # as long as before
+    assert (content(path), len(calls)) == ("two", 2)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        content(path)

@@ -31,6 +31,20 @@ def test_each_cut_on_a_muon(change, kept):
     assert ak.num(select.good_muons(muons(change), Selection())).tolist() == [kept]
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int32])
+def test_a_working_point_is_no_index(kind):
+    """highPtId (0, 2, 2) on pT (60, 50, 40): an integer taken for an index would give 60, 60, 60."""
+    points = ak.values_astype(ak.Array([[0, 2, 2]]), kind)
+    found = ak.with_field(muons({"pt": 60.0}, {"pt": 50.0}, {"pt": 40.0}), points, "highPtId")
+    assert select.good_muons(found, Selection(muon_id="highPtId")).pt.tolist() == [[50, 40]]
+
+
+def test_an_identification_must_be_a_flag():
+    found = muons({"mvaMuID": 0.9})
+    with pytest.raises(ColumnError, match="Muon_mvaMuID holds float64, expected a flag or an integer"):
+        select.good_muons(found, Selection(muon_id="mvaMuID"))
+
+
 def test_public_code_asks_for_no_muon_identification():
     assert len(select.good_muons(muons({"looseId": False}), select.preset("public-code"))[0]) == 1
     assert "Muon_looseId" not in select.branches(select.preset("public-code"))
@@ -118,3 +132,12 @@ def test_cutflow_counts_events_and_weights_in_order():
     assert flow["events"] == {"all": 3, "first": 2, "second": 1}
     assert flow["sum of weights"] == {"all": 6, "first": 1, "second": 2}
     assert flow["sum of squared weights"] == {"all": 30, "first": 5, "second": 4}
+
+
+def test_a_golden_json_written_again_counts_as_it_is_now(tmp_path):
+    path = tmp_path / "golden.json"
+    there = ak.Array({"run": [1, 1], "luminosityBlock": [1, 2]})
+    path.write_text(json.dumps({"1": [[1, 2]]}))
+    assert select.certified(there, str(path)).tolist() == [True, True]
+    path.write_text(json.dumps({"7": [[1, 2]]}))
+    assert select.certified(there, str(path)).tolist() == [False, False]

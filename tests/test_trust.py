@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from ptmiss import events, results, table
 from ptmiss.errors import PtmissError
-from ptmiss.networks.registry import load_model, read_model
+from ptmiss.networks.registry import load_model
 from ptmiss.runs import directory as run_directory
 from ptmiss.runs import fileset, ledger, queues
 from ptmiss.simulation import pileup
@@ -55,7 +55,6 @@ def test_a_pickle_in_the_metadata_of_a_model_is_not_loaded(weights):
     tensors = load_model(str(weights)).tensors
     metadata = {"architecture": "deepmet", "sha256": "0", "features": PICKLE.decode("latin1")}
     safetensors.numpy.save_file(dict(tensors), weights, metadata)
-    read_model.cache_clear()
     with pytest.raises(PtmissError, match="SHA-256"):
         load_model(str(weights))
 

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptmiss.errors import CorrectionError, FileError, UnknownName
+from ptmiss.files import cached_by_file
 from ptmiss.recoil import Vector, met_from_recoil, recoil
 
 SCHEMA = "ptmiss-calibration-1"
@@ -150,9 +151,9 @@ class Corrections:
             )
 
 
-@lru_cache(maxsize=4)
+@cached_by_file
 def load(path: Path | str) -> Corrections:
-    """The corrections of a file, read once in each process."""
+    """The corrections of a file, read once in each process while it stays as it is."""
     path = Path(path)
     try:
         raw = path.read_bytes()

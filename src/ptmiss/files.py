@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import atexit
 import fcntl
-import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
+from typing import TypeVar
 
 from ptmiss.errors import FileError, OptionError
+
+Place = TypeVar("Place", str, Path, str | Path)
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -71,6 +74,33 @@ def holder(path: Path) -> str | None:
     return None
 
 
+def cached_by_file(function: Callable[[Place], Result]) -> Callable[[Place], Result]:
+    """Cache a function of one file for as long as the file stays as it is, by its size, time of change and inode.
+
+    A notebook or a long-lived worker meets other content under the name that it knows.
+    """
+
+    @lru_cache(maxsize=16)
+    def cached(path: Place, _stamp: tuple[int, int, int] | None) -> Result:
+        return function(path)
+
+    @wraps(function)
+    def call(path: Place) -> Result:
+        return cached(path, _stamp(path))
+
+    call.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
+    return call
+
+
+def _stamp(path: str | Path) -> tuple[int, int, int] | None:
+    """What changes when a file does; None where there is no file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
 def portable(path: str) -> tuple[str, bytes]:
     """A file's name and content, to be pickled."""
     return path, Path(path).read_bytes()
@@ -78,15 +108,15 @@ def portable(path: str) -> tuple[str, bytes]:
 
 def unportable(path: str, content: bytes) -> str:
     """Where a file is in this process: its own place if it is there, else a temporary one."""
-    return path if _is_there(path, hashlib.sha256(content).digest()) else _temporary(Path(path).name, content)
+    return path if _content(path) == content else _temporary(Path(path).name, content)
 
 
-@lru_cache
-def _is_there(path: str, digest: bytes) -> bool:
+@cached_by_file
+def _content(path: str) -> bytes | None:
     try:
-        return hashlib.sha256(Path(path).read_bytes()).digest() == digest
+        return Path(path).read_bytes()
     except OSError:
-        return False
+        return None
 
 
 @lru_cache

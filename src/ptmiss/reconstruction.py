@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -229,7 +228,7 @@ def _weights_file(weights: str | Path | None) -> str:
     return str(weights_file(weights or MLPF))
 
 
-@lru_cache(maxsize=4)
+@files.cached_by_file
 def network(path: str) -> Any:
     """The network in a weights file, called with elements."""
     try:

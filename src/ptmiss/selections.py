@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import awkward as ak
@@ -13,6 +12,7 @@ from coffea.analysis_tools import PackedSelection
 from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError, UnknownName
+from ptmiss.files import cached_by_file
 from ptmiss.leptons import delta_r
 
 MUON_BRANCHES = ("pt", "eta", "phi", "mass", "charge", "pfRelIso04_all")
@@ -70,12 +70,22 @@ def good_muons(muons: ak.Array, selection: Selection) -> ak.Array:
         & (muons.pfRelIso04_all < selection.muon_isolation)
     )
     if selection.muon_id:
-        good = good & muons[selection.muon_id]
+        good = good & identified(muons[selection.muon_id], selection.muon_id)
     chosen = muons[good]
     dz = ("dz",) if "dz" in muons.fields else ()
     fields = {name: chosen[name] for name in ("pt", "eta", "phi", "mass", "charge", *dz)}
     out = ak.zip({**fields, "pdgId": -13 * chosen.charge})
     return out[ak.argsort(out.pt, ascending=False)]
+
+
+def identified(flag: ak.Array, name: str) -> ak.Array:
+    """A flag of identification as a mask; a working point stored as an integer (``highPtId``) must be 1 or more."""
+    values = ak.to_numpy(ak.flatten(flag, axis=None))
+    if values.dtype.kind not in "biu" and len(values):
+        raise ColumnError(
+            f"Muon_{name} holds {values.dtype}, expected a flag or an integer that is 1 or more where it passes"
+        )
+    return flag if values.dtype.kind == "b" else flag >= 1
 
 
 def transverse_sum(particles: ak.Array) -> NDArray[np.float64]:
@@ -130,7 +140,7 @@ def require_trigger(triggers: Collection[str], there: Collection[str], path: str
         raise ColumnError(f"{path} has none of the triggers {', '.join(triggers)} that its fileset names")
 
 
-@lru_cache
+@cached_by_file
 def _lumi_mask(path: str) -> Any:
     from coffea.lumi_tools import LumiMask  # compiles for ten seconds when it is imported
 

@@ -10,7 +10,7 @@ import pytest
 from coffea.processor import ProcessorABC
 
 from ptmiss.estimators import make_estimators
-from ptmiss.networks.registry import read_model, save_model
+from ptmiss.networks.registry import save_model
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.runs import addresses, fileset, runner
 from ptmiss.runs.addresses import address, changes, described, recipe
@@ -78,7 +78,6 @@ def test_a_file_that_a_parameter_names_counts_by_its_content(tmp_path):
 
 def test_a_model_counts_by_its_content(weights, tmp_path):
     def of(path):
-        read_model.cache_clear()
         return recipe(Zmumu(make_estimators(["net"], {"net": path})))
 
     one = of(weights)

@@ -7,7 +7,6 @@ numbers, for which torch is not needed: ptmiss.models.mlpf.reconstruction.load m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, TypeGuard
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import FileError, WeightsError, hint
+from ptmiss.files import cached_by_file
 from ptmiss.networks.deepmet import DeepMET
 from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.linear import Linear
@@ -127,7 +127,7 @@ def makes_met(model: Weights) -> TypeGuard[Model]:
     return hasattr(model, "evaluate")
 
 
-@lru_cache(maxsize=16)
+@cached_by_file
 def read_model(path: Path) -> Weights:
     """What a weights file holds."""
     tensors, metadata = read_tensors(path)
