@@ -15,9 +15,9 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss import results
+from ptmiss import normalisation, results
 from ptmiss import table as tables
-from ptmiss.errors import ColumnError, OptionError, UnknownName
+from ptmiss.errors import ColumnError, LedgerError, OptionError, UnknownName
 from ptmiss.histograms import (
     book_calibration,
     book_met,
@@ -42,7 +42,7 @@ class Sample:
     """One sample: a recoil table with its muon pairs in the mass window selected, or the histograms of a run.
 
     name: as it was given; sha256: of the file; events: selected, of a table; total: sum of weights of all events;
-    metadata: of its fileset.
+    metadata: of its fileset; dataset: what a manifest keeps of it, with its ledger, where there is one manifest.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Sample:
     total: float
     table: tables.RecoilTable | None = None
     filled: Histograms | None = None
+    dataset: Mapping[str, Any] | None = None
 
     @property
     def estimators(self) -> list[str]:
@@ -108,13 +109,14 @@ def read(given: str) -> Sample:
 def _of_table(given: str, path: Path) -> Sample:
     events = tables.read(path)
     described = list(events.provenance.get("datasets", {}).values())
-    metadata = described[0]["metadata"] if len(described) == 1 else {}
+    dataset = described[0] if len(described) == 1 else None
+    metadata = dataset["metadata"] if dataset else {}
     total = float(events["weight"].sum())
     mass = events["boson_mass"]
     selected = events.select(np.isfinite(events["boson_pt"]) & (mass > MASS[0]) & (mass < MASS[1]))
     if not len(selected):
         raise OptionError(f"{given}: no event has a muon pair with {MASS[0]:g} < mass < {MASS[1]:g} GeV")
-    return Sample(given, _digest(path), metadata, total, table=selected)
+    return Sample(given, _digest(path), metadata, total, table=selected, dataset=dataset)
 
 
 def _of_run(given: str, path: Path, dataset: str | None) -> Sample:
@@ -130,7 +132,7 @@ def _of_run(given: str, path: Path, dataset: str | None) -> Sample:
     described = run.manifest["datasets"][name]
     total = described["cutflow"]["sum of weights"]["all"]
     digest = f"{_digest(path / results.HISTOGRAMS)}:{name}"
-    return Sample(given, digest, described["metadata"], total, filled=run.histograms[name])
+    return Sample(given, digest, described["metadata"], total, filled=run.histograms[name], dataset=described)
 
 
 def _digest(path: Path) -> str:
@@ -170,7 +172,15 @@ def _normalisation(source: Sample, data: Sample) -> float:
         raise OptionError(
             f"{what} in its metadata: expected --background {source.name}=FACTOR, what its weights are multiplied by"
         )
-    return float(1e3 * cross_section * luminosity / source.total)
+    for sample in (source, data):
+        if sample.dataset and "ledger" in sample.dataset:
+            otherwise = f"--background {source.name}=FACTOR says what its weights are multiplied by"
+            normalisation.require_complete(sample.name, sample.dataset, otherwise)
+    if not source.total > 0:
+        raise LedgerError(
+            f"{source.name}: the weights of its events add up to {source.total:g}, which scales to nothing"
+        )
+    return float(normalisation.PER_FB * cross_section * luminosity / source.total)
 
 
 def check(data: Sample, mc: Sample, estimators: Sequence[str]) -> None:

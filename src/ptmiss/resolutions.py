@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ptmiss import normalisation
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import (
     COMPONENTS,
@@ -35,7 +36,6 @@ from ptmiss.histograms import (
 )
 from ptmiss.recoil import Recoil, Vector, magnitude, project, recoil
 from ptmiss.results import RunResult
-from ptmiss.runs import ledger
 from ptmiss.table import RecoilTable
 
 CORRECTIONS = ("none", "plateau", "bin")
@@ -360,7 +360,7 @@ def without_backgrounds(
 ) -> dict[str, hist.Hist]:
     """Histograms of a dataset less those of the backgrounds, each at the data's luminosity times a factor of its own.
 
-    LedgerError if the run skipped something of either, unless ``rescale`` (see ptmiss.runs.ledger).
+    LedgerError if the run skipped something of either, unless ``rescale`` (see ptmiss.normalisation).
     """
     for name in (data, *backgrounds):
         if name not in result.histograms:
@@ -368,10 +368,10 @@ def without_backgrounds(
     described = result.manifest["datasets"]
     if not backgrounds:
         return dict(result.histograms[data])
-    luminosity = ledger.luminosity(data, described[data], rescale)
+    luminosity = normalisation.luminosity(data, described[data], rescale)
     histograms = dict(result.histograms[data])
     for background, factor in backgrounds.items():
-        scale = factor * ledger.normalisation(background, described[background], luminosity, rescale)
+        scale = factor * normalisation.factor(background, described[background], luminosity, rescale)
         for name in ("moments", "spectra"):
             histograms[name] = subtracted(histograms[name], scaled(result.histograms[background][name], scale))
     return histograms

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from ptmiss import corrections, results
 from ptmiss.calibration import calibrate, closure, sources
 from ptmiss.cli import cli
-from ptmiss.errors import ColumnError, OptionError, UnknownName
+from ptmiss.errors import ColumnError, LedgerError, OptionError, UnknownName
 from ptmiss.estimators import make_estimators
 from ptmiss.processors.zmumu import Zmumu
 from ptmiss.runs import fileset, runner
@@ -127,6 +127,42 @@ def test_backgrounds_are_normalised_by_their_metadata(tables, tmp_path):
     data = sources.read(str(tmp_path / "data.parquet"))
     found = sources.background(str(tmp_path / "top.parquet"), data)
     assert found.factor == pytest.approx(0.5e3 * 2.0 / 100)
+
+
+SKIPPED = {"dataset": "top", "path": "b.root", "start": 0, "stop": 100, "events": 100, "kind": "file", "reason": "cut"}
+
+
+@pytest.mark.parametrize(
+    ("name", "ledger", "message"),
+    [
+        ("top", {"skipped": [SKIPPED], "duplicates": {}}, "is not complete: skipped b.root"),
+        ("data", {"skipped": [SKIPPED | {"dataset": "data"}], "duplicates": {}}, "is not complete: skipped b.root"),
+        ("data", {"skipped": [], "duplicates": {"events": 5000, "files": ["a.root"]}}, "5000 events"),
+    ],
+)
+def test_a_background_is_not_normalised_by_what_a_ledger_forbids(tmp_path, name, ledger, message):
+    """Half of the events skipped and 5000 of them twice would give a factor that is twice too large."""
+    rng = np.random.default_rng(0)
+    for dataset, metadata in (("data", {"luminosity": 2.0, "kind": "data"}), ("top", {"cross_section": 0.5})):
+        own = ledger if dataset == name else {"skipped": [], "duplicates": {}}
+        described = {"datasets": {dataset: {"metadata": metadata, "ledger": own}}}
+        sample = "data" if dataset == "data" else "mc"
+        toys.write(tmp_path / f"{dataset}.parquet", toys.columns(toys.DATA, 100, sample, rng), provenance=described)
+    data = sources.read(str(tmp_path / "data.parquet"))
+    with pytest.raises(LedgerError, match=message):
+        sources.background(str(tmp_path / "top.parquet"), data)
+    assert sources.background(f"{tmp_path / 'top.parquet'}=3", data).factor == 3
+
+
+def test_a_background_whose_weights_add_up_to_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    for dataset, metadata in (("data", {"luminosity": 2.0}), ("top", {"cross_section": 0.5})):
+        columns = toys.columns(toys.DATA, 100, "data" if dataset == "data" else "mc", rng)
+        if dataset == "top":
+            columns = columns | {"weight": np.tile([1.0, -1.0], 50)}
+        toys.write(tmp_path / f"{dataset}.parquet", columns, provenance={"datasets": {dataset: {"metadata": metadata}}})
+    with pytest.raises(LedgerError, match="add up to 0, which scales to nothing"):
+        sources.background(str(tmp_path / "top.parquet"), sources.read(str(tmp_path / "data.parquet")))
 
 
 @pytest.fixture(scope="module")

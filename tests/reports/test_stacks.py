@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from ptmiss.histograms import book_met
+from ptmiss.normalisation import PER_FB
 from ptmiss.reports import stacks
 from ptmiss.results import RunResult
-from ptmiss.runs.ledger import PER_FB
 
 
 def spectra(seed, n, shifts=None):

@@ -6,19 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptmiss.errors import FileError, LedgerError, OptionError
+from ptmiss.errors import FileError
+from ptmiss.normalisation import Skipped
 from ptmiss.runs import ledger
-from ptmiss.runs.ledger import Ledger, Skipped
+from ptmiss.runs.ledger import Ledger
 
 from ..malice import PICKLE
 
 LOST = Skipped("mc", "b.root", 0, 50, 50, "file", "corrupt")
 UNKNOWN = Skipped("mc", "c.root", None, None, None, "file", "truncated")
-
-
-def dataset(*skipped, duplicates=None, **metadata):
-    record = {"listed": 200, "events": 150, "sumw": 300.0, "duplicates": duplicates or {}}
-    return {"metadata": metadata, "ledger": {**record, "skipped": [vars(entry) for entry in skipped]}}
 
 
 def test_a_ledger_comes_back_from_disk(tmp_path):
@@ -36,47 +32,6 @@ def test_what_is_no_ledger(tmp_path, content):
     (tmp_path / "ledger.json").write_bytes(content)
     with pytest.raises(FileError, match="is not a readable ledger"):
         ledger.read(tmp_path / "ledger.json")
-
-
-def test_the_normalisation_is_of_what_was_read():
-    assert ledger.normalisation("mc", dataset(cross_section=6.0), 10.0) == 1e3 * 6.0 * 10.0 / 300.0
-
-
-def test_the_normalisation_refuses_what_is_not_complete():
-    with pytest.raises(LedgerError, match=r"'mc' is not complete: skipped b\.root, entries 0 to 50 of .* and 1 more; "):
-        ledger.normalisation("mc", dataset(LOST, UNKNOWN, cross_section=6.0), 10.0)
-    assert ledger.normalisation("mc", dataset(LOST, cross_section=6.0), 10.0, rescale=True) == 200.0
-
-
-def test_a_file_without_events_is_not_missing():
-    assert ledger.normalisation("mc", dataset(ledger.empty("mc", "e.root"), cross_section=6.0), 10.0) == 200.0
-
-
-def test_weights_that_add_up_to_nothing():
-    described = dataset(cross_section=6.0)
-    described["ledger"]["sumw"] = 0.0
-    with pytest.raises(LedgerError, match="add up to 0, which scales to nothing"):
-        ledger.normalisation("mc", described, 10.0)
-    with pytest.raises(OptionError, match="needs a cross_section"):
-        ledger.normalisation("mc", dataset(), 10.0)
-
-
-def test_the_luminosity_of_data_shrinks_with_what_is_missing():
-    assert ledger.luminosity("data", dataset(luminosity=8.0), rescale=False) == 8.0
-    with pytest.raises(LedgerError, match="is not complete"):
-        ledger.luminosity("data", dataset(LOST, luminosity=8.0))
-    assert ledger.luminosity("data", dataset(LOST, luminosity=8.0), rescale=True) == 6.0
-    with pytest.raises(LedgerError, match="its luminosity is unknown"):
-        ledger.luminosity("data", dataset(LOST, UNKNOWN, luminosity=8.0), rescale=True)
-    with pytest.raises(OptionError, match="needs a luminosity"):
-        ledger.luminosity("data", dataset())
-
-
-def test_data_that_are_there_twice_have_no_luminosity():
-    twice = dataset(duplicates={"events": 3, "files": ["a.root", "b.root"]}, luminosity=8.0, kind="data")
-    with pytest.raises(LedgerError, match=r"3 events \(run, lumi, event\) are there more than once, in a.root, b.root"):
-        ledger.luminosity("data", twice)
-    assert ledger.luminosity("data", twice, rescale=True) == 8.0
 
 
 def numbered(run, lumi, event):

@@ -177,13 +177,13 @@ def _tell_work(details: Mapping[str, Any]) -> None:
 
 def _tell_ledger(datasets: Mapping[str, Any]) -> None:
     """What was skipped, and what was there twice."""
-    from ptmiss.runs.ledger import Skipped, told
+    from ptmiss.normalisation import Skipped, duplicates_line
 
     for name, dataset in datasets.items():
         for entry in dataset["ledger"]["skipped"]:
             click.echo(f"note: {Skipped(**entry)}", err=True)
         if duplicates := dataset["ledger"]["duplicates"]:
-            click.echo(f"note: dataset {name!r}: {told(duplicates)}", err=True)
+            click.echo(f"note: dataset {name!r}: {duplicates_line(duplicates)}", err=True)
 
 
 def _tell_notes(notes: Mapping[str, int]) -> None:

@@ -16,10 +16,10 @@ from ptmiss import jacobian, plots, recoil, resolutions, results, table
 from ptmiss.errors import FileError, OptionError
 from ptmiss.histograms import book_met, book_mt
 from ptmiss.networks import registry
+from ptmiss.normalisation import Skipped, duplicates_line
 from ptmiss.reports import stacks, svg
 from ptmiss.reports.exhibit import Exhibit, Section
 from ptmiss.reports.sources import CALIBRATION, EVALUATION, MODEL, RUN, TABLE, ReportSource
-from ptmiss.runs.ledger import Skipped, told
 from ptmiss.table import RecoilTable
 
 WIDTHS = ("rms_par", "rms_perp", "quantile_par", "quantile_perp")
@@ -82,7 +82,7 @@ def warnings(about: Mapping[str, Any]) -> list[str]:
     """What a dataset's ledger says was skipped, and what was there twice."""
     ledger = about.get("ledger", {})
     found = [str(Skipped(**entry)) for entry in ledger.get("skipped", ())]
-    return found + ([told(ledger["duplicates"])] if ledger.get("duplicates") else [])
+    return found + ([duplicates_line(ledger["duplicates"])] if ledger.get("duplicates") else [])
 
 
 def of_histograms(histograms: Mapping[str, hist.Hist], correction: str, label: str) -> list[Exhibit]:

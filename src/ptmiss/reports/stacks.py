@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ptmiss import normalisation
 from ptmiss.errors import LedgerError, OptionError
 from ptmiss.plots import MARGINS, STYLE, label_of
 from ptmiss.results import RunResult
-from ptmiss.runs import ledger
 
 NOMINAL = "nominal"
 SPECTRA = ("u_par", "u_perp", "met", "met_phi", "mt")
@@ -66,11 +66,11 @@ def sum_of(histograms: list[hist.Hist]) -> hist.Hist:
 def normalised(simulation: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[dict[str, float], str]:
     """Factor of each simulated dataset, and how it was found; datasets are those of a manifest."""
     try:
-        factors = {name: ledger.normalisation(name, about, 1.0, rescale=True) for name, about in simulation.items()}
+        factors = {name: normalisation.factor(name, about, 1.0, rescale=True) for name, about in simulation.items()}
     except (OptionError, LedgerError):
         return dict.fromkeys(simulation, 1.0), "simulation scaled to the data"
     try:
-        luminosity = sum(ledger.luminosity(name, about, rescale=True) for name, about in data.items())
+        luminosity = sum(normalisation.luminosity(name, about, rescale=True) for name, about in data.items())
     except (OptionError, LedgerError):
         return factors, "simulation scaled to the data"
     return {name: factor * luminosity for name, factor in factors.items()}, f"{luminosity:.3g} fb$^{{-1}}$"

@@ -24,6 +24,7 @@ from typing import Any
 
 from ptmiss.errors import FileError, OptionError
 from ptmiss.files import holder, locked, write_atomically
+from ptmiss.normalisation import Skipped
 from ptmiss.runs import ledger as ledgers
 from ptmiss.runs.addresses import Recipe
 from ptmiss.runs.chunks import ChunkStore
@@ -169,7 +170,7 @@ class Status:
     done: Mapping[str, int]
     total: Mapping[str, int]
     events: Mapping[str, tuple[int, int]]
-    skipped: Sequence[ledgers.Skipped]
+    skipped: Sequence[Skipped]
     worker: str | None
     last: Mapping[str, Any]
 

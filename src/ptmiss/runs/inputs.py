@@ -13,10 +13,10 @@ from coffea.processor.executor import WorkItem
 
 from ptmiss.errors import FileError, FilesetError
 from ptmiss.events import EventFile, identifier, inspect
+from ptmiss.normalisation import Skipped
 from ptmiss.runs import ledger
 from ptmiss.runs.failures import Failure, Kind, Policy
 from ptmiss.runs.fileset import Fileset, Metadata
-from ptmiss.runs.ledger import Skipped
 
 LOOKING = 16  # files looked into at a time
 PAUSE = 0.5  # s before the first new attempt, then twice as long each time

@@ -8,13 +8,13 @@ from typing import Any
 
 from coffea.processor.executor import WorkItem
 
+from ptmiss.normalisation import Skipped
 from ptmiss.progress import progress_bar
 from ptmiss.runs.addresses import Recipe, address
 from ptmiss.runs.chunks import Chunk, concatenate, pack
 from ptmiss.runs.directory import RunDirectory
 from ptmiss.runs.dispatch import Done, Event, Halved, Retried, SkippedChunk, halves
 from ptmiss.runs.failures import Failure
-from ptmiss.runs.ledger import Skipped
 
 Sink = Callable[[WorkItem, Chunk | None], None]
 
