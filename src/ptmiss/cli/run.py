@@ -136,11 +136,12 @@ def skim(
     resume: bool,
 ) -> None:
     """Write the recoil table of event FILES (ROOT or parquet; paths, globs, URLs): one row an event."""
-    from ptmiss import verbs
+    from ptmiss.runs.options import RunOptions
+    from ptmiss.runs.skim import skim as write
 
     fileset = _fileset(files, fileset_path)
-    table = verbs.skim(fileset, output, estimators, selection=selection, vertex=vertex, resume=resume, **how)
-    made = table.provenance
+    with RunOptions(**how).opened() as opened:
+        made = write(fileset, estimators, output, selection=selection, vertex=vertex, resume=resume, **opened)
     _tell_notes(made["notes"])
     _tell_ledger(made["datasets"])
     click.echo(f"{made['metrics']['entries']} events -> {output}")
