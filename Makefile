@@ -2,11 +2,14 @@ VENV := .venv
 PROCESSES ?= 2
 PYTHON ?= python3
 BIN := $(VENV)/bin
+# tested versions of all that is installed, and of what builds the package; pip from 25.3 on asks for the second by its own name
+export PIP_CONSTRAINT = constraints.txt
+export PIP_BUILD_CONSTRAINT = constraints.txt
 
 .PHONY: demo test lint docs bench sample clean
 
 demo: $(VENV)/.ready  ## from PF candidates to resolution figures
-	$(BIN)/ptmiss demo
+	$(BIN)/ptmiss demo --force
 
 # each process of the tests has one thread, or they take each other's cores
 test: export OMP_NUM_THREADS = 1
@@ -30,16 +33,16 @@ bench: $(VENV)/.train  ## speed, in ratios against named alternatives
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ptmiss needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
 $(VENV)/.train: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,onnx,notebooks,docs]'
+	$(BIN)/python -m pip install --quiet torch
+	$(BIN)/python -m pip install --quiet --editable '.[train,onnx,notebooks,docs]'
 	touch $@
 
 sample: $(VENV)/.train  ## make the embedded sample again (half an hour)
-	$(BIN)/python -m ptmiss.sample
+	$(BIN)/python -m ptmiss.data.production
 
 clean:  ## remove the environment and what was built
 	rm -rf $(VENV) build dist out

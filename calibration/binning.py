@@ -1,4 +1,7 @@
-"""Cells of (qT, nJets) with enough events: bins of the calibration histogram, poor ones merged with their neighbours."""
+"""Cells of (qT, nJets) with enough events: bins of the calibration histogram, poor ones merged with their neighbours.
+
+Their ranges of nJets are the classes of the laws; in qT they are for tables and figures alone.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ptmiss.histograms import CALIBRATION_QT, NJETS
-
-Array = NDArray[np.float64]
+from ptmiss.typing import Array
 
 MIN_CELL_EVENTS = 300.0
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Bins of the calibration histogram that share one fit: ranges of the bins' numbers, the stops not included."""
+    """Bins of the calibration histogram that are shown together: ranges of their numbers, the stops not included."""
 
     qt_bins: tuple[int, int]
     njets_bins: tuple[int, int] = (0, NJETS)
@@ -32,12 +31,6 @@ class Cell:
     def where(self) -> tuple[slice, slice]:
         """Index over (qt with overflow, njets)."""
         return slice(*self.qt_bins), slice(*self.njets_bins)
-
-    @property
-    def merged(self) -> int:
-        """How many bins of the calibration histogram, without the overflow, are in it."""
-        qt = min(self.qt_bins[1], len(CALIBRATION_QT) - 1) - self.qt_bins[0]
-        return qt * (self.njets_bins[1] - self.njets_bins[0])
 
     @property
     def jets(self) -> str:
@@ -63,22 +56,16 @@ class Yields:
 
 def cells(samples: Sequence[Yields], minimum: float = MIN_CELL_EVENTS) -> list[Cell]:
     """Cells of at least so many effective events in each sample; nJets bins too poor for one cell are merged first."""
-    jets = merged([Yields(y.weights.sum(axis=0)[::-1], y.squares.sum(axis=0)[::-1]) for y in samples], minimum)
+    jets = merge([Yields(y.weights.sum(axis=0)[::-1], y.squares.sum(axis=0)[::-1]) for y in samples], minimum)
     bounds = sorted(NJETS - edge for edge in jets)
     out = []
     for njets in pairwise(bounds):
         part = [Yields(*(sums[:, slice(*njets)].sum(axis=1) for sums in (y.weights, y.squares))) for y in samples]
-        out += [Cell(qt, njets) for qt in pairwise(merged(part, minimum))]
+        out += [Cell(qt, njets) for qt in pairwise(merge(part, minimum))]
     return out
 
 
-def inclusive(samples: Sequence[Yields], minimum: float = MIN_CELL_EVENTS) -> list[Cell]:
-    """Cells of qT alone."""
-    part = [Yields(y.weights.sum(axis=1), y.squares.sum(axis=1)) for y in samples]
-    return [Cell(qt) for qt in pairwise(merged(part, minimum))]
-
-
-def merged(samples: Sequence[Yields], minimum: float) -> list[int]:
+def merge(samples: Sequence[Yields], minimum: float) -> list[int]:
     """Bounds of groups of neighbouring bins with enough effective events in each sample; a poor rest joins the last."""
     bounds, size = [0], len(samples[0].weights)
     for stop in range(1, size + 1):

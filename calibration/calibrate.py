@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ptmiss.calibration import quantile_corrections, response, xy
+from ptmiss.calibration import preparation, quantile_corrections, response
 from ptmiss.calibration.binning import MIN_CELL_EVENTS
-from ptmiss.calibration.pileup import PileUp, matched
-from ptmiss.calibration.quantile_corrections import QuantileCorrection, Residuals
+from ptmiss.calibration.preparation import Preparation
+from ptmiss.calibration.quantile_corrections import QuantileCorrection
+from ptmiss.calibration.residuals import Residuals
 from ptmiss.calibration.response import Response
-from ptmiss.calibration.sources import Background, Sample, check, less, summed
-from ptmiss.calibration.xy import Shift
+from ptmiss.calibration.sources import Background, Sample, add, check, less
 from ptmiss.errors import OptionError
-
-SAMPLES = ("data", "mc")
+from ptmiss.histograms import COMPONENTS
+from ptmiss.progress import Callback, log
 
 
 @dataclass(frozen=True)
 class Calibration:
     """What was derived.
 
-    shifts, responses: by sample (``data``, ``mc``) and estimator; derivations: by name, ``puppi_u_par`` for one;
-    pileup: None where simulation was not weighted; xy_first: whether the recoil was taken after the XY correction (of
-    tables) or before it (of runs); made: what it was derived from, for JSON; residuals: the histograms behind the fits.
+    preparation: XY lines and pile-up weights; responses: by sample (``data``, ``mc``) and estimator; derivations: by
+    name, ``puppi_u_par`` for one; made: what it was derived from, for JSON.
     """
 
-    shifts: Mapping[str, Mapping[str, Shift]]
+    preparation: Preparation
     responses: Mapping[str, Mapping[str, Response]]
     derivations: Mapping[str, QuantileCorrection]
-    pileup: PileUp | None
-    xy_first: bool
     made: Mapping[str, Any]
-    residuals: Residuals
 
     @property
     def estimators(self) -> list[str]:
         """Estimators that are calibrated."""
-        return list(self.shifts["mc"])
+        return list(self.preparation.shifts["mc"])
 
 
 def derive(
@@ -49,21 +45,18 @@ def derive(
     *,
     minimum: float = MIN_CELL_EVENTS,
     pileup: bool = True,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callback = lambda *_: None,
 ) -> Calibration:
-    """Derive the calibration of these estimators; minimum: effective events of each cell."""
+    """Derive the calibration of these estimators; minimum: effective events of each cell.
+
+    All residuals, moments and responses are taken after XY and pile-up weights, of tables and of runs.
+    """
     check(data, mc, estimators)
     simulated = [mc, *(b.source for b in backgrounds)]
-    for source in (data, *simulated):
-        if (source.table is None) != (data.table is None):
-            raise OptionError(f"{data.name} and {source.name}: expected recoil tables alone, or runs alone")
-    tables = data.table is not None
-    raw = {"data": data.histograms(estimators), "mc": mc.histograms(estimators)}
-    weigh = matched(raw["mc"]["met_xy"], raw["data"]["met_xy"]) if pileup and tables else None
-    shifts = {s: {e: xy.shift(raw[s]["met_xy"], e) for e in estimators} for s in SAMPLES}
-    after = data.histograms(estimators, shifts["data"])
-    prepared = [source.histograms(estimators, shifts["mc"], weigh) for source in simulated]
-    background = summed(prepared[1:], [b.factor for b in backgrounds])
+    first = preparation.of(data, simulated, estimators, pileup)
+    after = data.histograms(estimators, first.shifts["data"])
+    prepared = [source.histograms(estimators, first.shifts["mc"], first.pileup) for source in simulated]
+    background = add(prepared[1:], [b.factor for b in backgrounds], ("residuals", "moments"))
     residuals = Residuals(after["residuals"], prepared[0]["residuals"], background.get("residuals"))
     subtracted = less(after, background)
     responses = {
@@ -72,18 +65,21 @@ def derive(
     }
     enough(residuals, estimators, minimum, {"mc": mc.name, "data": data.name})
     derivations: dict[str, QuantileCorrection] = {}
+    total = len(COMPONENTS) * len(estimators)
+    progress("fits", 0, total)
     for estimator in estimators:
         for derivation in quantile_corrections.derive(residuals, estimator, minimum):
             derivations[derivation.name] = derivation
-            progress(derivation.name)
+            log.info("fits of %s are done", derivation.name)
+            progress(f"fits: {derivation.name}", len(derivations), total)
     made = {
         "data": data.record,
         "mc": mc.record,
         "backgrounds": [{**b.source.record, "factor": b.factor} for b in backgrounds],
         "minimum": minimum,
-        "pileup": weigh is not None,
+        "pileup": first.pileup is not None,
     }
-    return Calibration(shifts, responses, derivations, weigh, tables, made, residuals)
+    return Calibration(first, responses, derivations, made)
 
 
 def enough(residuals: Residuals, estimators: Sequence[str], minimum: float, names: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
@@ -10,25 +10,27 @@ from typing import Any
 import hist
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from ptmiss import resolutions
 from ptmiss.corrections import NOMINAL, Corrections
-from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil, scaled
+from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil, qt_range
 from ptmiss.recoil import recoil
-from ptmiss.resolutions import Sums
+from ptmiss.resolutions import moments
+from ptmiss.resolutions.moments import Sums
 
-from .sources import Background, Histograms, Sample, less
+from .sources import Background, Histograms, Sample, add, less
 
 QT_EDGES = (0, 5, 10, 20, 40, np.inf)
 JETS = {"0 jets": 0, "1 jet": 1, "≥ 2 jets": 2}
 MIN_REGION_EVENTS = 40.0  # effective events of a region that is compared
 RATIO_MINIMUM = 5.0  # GeV: below it a ratio of means says nothing
 QUANTITIES = {
-    "response": resolutions.response,
-    "rms_par": lambda sums: resolutions.rms(sums, "par"),
-    "rms_perp": lambda sums: resolutions.rms(sums, "perp"),
+    "response": moments.response,
+    "rms_par": lambda sums: moments.rms(sums, "par"),
+    "rms_perp": lambda sums: moments.rms(sums, "perp"),
 }
+SHIFT = "shift_"
 SPECTRA = ("u_par", "u_perp", "met", "met_phi")
 
 
@@ -89,36 +91,32 @@ def fill(
 
 
 def _sum(backgrounds: Sequence[Background], corrections: Corrections, apply: bool) -> dict[str, hist.Hist]:
-    out: dict[str, hist.Hist] = {}
-    for background in backgrounds:
-        for name, part in fill(background.source, corrections, "background", apply).items():
-            part = scaled(part, background.factor)
-            out[name] = out[name] + part if name in out else part
-    return out
+    filled = (fill(background.source, corrections, "background", apply) for background in backgrounds)
+    return add(filled, [background.factor for background in backgrounds])
 
 
 def tabulate(comparison: Comparison) -> pd.DataFrame:
     """Data over simulation of response and resolutions in each region: before, with pile-up matched alone, and after.
 
     Errors are statistical, of the events compared; ``systematic`` is the quadratic sum of the correction's variations,
-    and ``derivation`` what the statistical error of its fits has in it. Regions with fewer than MIN_REGION_EVENTS effective events
-    are left out.
+    ``derivation`` what the statistical error of its fits has in it, and SHIFT with a variation's name what that one
+    moves. Regions with fewer than MIN_REGION_EVENTS effective events are left out.
     """
     rows = [row for estimator in comparison.estimators for row in _rows(comparison, estimator)]
     return pd.DataFrame(rows)
 
 
 def _rows(comparison: Comparison, estimator: str) -> Iterator[dict[str, Any]]:
-    before = [resolutions.sums(h["moments"], estimator) for h in (comparison.data, comparison.mc, comparison.matched)]
-    after = resolutions.sums(comparison.corrected_data["moments"], estimator)
+    before = [moments.sums(h["moments"], estimator) for h in (comparison.data, comparison.mc, comparison.matched)]
+    after = moments.sums(comparison.corrected_data["moments"], estimator)
     varied = {
-        name: resolutions.sums(comparison.corrected_mc["moments"], estimator, name)
+        name: moments.sums(comparison.corrected_mc["moments"], estimator, name)
         for name in (NOMINAL, *comparison.systematics)
     }
     for (jets, number), (low, high) in product(JETS.items(), pairwise(QT_EDGES)):
-        where = (resolutions.qt_range(low, high)[0], slice(None), number)
+        where = (qt_range(low, high)[0], slice(None), number)
         here = [sums.part(where) for sums in before]
-        events = min(float(np.nan_to_num(resolutions.n_effective(sums))) for sums in here)
+        events = min(float(np.nan_to_num(moments.n_effective(sums))) for sums in here)
         if events >= MIN_REGION_EVENTS:
             parts = {name: sums.part(where) for name, sums in varied.items()}
             region = {"estimator": estimator, "njets": jets, "qt_low": low, "qt_high": high, "events": round(events)}
@@ -140,7 +138,8 @@ def _quantities(
             f"{when}{part}": v for when, pair in found.items() for part, v in zip(("", "_error"), pair, strict=True)
         }
         parts = {"systematic": quadratic(shifts), "derivation": by_source(shifts).get("statistical", 0.0)}
-        yield {**region, "quantity": quantity, **numbers, **parts}
+        moved = {SHIFT + name: shift for name, shift in shifts.items()}
+        yield {**region, "quantity": quantity, **numbers, **parts, **moved}
 
 
 def _ratio(quantity: str, data: Sums, mc: Sums) -> tuple[float, float]:
@@ -175,25 +174,39 @@ def quadratic(shifts: Mapping[str, Any]) -> Any:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Chi2 of all regions against 1 for each estimator and quantity: before, with pile-up matched, after with the errors of
-    the events alone, and after with the correction's uncertainty added."""
+    """Chi2 of all regions against 1 for each estimator and quantity: before, with pile-up matched, and after.
+
+    ``before`` and ``matched`` have the errors of the events alone. ``after`` has the statistical error of the
+    derivation as well, and ``total`` all variations; both with the covariance between regions, since a variation moves
+    them all at once. ``total`` has no probability: variations that are no draws make it too large.
+    """
     rows = []
     for (estimator, quantity), part in table.groupby(["estimator", "quantity"], sort=False):
-        total = np.hypot(part["after_error"], part["systematic"])
-        pulls = {
-            "before": (part["before"] - 1) / part["before_error"],
-            "matched": (part["matched"] - 1) / part["matched_error"],
-            "after": (part["after"] - 1) / part["after_error"],
-            "after_total": (part["after"] - 1) / total,
-        }
+        chi2s = {when: _chi2(part[when], np.diag(part[f"{when}_error"] ** 2)) for when in ("before", "matched")}
+        events = np.diag(part["after_error"] ** 2)
+        statistical = events + covariance(part, lambda name: name.startswith(SOURCES["statistical"]))
+        chi2s |= {"after": _chi2(part["after"], statistical)}
         row = {"estimator": estimator, "quantity": quantity, "regions": len(part)}
-        for name, pull in pulls.items():
-            row[f"chi2_{name}"] = float((pull**2).sum())
-            row[f"p_{name}"] = float(chi2.sf((pull**2).sum(), len(part)))
-        row |= {f"mean_{when}": _weighted(part, when) for when in ("before", "after")}
-        rows.append(row)
+        for name, value in chi2s.items():
+            row |= {f"chi2_{name}": value, f"p_{name}": float(chi2.sf(value, len(part)))}
+        row["chi2_total"] = _chi2(part["after"], events + covariance(part, lambda _: True))
+        rows.append(row | {f"mean_{when}": _weigh(part, when) for when in ("before", "after")})
     return pd.DataFrame(rows)
 
 
-def _weighted(part: pd.DataFrame, when: str) -> float:
+def covariance(part: pd.DataFrame, which: Callable[[str], bool]) -> NDArray[np.float64]:
+    """(regions, regions) what some variations of the correction share; of up and down each counts half."""
+    columns = [str(column) for column in part if str(column).startswith(SHIFT)]
+    names = [column for column in columns if which(column.removeprefix(SHIFT))]
+    halves = [0.5 if SOURCES["background"] in name else 1.0 for name in names]
+    shifts = part[names].to_numpy()
+    return np.asarray((shifts * halves) @ shifts.T)
+
+
+def _chi2(ratios: pd.Series, covariance: NDArray[np.float64]) -> float:
+    away = ratios.to_numpy() - 1
+    return float(away @ np.linalg.solve(covariance, away))
+
+
+def _weigh(part: pd.DataFrame, when: str) -> float:
     return float(np.average(part[when], weights=part[f"{when}_error"] ** -2))

@@ -1,8 +1,8 @@
 """The same calibration in the layout that CMS analyses consume for their recoil corrections, one estimator a file.
 
 ``Recoil_correction_QuantileMapHist`` and ``Recoil_correction_Rescaling`` (era, order, njet, ptll, var, val) take
-``Upara`` and ``Uperp``, components of U = pTmiss + V(visible) - V(all) along and across the boson: our ``u_par - qT`` and
-``u_perp``. ``Recoil_correction_Uncertainty`` (era, order, njet, ptll, var, val, syst) takes corrected ``Hpara`` and
+``Upara`` and ``Uperp``, components of U = pTmiss + V(visible) - V(all) along and across the boson: our ``u_par - qT``
+and ``u_perp``. ``Recoil_correction_Uncertainty`` (era, order, njet, ptll, var, val, syst) takes corrected ``Hpara`` and
 ``Hperp`` of H = -(pTmiss + V(visible)): our ``-u_par`` and ``-u_perp``; syst is RespUp, RespDown, ResolUp or ResolDown.
 Their sizes are the quadratic sums of all our variations' effects on the mean and on the width.
 """
@@ -10,16 +10,15 @@ Their sizes are the quadratic sums of all our variations' effects on the mean an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from correctionlib import schemav2 as cs
 
+from .binning import Cell
 from .calibrate import Calibration
-from .export import by_cell, category, metadata, pieces, variable
+from .export import PATCH, binning, by_jets, category, formula, metadata, variable
 from .quantile_corrections import QuantileCorrection
-from .quantiles import QuantileMap
 
 NAMES = {"par": "para", "perp": "perp"}
 INPUTS = (
@@ -41,12 +40,12 @@ def correction_set(calibration: Calibration, estimator: str, era: str, order: st
         _correction(
             "Recoil_correction_QuantileMapHist", era, order, {f"U{NAMES[c]}": _maps(d) for c, d in both.items()}
         ),
-        _correction("Recoil_correction_Rescaling", era, order, {f"U{NAMES[c]}": _rescaled(d) for c, d in both.items()}),
+        _correction("Recoil_correction_Rescaling", era, order, {f"U{NAMES[c]}": _rescale(d) for c, d in both.items()}),
         _correction(
             "Recoil_correction_Uncertainty", era, order, {f"H{NAMES[c]}": _uncertainty(d) for c, d in both.items()}
         ),
     ]
-    made = {**metadata(calibration), "schema": "cms-recoil", "fits": [], "estimator": estimator}
+    made = {**metadata(calibration), "schema": "cms-recoil", "laws": [], "estimator": estimator}
     return cs.CorrectionSet(schema_version=2, description=json.dumps(made), corrections=corrections)
 
 
@@ -61,50 +60,45 @@ def _correction(name: str, era: str, order: str, by_variable: Mapping[str, cs.Bi
         version=1,
         inputs=inputs,
         output=variable("outval", "real", "varied or corrected value (GeV)"),
-        generic_formulas=[
-            cs.Formula(nodetype="formula", expression="[0]+[1]*(x-[2])", parser="TFormula", variables=["val"])
-        ],
+        generic_formulas=[formula(f"x+{PATCH}", "val", "ptll"), formula("[0]+[1]*(x-[2])", "val")],
         data=category("era", {era: content}),
     )
 
 
 def _maps(derivation: QuantileCorrection) -> cs.Binning:
-    return _by_cell(derivation, [pieces(part, "val") for part in derivation.maps["nominal"]])
+    return by_jets(derivation, derivation.nominal, 0, "njet", "ptll", "val")
 
 
-def _rescaled(derivation: QuantileCorrection) -> cs.Binning:
-    """Maps that shift the mean and stretch the width, and no more."""
-    laws = [(mc.law, data.law) for mc, data in zip(derivation.fits["mc"], derivation.fits["data"], strict=True)]
-    maps = [rescaling(mc.mean, mc.rms, data.mean, data.rms) for mc, data in laws]
-    return _by_cell(derivation, [pieces(part, "val") for part in maps])
-
-
-def rescaling(mc_mean: float, mc_rms: float, data_mean: float, data_rms: float) -> QuantileMap:
-    """The straight line that takes one mean and width to another."""
-    slope = data_rms / mc_rms
-    x = np.array([mc_mean - mc_rms, mc_mean + mc_rms])
-    return QuantileMap(x, data_mean + slope * (x - mc_mean), slope, slope)
+def _rescale(derivation: QuantileCorrection) -> cs.Binning:
+    """Maps that shift the mean and stretch the width, and no more: straight lines between the nodes of qT."""
+    nodes = derivation.nominal.qt
+    middle = (nodes[1:] + nodes[:-1]) / 2
+    rows = []
+    for number in range(len(derivation.classes)):
+        mc, data = (derivation.law(s).at(middle, np.full(len(middle), number)) for s in ("mc", "data"))
+        lines = np.stack([data.mean, data.rms / mc.rms, mc.mean], axis=1)
+        content = [cs.FormulaRef(nodetype="formularef", index=1, parameters=list(map(float, line))) for line in lines]
+        rows.append(binning("ptll", nodes.tolist(), content))
+    return binning("njet", derivation.njets_edges, rows)
 
 
 def _uncertainty(derivation: QuantileCorrection) -> cs.Binning:
-    return _by_cell(derivation, [_varied(derivation, number) for number in range(len(derivation.cells))])
+    """Formulas in each cell of (qT, nJets)."""
+    rows = []
+    for jets in derivation.classes:
+        cells = [cell for cell in derivation.cells if cell.njets_bins == jets]
+        edges = [*(cell.qt[0] for cell in cells), cells[-1].qt[1]]
+        rows.append(binning("ptll", edges, [_vary(derivation, cell) for cell in cells]))
+    return binning("njet", derivation.njets_edges, rows)
 
 
-def _varied(derivation: QuantileCorrection, number: int) -> cs.Category:
+def _vary(derivation: QuantileCorrection, cell: Cell) -> cs.Category:
     """Formulas of val (x) and ptll (y) in one cell; the mean of Hpara is -ptll less that of the residual."""
-    mean, shift, stretch = derivation.uncertainty(number)
+    mean, shift, stretch = derivation.uncertainty(cell)
     par = derivation.component == "par"
     centre = f"(-y-({mean:.6g}))" if par else f"({-mean:.6g})"
     formulas = {
         name: f"{centre}+{1 + width * stretch:.6g}*(x-{centre})+({-up * shift * par:.6g})"
         for name, (up, width) in SYSTEMATICS.items()
     }
-    content = {
-        name: cs.Formula(nodetype="formula", expression=expression, parser="TFormula", variables=["val", "ptll"])
-        for name, expression in formulas.items()
-    }
-    return category("syst", content)
-
-
-def _by_cell(derivation: QuantileCorrection, contents: Sequence[Any]) -> cs.Binning:
-    return by_cell(derivation.cells, contents, "njet", "ptll")
+    return category("syst", {name: formula(expression, "val", "ptll") for name, expression in formulas.items()})

@@ -1,4 +1,5 @@
-"""A calibration as correctionlib JSON, schema v2: the file that ``ptmiss.corrections`` and plain correctionlib evaluate.
+"""A calibration as correctionlib JSON, schema v2: the file that ``ptmiss.corrections`` and plain correctionlib
+evaluate.
 
 Of each estimator: ``<name>_u_par`` and ``<name>_u_perp`` with inputs (qt, njets, u, systematic), ``<name>_xy`` (sample,
 axis, npv), ``<name>_response`` (sample, kind, qt); of all ``npv_weight`` (npv). What it was made of is JSON in the
@@ -10,7 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,19 @@ from correctionlib import schemav2 as cs
 from ptmiss.corrections import AXES, NOMINAL, PILEUP, SAMPLES, SCHEMA
 from ptmiss.histograms import QT_STORED
 from ptmiss.provenance import provenance
+from ptmiss.typing import Array
 
-from .binning import Cell
 from .calibrate import Calibration
+from .fits import goodness
+from .gaussians import names
 from .pileup import PileUp
+from .preparation import Preparation
 from .quantile_corrections import QuantileCorrection
-from .quantiles import QuantileMap
+from .quantiles import Surface
 from .response import KINDS, Response
 from .xy import Shift
 
-DIGITS = 5  # decimals of a knot, GeV
+DIGITS = 4  # decimals of a shift, GeV
 
 
 def variable(name: str, kind: str, description: str) -> cs.Variable:
@@ -46,66 +50,95 @@ def correction_set(calibration: Calibration) -> cs.CorrectionSet:
     """All corrections, and how they were made."""
     out = [quantile_correction(derivation) for derivation in calibration.derivations.values()]
     for estimator in calibration.estimators:
-        out.append(xy_correction(estimator, {s: calibration.shifts[s][estimator] for s in SAMPLES}))
         out.append(response_correction(estimator, {s: calibration.responses[s][estimator] for s in SAMPLES}))
-    if calibration.pileup is not None:
-        out.append(pileup_weight(calibration.pileup))
+    out += first_corrections(calibration.preparation)
     return cs.CorrectionSet(schema_version=2, description=json.dumps(metadata(calibration)), corrections=out)
 
 
+def preparation_set(preparation: Preparation, made: Mapping[str, Any]) -> cs.CorrectionSet:
+    """XY lines and pile-up weights alone, for the next runs of a calibration; made: what they were derived from."""
+    names = list(preparation.shifts["mc"])
+    description = provenance(
+        schema=SCHEMA, estimators=names, systematics=[NOMINAL], **preparation.record, inputs=dict(made)
+    )
+    out = first_corrections(preparation)
+    return cs.CorrectionSet(schema_version=2, description=json.dumps(description), corrections=out)
+
+
+def first_corrections(preparation: Preparation) -> list[cs.Correction]:
+    """What is applied before the maps."""
+    names = preparation.shifts["mc"]
+    out = [xy_correction(name, {s: preparation.shifts[s][name] for s in SAMPLES}) for name in names]
+    return out if preparation.pileup is None else [*out, pileup_weight(preparation.pileup)]
+
+
 def metadata(calibration: Calibration) -> dict[str, Any]:
-    """How the corrections were made: inputs and their hashes, versions, binning, every fit."""
-    fits = [row for derivation in calibration.derivations.values() for row in fit_rows(derivation)]
+    """How the corrections were made: inputs and their hashes, versions, binning, every law, and what is absent."""
     derivations = list(calibration.derivations.values())
     return provenance(
         schema=SCHEMA,
         estimators=calibration.estimators,
-        systematics=systematics(derivations[0]),
-        xy_first=calibration.xy_first,
+        systematics=derivations[0].systematics,
+        **calibration.preparation.record,
         inputs=dict(calibration.made),
-        binning={d.name: [[*cell.qt, *cell.njets_bins] for cell in d.cells] for d in derivations},
-        fits=fits,
+        binning={d.name: {"qt": d.nominal.qt.tolist(), "njets": d.classes} for d in derivations},
+        absent={d.name: dict(d.absent) for d in derivations if d.absent},
+        statistical_held={d.name: round(d.held, 4) for d in derivations},
+        laws=[row for derivation in derivations for row in law_rows(derivation)],
     )
 
 
-def systematics(derivation: QuantileCorrection) -> list[str]:
-    """Names of the variations, ``nominal`` first."""
-    return [NOMINAL, *(name for name in derivation.maps if name != NOMINAL)]
+def law_rows(derivation: QuantileCorrection) -> list[dict[str, Any]]:
+    """One row for each coefficient of each law: of what parameter and which term, its value and its error."""
+    rows = []
+    for (variation, pair), sample in product(derivation.fits.items(), ("mc", "data")):
+        if sample == "mc" and variation.startswith("background"):  # that of the nominal map
+            continue
+        law = pair.of(sample).law
+        errors = np.zeros_like(law.coefficients)
+        errors[law.free] = np.sqrt(np.diag(law.covariance))
+        where = {"estimator": derivation.estimator, "component": derivation.component}
+        for i, k in np.argwhere(law.free):
+            degree, jets = law.basis.terms[k]
+            term = {"parameter": names(law.n)[i], "degree": degree, "njets_term": jets}
+            value, error = (float(f"{part[i, k]:.6g}") for part in (law.coefficients, errors))
+            rows.append({**where, "fit": variation, "sample": sample, **term, "value": value, "error": error})
+    return rows
 
 
 def fit_rows(derivation: QuantileCorrection) -> list[dict[str, Any]]:
-    """One row for each fit: where, of what, how good, and its parameters (GeV)."""
+    """One row per cell and sample: events, how well the smooth law describes them, its mean and RMS (GeV)."""
     rows = []
-    for sample, fits in derivation.fits.items():
-        cells = derivation.cells_of(sample.partition("_")[2])
-        for cell, fit in zip(cells, fits, strict=True):
-            row: dict[str, Any] = {
-                "estimator": derivation.estimator,
-                "component": derivation.component,
-                "sample": sample,
-            }
-            row |= {"qt_low": cell.qt[0], "qt_high": cell.qt[1], "njets": cell.jets, "bins_merged": cell.merged}
-            row |= {"status": fit.status, "accurate": fit.accurate, "n_effective": round(fit.n_effective, 1)}
-            row |= {"chi2": round(fit.chi2, 2), "ndof": fit.ndof, "mean": round(fit.law.mean, 4)}
-            row |= {"rms": round(fit.law.rms, 4), "parameters": [float(f"{p:.6g}") for p in fit.parameters]}
-            rows.append(row)
+    for sample, cell in product(("mc", "data"), derivation.cells):
+        counts, law = derivation.part(sample, cell), derivation.at(sample, cell)
+        value, ndof = goodness(counts, derivation.law(sample))
+        row: dict[str, Any] = {"estimator": derivation.estimator, "component": derivation.component, "sample": sample}
+        row |= {"qt_low": cell.qt[0], "qt_high": cell.qt[1], "njets": cell.jets, "qt": derivation.centre(cell)}
+        row |= {"n_effective": round(counts.n_effective, 1), "chi2": round(value, 2), "ndof": ndof}
+        row |= {"mean": round(float(law.mean[0]), 4), "rms": round(float(law.rms[0]), 4)}
+        rows.append(row)
     return rows
 
 
 def quantile_correction(derivation: QuantileCorrection) -> cs.Correction:
-    """(qt, njets, u, systematic) to the corrected u; u_par loses qT before the map and gets it back after it."""
-    par = derivation.component == "par"
-    expression = "y+[0]+[1]*(x-[2])" if par else "[0]+[1]*(x-[2])"
-    variables = ["u", "qt"] if par else ["u"]
+    """(qt, njets, u, systematic) to the corrected u.
 
-    by_systematic = {
-        name: by_cell(derivation.cells_of(name), [pieces(part, "u") for part in derivation.maps[name]], "njets", "qt")
-        for name in systematics(derivation)
-    }
-    data: Any = category("systematic", by_systematic)
+    u_par loses qT first and gets it back at the end. The nominal map comes first, for all systematics alike; each of
+    them is a map of what the nominal one corrected.
+    """
+    par = derivation.component == "par"
+    last = "x+y" if par else "x"
+    by_systematic: dict[str, Any] = {NOMINAL: cs.FormulaRef(nodetype="formularef", index=2, parameters=[])}
+    for name, part in derivation.variations.items():
+        by_systematic[name] = (
+            by_jets(derivation, part, 1, "njets", "qt", "u") if part.shift.any() else by_systematic[NOMINAL]
+        )
+    nominal = by_jets(derivation, derivation.nominal, 0, "njets", "qt", "u")
+    data: Any = cs.Transform(
+        nodetype="transform", input="u", rule=nominal, content=category("systematic", by_systematic)
+    )
     if par:
-        rule = cs.Formula(nodetype="formula", expression="x-y", parser="TFormula", variables=["u", "qt"])
-        data = cs.Transform(nodetype="transform", input="u", rule=rule, content=data)
+        data = cs.Transform(nodetype="transform", input="u", rule=formula("x-y", "u", "qt"), content=data)
     symbol = "parallel to minus the boson" if par else "across it"
     return cs.Correction(
         name=derivation.name,
@@ -118,22 +151,58 @@ def quantile_correction(derivation: QuantileCorrection) -> cs.Correction:
             variable("systematic", "string", ", ".join(by_systematic)),
         ],
         output=variable("u", "real", f"corrected u_{derivation.component} (GeV)"),
-        generic_formulas=[
-            cs.Formula(nodetype="formula", expression=expression, parser="TFormula", variables=variables)
-        ],
+        generic_formulas=[formula(f"{start}+{PATCH}", "u", "qt") for start in ("x", last)] + [formula(last, "u", "qt")],
         data=data,
     )
 
 
-def by_cell(cells: Sequence[Cell], contents: Sequence[Any], njets: str, qt: str) -> cs.Binning:
-    """Binnings in nJets, then in qT; the last bins hold what is above."""
-    rows = [list(group) for _, group in groupby(zip(cells, contents, strict=True), key=lambda pair: pair[0].njets_bins)]
-    inner = [
-        binning(qt, [*(cell.qt[0] for cell, _ in row), row[-1][0].qt[1]], [content for _, content in row])
-        for row in rows
+PATCH = "[0]+[1]*(x-[2])+(y-[3])*([4]+[5]*(x-[2]))"
+"""Shift at residual x and qT y: linear in both between the nodes of a grid."""
+
+
+def formula(expression: str, *variables: str) -> cs.Formula:
+    """A formula of some of the inputs, x the first."""
+    return cs.Formula(nodetype="formula", expression=expression, parser="TFormula", variables=list(variables))
+
+
+def by_jets(derivation: QuantileCorrection, part: Surface, index: int, njets: str, qt: str, u: str) -> cs.Binning:
+    """A map as binnings in nJets, qT and the residual; index: of its formula. The last bins go on beyond."""
+    return binning(njets, derivation.njets_edges, [by_qt(part.qt, part.x, shift, index, qt, u) for shift in part.shift])
+
+
+def by_qt(qt: Array, x: Array, shift: Array, index: int, name: str, u: str) -> cs.Binning:
+    """One class of nJets: patches between nodes of qT (Q,) and of the residual (K,) of a shift (Q, K), GeV."""
+    shift = np.round(shift, DIGITS)
+    rows = [patches(x, shift[i], shift[i + 1], qt[i], qt[i + 1], index, u) for i in range(len(qt) - 1)]
+    rows.append(patches(x, shift[-1], shift[-1], qt[-1], qt[-1] + 1, index, u))
+    return binning(name, [*qt, qt[-1] + 1], rows)
+
+
+def patches(x: Array, low: Array, high: Array, start: float, stop: float, index: int, name: str) -> cs.Binning:
+    """The patches between two nodes of qT (GeV); beyond the outermost residuals the shift is that at the ends.
+
+    x: (nodes,) residuals; low, high: (nodes,) shifts at start and stop; GeV."""
+
+    def slope(values: Array) -> Array:
+        return np.concatenate([[0.0], np.diff(values) / np.diff(x), [0.0]])
+
+    first = np.maximum(np.arange(len(x) + 1) - 1, 0)
+    along, growth = slope(low), (high - low)[first] / (stop - start)
+    twist = slope(high - low) / (stop - start)
+    columns = (
+        low[first],
+        np.round(along, 7),
+        x[first],
+        np.full(len(first), start),
+        np.round(growth, 7),
+        np.round(twist, 9),
+    )
+    content: list[Any] = [
+        cs.FormulaRef(nodetype="formularef", index=index, parameters=list(map(float, row)))
+        for row in zip(*columns, strict=True)
     ]
-    bounds = [row[0][0].njets_bins for row in rows]
-    return binning(njets, [*(first - 0.5 for first, _ in bounds), bounds[-1][1] - 0.5], inner)
+    edges: list[Any] = ["-inf", *map(float, x), "inf"]
+    return cs.Binning(nodetype="binning", input=name, edges=edges, content=content, flow="clamp")
 
 
 def binning(name: str, edges: Sequence[float], content: Sequence[Any]) -> cs.Binning:
@@ -147,27 +216,6 @@ def category(name: str, content: Mapping[str, Any]) -> cs.Category:
     """A choice by name; an unknown one is an error of correctionlib."""
     items = [cs.CategoryItem(key=key, value=value) for key, value in content.items()]
     return cs.Category(nodetype="category", input=name, content=items)
-
-
-def pieces(quantile_map: QuantileMap, name: str) -> cs.Binning:
-    """A map as straight pieces ``[0] + [1] (x - [2])``, the tails with slopes of their own.
-
-    Slopes are rounded down, so that rounding cannot make the map fall from one piece to the next.
-    """
-    x = np.round(quantile_map.x, DIGITS - 2)
-    y = np.round(quantile_map(x), DIGITS)
-    slopes = np.floor(np.diff(y) / np.diff(x) * 1e6) / 1e6
-    tails = ((0, quantile_map.low_slope), (-1, quantile_map.high_slope))
-    first, last = ((y[end], round(slope, 6), x[end]) for end, slope in tails)
-    inner = [straight(*piece) for piece in zip(y[:-1], slopes, x[:-1], strict=True)]
-    edges: list[Any] = ["-inf", *(float(edge) for edge in x), "inf"]
-    content: list[Any] = [straight(*first), *inner, straight(*last)]
-    return cs.Binning(nodetype="binning", input=name, edges=edges, content=content, flow="clamp")
-
-
-def straight(value: float, slope: float, start: float) -> cs.FormulaRef:
-    """``value + slope (x - start)``."""
-    return cs.FormulaRef(nodetype="formularef", index=0, parameters=[float(value), float(slope), float(start)])
 
 
 def xy_correction(estimator: str, shifts: Mapping[str, Shift]) -> cs.Correction:
@@ -221,6 +269,6 @@ def pileup_weight(pileup: PileUp) -> cs.Correction:
     )
 
 
-def compressed(corrections: cs.CorrectionSet) -> bytes:
+def compress(corrections: cs.CorrectionSet) -> bytes:
     """The set as gzip JSON; the same set gives the same bytes."""
     return gzip.compress(corrections.model_dump_json(exclude_unset=True).encode(), mtime=0)

@@ -8,7 +8,9 @@ import hist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .binning import Yields, merged
+from ptmiss.errors import OptionError
+
+from .binning import Yields, merge
 
 MIN_BIN_EVENTS = 50.0  # effective events of both samples behind each weight
 
@@ -26,10 +28,14 @@ class PileUp:
         return self.weights[np.clip(number, 0, len(self.weights) - 1)]
 
 
-def matched(mc: hist.Hist, data: hist.Hist) -> PileUp:
+def match(mc: hist.Hist, data: hist.Hist) -> PileUp:
     """Weights from the ``met_xy`` histograms of both samples, of mean one in simulation."""
     spectra = [_spectrum(histogram) for histogram in (mc, data)]
-    bounds = np.array(merged(spectra, MIN_BIN_EVENTS))
+    for name, spectrum in zip(("simulation", "data"), spectra, strict=True):
+        if not spectrum.weights.sum() > 0:
+            total = spectrum.weights.sum()
+            raise OptionError(f"pile-up: the weights of {name} add up to {total:g}, expected more than 0 (--no-pileup)")
+    bounds = np.array(merge(spectra, MIN_BIN_EVENTS))
     shares = [np.add.reduceat(s.weights, bounds[:-1]) / s.weights.sum() for s in spectra]
     edges = mc.axes["npv"].edges - 0.5
     return PileUp(np.append(edges, edges[-1] + 1)[bounds], shares[1] / shares[0])

@@ -1,128 +1,122 @@
 """The quantile correction of one component of one estimator, nominal and varied.
 
-* ``nominal``: two Gaussians in each cell of (qT, nJets)
-* ``smoothing``: the histograms themselves, smoothed, in place of the Gaussians
-* ``gaussians``: three Gaussians
-* ``njets_inclusive``: cells of qT alone
-* ``background_up``, ``background_down``: derived again with 20 % more or less background
-* ``stat_<i>``: one standard deviation along the i-th eigenvector of the fits' covariance: 0 to 4 of the MC's fit, 5 to
-  9 of the data's, largest first
+Two Gaussians, whose parameters are smooth in qT and nJets, are fitted to simulation and to data; the map takes the one
+law to the other. Its variations are in ptmiss.calibration.variations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
-import hist
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ptmiss.calibration.binning import Cell, Yields, cells, inclusive
-from ptmiss.calibration.gaussians import Counts, Fit, fit, smoothed
-from ptmiss.calibration.quantiles import QuantileMap, exact, quantile_map, smoothed_map
-from ptmiss.histograms import CALIBRATION_RESIDUAL, COMPONENTS
+from ptmiss.corrections import NOMINAL
+from ptmiss.errors import OptionError
+from ptmiss.histograms import COMPONENTS
+from ptmiss.typing import Array
 
-BACKGROUND = 0.2  # relative uncertainty of the background
-HALF_RANGE = {"par": 350.0, "perp": 150.0}  # GeV, of what is fitted
-STEP = 0.1  # standard deviations
-DIRECTIONS = 5  # eigenvectors of a fit of two Gaussians
-STATISTICAL = tuple(f"stat_{i}" for i in range(2 * DIRECTIONS))
+from . import variations
+from .binning import Cell, cells
+from .fits import VALID, Pair, choose, fit, widen
+from .gaussians import Mixture
+from .laws import Basis, Law
+from .likelihood import Counts
+from .quantiles import Surface, surface
+from .residuals import Residuals, Tables
 
-
-@dataclass(frozen=True)
-class Residuals:
-    """Histograms ``residuals`` of data, MC and background (None without one), the background scaled as it is in data."""
-
-    data: hist.Hist
-    mc: hist.Hist
-    background: hist.Hist | None = None
-
-    def counts(self, sample: str, estimator: str, component: str, cell: Cell, factor: float = 1.0) -> Counts:
-        """One sample's residuals in a cell; those of data come with the background, times a factor."""
-        if sample == "mc":
-            return _counts(self.mc, estimator, component, cell)
-        counts = _counts(self.data, estimator, component, cell)
-        if self.background is None:
-            return counts
-        background = _counts(self.background, estimator, component, cell)
-        scaled = Counts(factor * background.values, factor**2 * background.variances, background.edges)
-        return Counts(counts.values, counts.variances, counts.edges, scaled)
-
-    def yields(self, estimator: str) -> list[Yields]:
-        """Events of MC and of background-subtracted data."""
-        mc, data = (_yields(h, estimator) for h in (self.mc, self.data))
-        if self.background is not None:
-            background = _yields(self.background, estimator)
-            data = Yields(data.weights - background.weights, data.squares + background.squares)
-        return [mc, data]
-
-
-def _yields(histogram: hist.Hist, estimator: str) -> Yields:
-    view = histogram[{"estimator": estimator, "component": "perp"}].view(flow=True)
-    return Yields(view["value"].sum(axis=-1), view["variance"].sum(axis=-1))
-
-
-def _counts(histogram: hist.Hist, estimator: str, component: str, cell: Cell) -> Counts:
-    view = histogram[{"estimator": estimator, "component": component}].view(flow=True)[cell.where][..., 1:-1]
-    edges = np.array(CALIBRATION_RESIDUAL)
-    inside = np.abs(edges) <= HALF_RANGE[component]
-    bins = inside[1:] & inside[:-1]
-    values, variances = (view[part].sum(axis=(0, 1))[bins] for part in ("value", "variance"))
-    return Counts(values, variances, edges[inside])
-
-
-Maps = Mapping[str, list[QuantileMap]]
+BACKGROUND = {"background_up": 1.2, "background_down": 0.8}
+"""Factors of the background: its relative uncertainty is 20 %."""
 
 
 @dataclass(frozen=True)
 class QuantileCorrection:
     """Everything that was derived for one component of one estimator.
 
-    cells, inclusive: the bins; fits: by sample (``mc``, ``data``, and those of the variations), one for each cell;
-    maps: by systematic, one for each cell (of ``inclusive`` for ``njets_inclusive``).
+    cells: bins of (qT, nJets) with enough events, for tables and figures; classes: of nJets, as (first, stop). counts:
+    of each sample, with the number of the bin of qT of each row; fits: of both samples, nominal and by variation.
+    nominal: the map; variations: by name, what comes after it: a map of residuals that are corrected already. absent:
+    variations that equal the nominal map, with the reason. held: the least part of the variance that the statistical
+    directions hold.
     """
 
     estimator: str
     component: str
     cells: list[Cell]
-    inclusive: list[Cell]
-    fits: Mapping[str, list[Fit]]
-    maps: Maps
-
-    def cells_of(self, systematic: str) -> list[Cell]:
-        """The bins of a systematic's maps."""
-        return self.inclusive if systematic == "njets_inclusive" else self.cells
+    classes: list[tuple[int, int]]
+    bins: NDArray[np.intp]
+    counts: Mapping[str, Counts]
+    fits: Mapping[str, Pair]
+    nominal: Surface
+    variations: Mapping[str, Surface]
+    absent: Mapping[str, str]
+    held: float
 
     @property
     def name(self) -> str:
         """Of the correction."""
         return f"{self.estimator}_u_{self.component}"
 
-    def map(self, systematic: str, number: int) -> QuantileMap:
-        """A systematic's map in one of the cells."""
-        if systematic != "njets_inclusive":
-            return self.maps[systematic][number]
-        middle = sum(self.cells[number].qt_bins) / 2
-        around = [i for i, cell in enumerate(self.inclusive) if cell.qt_bins[0] <= middle < cell.qt_bins[1]]
-        return self.maps[systematic][around[0]]
+    @property
+    def systematics(self) -> list[str]:
+        """Names of all maps, the nominal one first."""
+        return [NOMINAL, *self.variations]
 
-    def effects(self, number: int) -> dict[str, tuple[float, float]]:
-        """Mean and RMS of corrected simulation in a cell, GeV, with each systematic: its fitted density, mapped."""
-        law = self.fits["mc"][number].law
-        x = np.linspace(law.mean - 8 * law.rms, law.mean + 8 * law.rms, 801)
-        density = law.pdf(x)
-        out = {}
-        for systematic in self.maps:
-            y = self.map(systematic, number)(x)
+    @property
+    def njets_edges(self) -> list[float]:
+        """Edges of the classes of nJets, half a jet off the integers."""
+        return [*(first - 0.5 for first, _ in self.classes), self.classes[-1][1] - 0.5]
+
+    def jets(self, cell: Cell) -> int:
+        """The number of a cell's class of nJets."""
+        return self.classes.index(cell.njets_bins)
+
+    def rows(self, cell: Cell) -> NDArray[np.bool_]:
+        """Which rows of the counts are in a cell."""
+        start, stop = cell.qt_bins
+        return (self.bins >= start) & (self.bins < stop) & (self.counts["mc"].jets == self.jets(cell))
+
+    def part(self, sample: str, cell: Cell) -> Counts:
+        """One sample's histograms in a cell."""
+        return self.counts[sample].part(self.rows(cell))
+
+    def centre(self, cell: Cell) -> float:
+        """Mean qT of a cell's simulated events, GeV."""
+        counts = self.part("mc", cell)
+        return float(np.average(counts.qt, weights=np.maximum(counts.values.sum(axis=1), 1e-9)))
+
+    def law(self, sample: str) -> Law:
+        """The law of ``mc`` or ``data``."""
+        return self.fits[NOMINAL].of(sample).law
+
+    def at(self, sample: str, cell: Cell) -> Mixture:
+        """A sample's law at the centre of a cell."""
+        return self.law(sample).at([self.centre(cell)], [self.jets(cell)])
+
+    def map(self, systematic: str, qt: ArrayLike, jets: ArrayLike, x: ArrayLike) -> Array:
+        """A systematic's map at qT (GeV) and a class of nJets."""
+        y = self.nominal(qt, jets, x)
+        if systematic == NOMINAL or not self.variations[systematic].shift.any():
+            return y
+        return self.variations[systematic](qt, jets, y)
+
+    def effects(self, cell: Cell) -> dict[str, tuple[float, float]]:
+        """Mean and RMS of corrected simulation in a cell, GeV, with each systematic: its fitted law, mapped."""
+        law, where = self.at("mc", cell), (self.centre(cell), self.jets(cell))
+        x = np.linspace(law.mean[0] - 8 * law.rms[0], law.mean[0] + 8 * law.rms[0], 801)
+        density, out = law.pdf(x)[0], {}
+        for systematic in self.systematics:
+            y = self.map(systematic, *where, x)
             mean = np.average(y, weights=density)
             out[systematic] = float(mean), float(np.sqrt(np.average((y - mean) ** 2, weights=density)))
         return out
 
-    def uncertainty(self, number: int) -> tuple[float, float, float]:
+    def uncertainty(self, cell: Cell) -> tuple[float, float, float]:
         """Mean (GeV) of corrected simulation in a cell, its uncertainty (GeV), and the relative one of the RMS."""
-        effects = self.effects(number)
-        mean, rms = effects.pop("nominal")
+        effects = self.effects(cell)
+        mean, rms = effects.pop(NOMINAL)
         shifts = np.array([[other - mean, spread / rms - 1] for other, spread in effects.values()])
         weights = np.array([0.5 if name.startswith("background") else 1.0 for name in effects])  # up and down are one
         shift, stretch = np.sqrt(weights @ shifts**2)
@@ -130,65 +124,67 @@ class QuantileCorrection:
 
 
 def derive(residuals: Residuals, estimator: str, minimum: float) -> Iterator[QuantileCorrection]:
-    """The corrections of both components."""
+    """The corrections of both components; OptionError where there is nothing to fit, or no fit."""
     yields = residuals.yields(estimator)
-    chosen, by_qt = cells(yields, minimum), inclusive(yields, minimum)
+    for sample, total in zip(("simulation", "data less background"), (y.weights.sum() for y in yields), strict=True):
+        if not total > 0:
+            raise OptionError(
+                f"{estimator} of {sample}: the weights of its events add up to {total:g}, expected more than 0"
+            )
+    chosen = cells(yields, minimum)
+    classes = [jets for jets, _ in groupby(chosen, key=lambda cell: cell.njets_bins)]
+    whole = (classes[0][0], classes[-1][1])
     for component in COMPONENTS:
-        fits = _fits(residuals, estimator, component, chosen, by_qt)
-        yield QuantileCorrection(estimator, component, chosen, by_qt, fits, _maps(fits))
+        split, joined = (residuals.tables(estimator, component, jets) for jets in (classes, [whole]))
+        counts, fits = _fits(split, joined, _top(split, chosen))
+        _require_valid(fits[NOMINAL], f"{estimator} u_{component}")
+        nominal = surface(fits[NOMINAL].mc.law, fits[NOMINAL].data.law, len(classes))
+        grid = nominal.coarse()
+        varied, absent = variations.systematic(grid, counts, fits)
+        moved, held = variations.statistical(grid, fits[NOMINAL], component)
+        yield QuantileCorrection(
+            estimator, component, chosen, classes, split.bins, counts, fits, nominal, varied | moved, absent, held
+        )
 
 
-def _fits(
-    residuals: Residuals, estimator: str, component: str, chosen: list[Cell], by_qt: list[Cell]
-) -> dict[str, list[Fit]]:
-    def all_of(sample: str, where: list[Cell], factor: float = 1.0) -> list[Counts]:
-        return [residuals.counts(sample, estimator, component, cell, factor) for cell in where]
-
-    out: dict[str, list[Fit]] = {}
-    for sample in ("mc", "data"):
-        counts = all_of(sample, chosen)
-        out[sample] = [fit(c) for c in counts]
-        out[f"{sample}_gaussians"] = [fit(c, 3) for c in counts]
-        out[f"{sample}_smoothing"] = [smoothed(c) for c in counts]
-        out[f"{sample}_njets_inclusive"] = [fit(c) for c in all_of(sample, by_qt)]
-    if residuals.background is not None:
-        for name, factor in (("up", 1 + BACKGROUND), ("down", 1 - BACKGROUND)):
-            out[f"data_background_{name}"] = [fit(c) for c in all_of("data", chosen, factor)]
-    return out
+def _top(tables: Tables, chosen: Sequence[Cell]) -> float:
+    """Where the laws end, GeV: the mean qT of the last cell, of the class of nJets where that is highest."""
+    tops = []
+    for number, (_, of_class) in enumerate(groupby(chosen, key=lambda cell: cell.njets_bins)):
+        rows = slice(*list(of_class)[-1].qt_bins)
+        events = np.maximum(tables.views["mc"][0][rows, number].sum(axis=-1), 1e-9)
+        tops.append(np.average(tables.qt[rows, number], weights=events))
+    return float(max(tops))
 
 
-def _maps(fits: Mapping[str, list[Fit]]) -> dict[str, list[QuantileMap]]:
-    mc, data = fits["mc"], fits["data"]
-    out = {"nominal": [_map(*pair) for pair in zip(mc, data, strict=True)]}
-    for name in ("smoothing", "gaussians", "njets_inclusive"):
-        out[name] = [_map(*pair) for pair in zip(fits[f"mc_{name}"], fits[f"data_{name}"], strict=True)]
-    for name in ("background_up", "background_down"):
-        if f"data_{name}" in fits:
-            out[name] = [_map(*pair) for pair in zip(mc, fits[f"data_{name}"], strict=True)]
-    signs = np.random.default_rng(0).choice([-1, 1], (len(mc), len(STATISTICAL)))
-    varied = [statistical(*both) for both in zip(mc, data, out["nominal"], signs, strict=True)]
-    for i, name in enumerate(STATISTICAL):
-        out[name] = [maps[i] for maps in varied]
-    return out
+def _fits(split: Tables, joined: Tables, top: float) -> tuple[dict[str, Counts], dict[str, Pair]]:
+    """What is fitted, and the fits of the nominal map and of the variations."""
+    basis, alone = Basis(top, split.filled.shape[1]), Basis(top, 1)
+    counts = {"mc": split.counts("mc"), "data": split.data(basis)}
+    nominal = Pair(*choose(list(counts.values()), basis))
+    out = {
+        NOMINAL: nominal,
+        "gaussians": Pair(*widen(nominal, list(counts.values()), 3)),
+        "njets_inclusive": Pair(*choose([joined.counts("mc"), joined.data(alone)], alone)),
+    }
+    if "background" in split.views:
+        out |= {name: _scale(nominal, counts["data"], factor) for name, factor in BACKGROUND.items()}
+    return counts, out
 
 
-def _map(mc: Fit, data: Fit) -> QuantileMap:
-    between = smoothed_map if "smoothed" in (mc.status, data.status) else quantile_map
-    return between(mc.law, data.law)
+def _scale(nominal: Pair, data: Counts, factor: float) -> Pair:
+    """The data fitted again with another size of the background."""
+    if data.background is None:
+        return nominal
+    scaled = replace(data, background=replace(data.background, share=factor * data.background.share))
+    law, prior = nominal.data.law, nominal.data.prior
+    return Pair(nominal.mc, fit(scaled, law.basis, law.free, prior, law.coefficients))
 
 
-def statistical(mc: Fit, data: Fit, nominal: QuantileMap, signs: NDArray[np.int64]) -> list[QuantileMap]:
-    """The map moved by one standard deviation along each eigenvector of either fit's covariance: STATISTICAL.
-
-    The move is that of a small step, scaled: a covariance holds near the minimum, and a whole step along an eigenvector
-    that the data hardly bound can leave it far behind. signs: (2 DIRECTIONS,); drawn for each cell, they make the cells'
-    independent errors add in quadrature, on average, where one ``stat_<i>`` is applied to events of many cells.
-    """
-    out = [nominal] * len(STATISTICAL)
-    if "smoothed" in (mc.status, data.status):
-        return out
-    pairs = {i: (law, data.law) for i, law in enumerate(mc.shifted(STEP))}
-    pairs |= {DIRECTIONS + i: (mc.law, law) for i, law in enumerate(data.shifted(STEP))}
-    for i, laws in pairs.items():
-        out[i] = nominal.moved(signs[i] / STEP * (exact(*laws, nominal.x) - nominal.y))
-    return out
+def _require_valid(pair: Pair, what: str) -> None:
+    for sample, found in zip(("simulation", "data"), pair, strict=True):
+        if not found.valid:
+            raise OptionError(
+                f"{what} of {sample}: the fit to {found.n_effective:.0f} effective events did not converge, it is "
+                f"{found.distance:.2g} from the minimum, expected less than {VALID:g}"
+            )

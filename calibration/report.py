@@ -1,8 +1,8 @@
-"""What ``ptmiss calibrate`` leaves: correction files, tables and figures in a directory of their own, whole or not at all."""
+"""The output of ``ptmiss calibrate``: correction files, tables and figures, written whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,16 @@ from typing import Any
 import pandas as pd
 
 from ptmiss import corrections, results
+from ptmiss.errors import OptionError
+from ptmiss.files import AnyPath, as_path
 from ptmiss.plots import save
+from ptmiss.progress import Callback
 from ptmiss.provenance import provenance
 
-from . import closure, cms, export, figures, sources
+from . import closure, cms, export, figures, preparation, sources
 from .binning import MIN_CELL_EVENTS
 from .calibrate import Calibration, derive
+from .pileup import PileUp
 from .sources import Background, Sample
 
 CORRECTIONS = "corrections.json.gz"
@@ -27,7 +31,7 @@ def calibrate(
     mc: str,
     backgrounds: Sequence[str],
     estimators: Sequence[str],
-    output: Path,
+    output: AnyPath,
     *,
     minimum: float = MIN_CELL_EVENTS,
     pileup: bool = True,
@@ -35,17 +39,26 @@ def calibrate(
     era: str = "all",
     order: str = "any",
     label: str = "",
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callback = lambda *_: None,
 ) -> Path:
-    """Derive, export and draw the calibration of these estimators; with a test of the closure. Returns the corrections."""
-    recorded, simulated = sources.read(data), sources.read(mc)
-    others = [sources.background(given, recorded) for given in backgrounds]
+    """Derive, export and draw the calibration of these estimators; with a test of the closure. Returns the corrections.
 
-    def derived(data: Sample, mc: Sample, share: float) -> Calibration:
+    Of runs without corrections they are XY lines and pile-up weights alone: what the next runs are to be filled after.
+    """
+    output = as_path(output)
+    recorded, simulated = sources.read(data), sources.read(mc)
+    if test and recorded.table is None:
+        raise OptionError(f"--closure needs events to test on: {data} is a run, a recoil table keeps them")
+    others = [sources.background(given, recorded) for given in backgrounds]
+    all_simulated = [simulated, *(other.source for other in others)]
+    if preparation.before_xy([recorded, *all_simulated]):
+        return prepare(recorded, simulated, estimators, output, pileup, label)
+
+    def calibration_of(data: Sample, mc: Sample, share: float) -> Calibration:
         scaled = [replace(other, factor=share * other.factor) for other in others]
         return derive(data, mc, scaled, estimators, minimum=minimum, pileup=pileup, progress=progress)
 
-    calibration = derived(recorded, simulated, 1.0)
+    calibration = calibration_of(recorded, simulated, 1.0)
     with results.replacing_directory(output) as temporary:
         write(calibration, temporary, era, order)
         applied = corrections.load(temporary / CORRECTIONS)
@@ -53,7 +66,7 @@ def calibrate(
         comparison = closure.compare(recorded, simulated, others, applied) if of_tables else None
         figures.draw(calibration, comparison, temporary, label)
         if test:
-            half = derived(recorded.part(0, PARTS), simulated.part(0, PARTS), 1 / PARTS)
+            half = calibration_of(recorded.part(0, PARTS), simulated.part(0, PARTS), 1 / PARTS)
             unseen = recorded.part(1, PARTS), simulated.part(1, PARTS)
             test_closure(half, *unseen, [replace(o, factor=o.factor / PARTS) for o in others], temporary, label)
         options = {"minimum": minimum, "pileup": pileup, "era": era, "order": order}
@@ -62,18 +75,42 @@ def calibrate(
     return output / CORRECTIONS
 
 
+def prepare(
+    data: Sample, mc: Sample, estimators: Sequence[str], output: Path, pileup: bool = True, label: str = ""
+) -> Path:
+    """XY lines and pile-up weights of runs whose recoil was taken before them: the file to run them with again."""
+    sources.check(data, mc, estimators)
+    found = preparation.derive(data, mc, estimators, pileup)
+    made = {"data": data.record, "mc": mc.record, "pileup": pileup}
+    content = export.compress(export.preparation_set(found, made))
+    with results.replacing_directory(output) as temporary:
+        (temporary / CORRECTIONS).write_bytes(content)
+        figures.draw_lines(found.shifts, temporary, label)
+        _pileup_table(found.pileup, temporary)
+        options = {"pileup": pileup}
+        sha256 = corrections.load(temporary / CORRECTIONS).sha256
+        (temporary / results.MANIFEST).write_text(
+            results.as_json(provenance(inputs=made, options=options, sha256=sha256))
+        )
+    return output / CORRECTIONS
+
+
+def _pileup_table(pileup: PileUp | None, directory: Path) -> None:
+    if pileup is not None:
+        table = {"low": pileup.edges[:-1], "high": pileup.edges[1:], "weight": pileup.weights}
+        _table(directory / "pileup.csv", table)
+
+
 def write(calibration: Calibration, directory: Path, era: str, order: str) -> None:
     """The correction files and the tables of fits, responses and pile-up weights."""
-    (directory / CORRECTIONS).write_bytes(export.compressed(export.correction_set(calibration)))
+    (directory / CORRECTIONS).write_bytes(export.compress(export.correction_set(calibration)))
     for estimator in calibration.estimators:
         layout = cms.correction_set(calibration, estimator, era, order)
-        (directory / f"cms_{estimator}.json.gz").write_bytes(export.compressed(layout))
-    fits = [row for d in calibration.derivations.values() for row in export.fit_rows(d)]
-    _table(directory / "fits.csv", fits)
+        (directory / f"cms_{estimator}.json.gz").write_bytes(export.compress(layout))
+    for name, rows in (("fits", export.fit_rows), ("laws", export.law_rows)):
+        _table(directory / f"{name}.csv", [row for d in calibration.derivations.values() for row in rows(d)])
     _table(directory / "response.csv", response_rows(calibration))
-    if calibration.pileup is not None:
-        low, high = calibration.pileup.edges[:-1], calibration.pileup.edges[1:]
-        _table(directory / "pileup.csv", {"low": low, "high": high, "weight": calibration.pileup.weights})
+    _pileup_table(calibration.preparation.pileup, directory)
 
 
 def _table(path: Path, content: Any) -> None:
@@ -96,7 +133,7 @@ def test_closure(
 ) -> None:
     """Tables and figure of a calibration applied to events that it was not derived from."""
     path = directory / "closure.json.gz"
-    path.write_bytes(export.compressed(export.correction_set(calibration)))
+    path.write_bytes(export.compress(export.correction_set(calibration)))
     comparison = closure.compare(data, mc, backgrounds, corrections.load(path))
     table = closure.tabulate(comparison)
     _table(directory / "closure.csv", table)

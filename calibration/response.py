@@ -9,8 +9,9 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss import resolutions
-from ptmiss.histograms import PLATEAU, QT_STORED
+from ptmiss.histograms import PLATEAU, QT_STORED, qt_range
+from ptmiss.resolutions import moments
+from ptmiss.resolutions.responses import correction
 
 KINDS = ("plateau", "bin")
 
@@ -38,10 +39,10 @@ class Response:
         yield *PLATEAU, self.plateau, self.plateau_error
 
 
-def measure(moments: hist.Hist, estimator: str) -> Response:
+def measure(histogram: hist.Hist, estimator: str) -> Response:
     """Response of one estimator from the moments that a run keeps."""
-    sums = resolutions.sums(moments, estimator)
-    plateau, error = resolutions.response(sums.part(resolutions.qt_range(*PLATEAU)))
+    sums = moments.sums(histogram, estimator)
+    plateau, error = moments.response(sums.part(qt_range(*PLATEAU)))
     bins = slice(1, len(QT_STORED))
-    values, errors = resolutions.correction(sums, "bin")[bins], resolutions.response(sums.by_qt())[1][bins]
+    values, errors = correction(sums, "bin").value[bins], moments.response(sums.along_qt())[1][bins]
     return Response(values, errors, float(plateau), float(error))

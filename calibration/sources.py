@@ -1,12 +1,12 @@
 """What a calibration starts from: recoil tables, or datasets of runs, as histograms of every estimator.
 
-A source is written ``table.parquet``, ``run_directory`` or ``run_directory:dataset``; a background may add ``=FACTOR``.
+A source is written ``table.parquet`` or ``run_directory``, with ``:dataset`` behind it where there are several; a
+background may add ``=FACTOR``.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,42 +16,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import normalisation, results
-from ptmiss import table as tables
-from ptmiss.errors import ColumnError, LedgerError, OptionError, UnknownName
+from ptmiss.errors import ColumnError, OptionError, UnknownName
+from ptmiss.files import digest
 from ptmiss.histograms import (
     book_calibration,
     book_met,
     book_recoil,
-    fill_calibration,
     fill_met,
+    fill_met_xy,
     fill_recoil,
-    scaled,
-    subtracted,
+    fill_residuals,
+    scale,
+    subtract,
 )
 from ptmiss.recoil import recoil
+from ptmiss.table import RecoilTable
+from ptmiss.table import read as read_table
 
 from .xy import Shift
 
 Histograms = Mapping[str, hist.Hist]
 NEEDED = ("residuals", "met_xy", "moments")
-MASS = (80.0, 100.0)  # GeV, of the muon pair
 
 
 @dataclass(frozen=True)
 class Sample:
     """One sample: a recoil table with its muon pairs in the mass window selected, or the histograms of a run.
 
-    name: as it was given; sha256: of the file; events: selected, of a table; total: sum of weights of all events;
-    metadata: of its fileset; dataset: what a manifest keeps of it, with its ledger, where there is one manifest.
+    name: as it was given; sha256: of the file; datasets: what a manifest or a table keeps of each of its datasets;
+    corrections: what a run's manifest says of those that it applied, None where it applied none.
     """
 
     name: str
     sha256: str
-    metadata: Mapping[str, Any]
-    total: float
-    table: tables.RecoilTable | None = None
+    datasets: Mapping[str, Any]
+    table: RecoilTable | None = None
     filled: Histograms | None = None
-    dataset: Mapping[str, Any] | None = None
+    corrections: Mapping[str, Any] | None = None
 
     @property
     def estimators(self) -> list[str]:
@@ -66,7 +67,7 @@ class Sample:
         return {"name": self.name, "sha256": self.sha256, "events": len(self.table) if self.table else None}
 
     @property
-    def events(self) -> tables.RecoilTable:
+    def events(self) -> RecoilTable:
         """The selected events of a table; OptionError of a run, which has none."""
         if self.table is None:
             raise OptionError(f"{self.name} is a run: it keeps no events, a recoil table does")
@@ -76,13 +77,22 @@ class Sample:
         """Every n-th of a table's events."""
         return replace(self, table=self.events.select(np.arange(len(self.events)) % parts == number))
 
+    def met_xy(self, estimators: Sequence[str]) -> hist.Hist:
+        """The histogram ``met_xy``: pTmiss as it comes."""
+        if self.table is None:
+            return (self.filled or {})["met_xy"]
+        out = book_calibration(estimators)
+        for name in estimators:
+            fill_met_xy(out, name, self.table.met(name), self.table["npv"], self.table["weight"])
+        return out["met_xy"]
+
     def histograms(
         self,
         estimators: Sequence[str],
-        shifts: Mapping[str, Shift] | None = None,
+        shifts: Mapping[str, Shift],
         weigh: Callable[[NDArray], NDArray[np.float64]] | None = None,
     ) -> Histograms:
-        """Histograms as a run fills them: of a table after the XY correction and with weights that depend on nPV."""
+        """Histograms after the XY correction, with weights (events,) that depend on nPV; a run was filled so."""
         if self.table is None:
             return self.filled or {}
         events, boson = self.table, self.table.vector("boson")
@@ -90,9 +100,11 @@ class Sample:
         weight = events["weight"] * (weigh(npv) if weigh else 1.0)
         out = book_calibration(estimators) | book_recoil(estimators) | book_met(estimators)
         for name in estimators:
-            met = events.met(name) - (shifts[name](npv) if shifts else 0.0)
-            fill_calibration(out, name, boson, met, npv, njets, weight)
-            fill_recoil(out, name, recoil(boson, met), npv, njets, weight)
+            fill_met_xy(out, name, events.met(name), npv, weight)
+            met = events.met(name) - shifts[name](npv)
+            u = recoil(boson, met)
+            fill_residuals(out, name, u, njets, weight)
+            fill_recoil(out, name, u, npv, njets, weight)
             fill_met(out, name, met, weight)
         return out
 
@@ -103,20 +115,15 @@ def read(given: str) -> Sample:
     if not path.exists() and ":" in given:
         head, _, dataset = given.rpartition(":")
         path = Path(head)
-    return _of_run(given, path, dataset) if path.is_dir() else _of_table(given, path)
+    return _of_run(given, path, dataset) if path.is_dir() else _of_table(given, path, dataset)
 
 
-def _of_table(given: str, path: Path) -> Sample:
-    events = tables.read(path)
-    described = list(events.provenance.get("datasets", {}).values())
-    dataset = described[0] if len(described) == 1 else None
-    metadata = dataset["metadata"] if dataset else {}
-    total = float(events["weight"].sum())
-    mass = events["boson_mass"]
-    selected = events.select(np.isfinite(events["boson_pt"]) & (mass > MASS[0]) & (mass < MASS[1]))
+def _of_table(given: str, path: Path, dataset: str | None) -> Sample:
+    events = read_table(path).of(dataset)
+    selected = events.select(events.in_window())
     if not len(selected):
-        raise OptionError(f"{given}: no event has a muon pair with {MASS[0]:g} < mass < {MASS[1]:g} GeV")
-    return Sample(given, _digest(path), metadata, total, table=selected, dataset=dataset)
+        raise OptionError(f"{given}: no event has a boson of the selection, in its window of mass")
+    return Sample(given, f"{digest(path)}{f':{dataset}' if dataset else ''}", events.datasets, table=selected)
 
 
 def _of_run(given: str, path: Path, dataset: str | None) -> Sample:
@@ -129,15 +136,9 @@ def _of_run(given: str, path: Path, dataset: str | None) -> Sample:
     missing = [needed for needed in NEEDED if needed not in run.histograms[name]]
     if missing:
         raise ColumnError(f"{given} has no histogram {', '.join(missing)}: a run of the processor zmumu keeps them")
-    described = run.manifest["datasets"][name]
-    total = described["cutflow"]["sum of weights"]["all"]
-    digest = f"{_digest(path / results.HISTOGRAMS)}:{name}"
-    return Sample(given, digest, described["metadata"], total, filled=run.histograms[name], dataset=described)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    content = f"{digest(path / results.HISTOGRAMS)}:{name}"
+    about, applied = {name: run.manifest["datasets"][name]}, run.manifest.get("corrections")
+    return Sample(given, content, about, None, run.histograms[name], applied)
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ def background(given: str, data: Sample) -> Background:
     """A background, ``SOURCE`` or ``SOURCE=FACTOR``; without one the factor comes from both samples' metadata."""
     name, _, factor = given.partition("=")
     source = read(name)
+    _require(source, "--background", "mc", "background")
     return Background(source, _number(given, factor) if factor else _normalisation(source, data))
 
 
@@ -166,55 +168,58 @@ def _number(given: str, factor: str) -> float:
 
 
 def _normalisation(source: Sample, data: Sample) -> float:
-    cross_section, luminosity = source.metadata.get("cross_section"), data.metadata.get("luminosity")
-    if cross_section is None or luminosity is None:
-        what = f"{source.name} has no cross_section (pb)" if cross_section is None else f"{data.name} no luminosity"
-        raise OptionError(
-            f"{what} in its metadata: expected --background {source.name}=FACTOR, what its weights are multiplied by"
-        )
-    for sample in (source, data):
-        if sample.dataset and "ledger" in sample.dataset:
-            otherwise = f"--background {source.name}=FACTOR says what its weights are multiplied by"
-            normalisation.require_complete(sample.name, sample.dataset, otherwise)
-    if not source.total > 0:
-        raise LedgerError(
-            f"{source.name}: the weights of its events add up to {source.total:g}, which scales to nothing"
-        )
-    return float(normalisation.PER_FB * cross_section * luminosity / source.total)
+    way_out = f"--background {source.name}=FACTOR, what its weights are multiplied by"
+    for sample, key in ((source, "cross_section (pb)"), (data, "luminosity (fb^-1)")):
+        known = [key.partition(" ")[0] in about["metadata"] for about in sample.datasets.values()]
+        if not known or not all(known):
+            raise OptionError(f"{sample.name} has no {key} in its metadata: expected {way_out}")
+    luminosity = normalisation.luminosities(data.datasets, otherwise=f"expected {way_out}")
+    return normalisation.common_factor(source.datasets, luminosity, f"expected {way_out}")
 
 
 def check(data: Sample, mc: Sample, estimators: Sequence[str]) -> None:
-    """Raise OptionError if data and MC are the same or swapped, UnknownName if an estimator is not in both."""
+    """Raise OptionError if data and MC are the same or not what they should be, UnknownName without an estimator."""
     if data.sha256 == mc.sha256:
         raise OptionError(f"--data {data.name} and --mc {mc.name} are the same sample")
     if _is_simulation(data) is True and _is_simulation(mc) is False:
         raise OptionError(f"--data {data.name} is simulation and --mc {mc.name} is not: swapped?")
-    if mc.metadata.get("kind") == "data":
-        raise OptionError(f"--mc {mc.name} is recorded data by its metadata")
+    _require(data, "--data", "data")
+    _require(mc, "--mc", "mc", "signal")
     for source in (data, mc):
         for name in estimators:
             if name not in source.estimators:
                 raise UnknownName(f"estimator in {source.name}", name, source.estimators)
 
 
+def _require(source: Sample, option: str, kind: str, role: str | None = None) -> None:
+    """Raise OptionError where a sample's metadata contradict the option that names it, or leave its kind open."""
+    for name, about in source.datasets.items():
+        found = normalisation.kind_of(name, about)
+        other = about["metadata"].get("role") or role
+        if found != kind:
+            more = ', with "pseudo_data": true where simulation stands for data' if kind == "data" else ""
+            raise OptionError(f"{option} {source.name}: dataset {name!r} has kind {found!r}, expected {kind!r}{more}")
+        if other != role:
+            raise OptionError(f"{option} {source.name}: dataset {name!r} has role {other!r}, expected {role!r}")
+
+
 def _is_simulation(source: Sample) -> bool | None:
-    """By the columns of a table, or by the metadata of a run; None where nothing says it."""
-    if source.table is not None:
-        return "genmet_pt" in source.table.data.column_names
-    kind = source.metadata.get("kind")
-    return kind == "mc" if kind else None
+    """By the metadata of its datasets, or by the columns of a table without; None where nothing says it."""
+    if source.datasets:
+        return any(normalisation.kind_of(name, about) == "mc" for name, about in source.datasets.items())
+    return None if source.table is None else "genmet_pt" in source.table.data.column_names
 
 
-def summed(backgrounds: Sequence[Histograms], factors: Sequence[float]) -> dict[str, hist.Hist]:
-    """Residuals and moments of all backgrounds at the data's luminosity."""
+def add(backgrounds: Iterable[Histograms], factors: Sequence[float], names: Sequence[str] = ()) -> dict[str, hist.Hist]:
+    """Histograms of all backgrounds at the data's luminosity: those named, or all of them."""
     out: dict[str, hist.Hist] = {}
     for histograms, factor in zip(backgrounds, factors, strict=True):
-        for name in ("residuals", "moments"):
-            part = scaled(histograms[name], factor)
+        for name in names or histograms:
+            part = scale(histograms[name], factor)
             out[name] = out[name] + part if name in out else part
     return out
 
 
 def less(data: Histograms, background: Histograms) -> dict[str, hist.Hist]:
     """Data with the background subtracted from what a background is known of."""
-    return {name: subtracted(h, background[name]) if name in background else h for name, h in data.items()}
+    return {name: subtract(h, background[name]) if name in background else h for name, h in data.items()}

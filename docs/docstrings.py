@@ -16,14 +16,14 @@ INLINE = re.compile(r"(?<=[;.] )([a-z_]\w*(?:, [a-z_]\w*)*): ")
 NAME = re.compile(r"(?<![\w.'\"])[A-Za-z_]\w*")
 
 
-def restructured(text: str) -> str:
-    """A docstring with its paragraphs of the form ``name: what``, all but the first, as lists, and Google's sections."""
+def restructure(text: str) -> str:
+    """A docstring in which paragraphs ``name: what`` after the first, and Google's sections, are lists."""
     first, *others = text.split("\n\n")
-    plain = "\n\n".join([first, *(listed(other) if NAMED.match(other) else other for other in others)])
+    plain = "\n\n".join([first, *(as_list(other) if NAMED.match(other) else other for other in others)])
     return "\n".join(GoogleDocstring(plain, GOOGLE).lines())
 
 
-def listed(paragraph: str) -> str:
+def as_list(paragraph: str) -> str:
     """Lines of the form ``name: what`` as a list."""
     out = []
     for line in paragraph.splitlines():
@@ -34,8 +34,8 @@ def listed(paragraph: str) -> str:
     return "\n".join(out)
 
 
-def linked(annotation: Any, names: dict[str, Any]) -> str:
-    """An annotation as it stands in the source, ``Vector`` and not what that is short for; our classes by their full names."""
+def link(annotation: Any, names: dict[str, Any]) -> str:
+    """An annotation as in the source (``Vector``, not its definition), with full names of this package's classes."""
 
     def full(name: re.Match) -> str:
         meant = names.get(name[0])
@@ -48,7 +48,7 @@ def linked(annotation: Any, names: dict[str, Any]) -> str:
 def docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Rewrite a docstring in place; a module's begins with a heading."""
     heading = [name, "-" * len(name), ""] if what == "module" else []
-    lines[:] = [*heading, *restructured("\n".join(lines)).splitlines()]
+    lines[:] = [*heading, *restructure("\n".join(lines)).splitlines()]
 
 
 def signature(app: Any, what: str, name: str, obj: Any, options: Any, *_: Any) -> tuple[str, str] | None:
@@ -59,12 +59,12 @@ def signature(app: Any, what: str, name: str, obj: Any, options: Any, *_: Any) -
         return "", ""
     written, names = inspect.signature(obj), vars(sys.modules[obj.__module__])
     arguments = [
-        argument.replace(annotation=linked(argument.annotation, names))
+        argument.replace(annotation=link(argument.annotation, names))
         for argument in written.parameters.values()
         if argument.name != "self"
     ]
     shown = stringify_signature(written.replace(parameters=arguments), show_return_annotation=False)
-    return shown, "" if what == "class" else linked(written.return_annotation, names)
+    return shown, "" if what == "class" else link(written.return_annotation, names)
 
 
 def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:

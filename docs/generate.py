@@ -1,14 +1,18 @@
-"""What the site shows of the command line, of schemas and of the top of the repository, written into docs/generated."""
+"""Pages of the site about the command line, about schemas, and from the top of the repository, for docs/generated."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import click
+from pydantic_core import PydanticUndefined
 
+from ptmiss import tables, userfiles
 from ptmiss.cli import cli
 from ptmiss.runs.fileset import Metadata
+from ptmiss.selections import Selection
 from ptmiss.simulation import schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +27,7 @@ def command_line() -> str:
 
 
 def helps(command: click.Command, name: str, parent: click.Context | None = None) -> list[tuple[str, str]]:
-    """Names and help texts of a command and of those below it."""
+    """Names and help texts of a command and of its subcommands."""
     context = click.Context(command, parent=parent, info_name=name.split()[-1], terminal_width=WIDTH)
     found = [(name, command.get_help(context).rstrip())]
     if isinstance(command, click.Group):
@@ -33,25 +37,37 @@ def helps(command: click.Command, name: str, parent: click.Context | None = None
 
 
 def repository(name: str) -> str:
-    """A file from the top of the repository, its links made those of the site."""
+    """A file from the top of the repository, with links to pages of the site."""
     text = (ROOT / name).read_text()
     return LINK.sub(lambda link: f"]({PAGES.get(link[1], link[1])}.md", text)
 
 
 def metadata_keys() -> str:
-    """What a fileset may say of a dataset, as a table."""
-    rows = [
-        f"| `{name}` | {field.description} | `{field.default!r}` |" for name, field in Metadata.model_fields.items()
-    ]
-    return "\n".join(["| key | what | default |", "| --- | --- | --- |", *rows])
+    """The keys of a dataset in a fileset, as a table."""
+    fields = Metadata.model_fields.items()
+    lines = [(f"`{name}`", str(field.description), f"`{field.default!r}`") for name, field in fields]
+    return tables.markdown(["key", "meaning", "default"], lines)
+
+
+def selection_keys() -> str:
+    """The keys of a selection, as a table."""
+    keys = userfiles.documented(Selection)
+    lines = [(f"`{key.place}`", key.description, key.unit, f"`{_default(key.default)}`") for key in keys]
+    return tables.markdown(["key", "meaning", "unit", "default"], lines)
+
+
+def _default(value: object) -> str:
+    """A default as a selection's file has it."""
+    return "required" if value is PydanticUndefined else json.dumps(value)
 
 
 def write(directory: Path) -> None:
-    """All of it, a file each."""
+    """Write each page to a file of the directory."""
     directory.mkdir(exist_ok=True)
     made = {
         "cli": command_line(),
         "metadata": metadata_keys(),
+        "selection": selection_keys(),
         "branches": schema.describe(),
         "architecture": repository("ARCHITECTURE.md"),
         "contributing": repository("CONTRIBUTING.md"),

@@ -1,4 +1,4 @@
-"""Model cards: what a model is, what it saw, how it was made, what it reaches, and where it must not be trusted."""
+"""Model cards: what a model is, how it was trained and on which events, its results, and its limits."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from ptmiss import tables
 from ptmiss.errors import FileError
-from ptmiss.files import write_atomically
+from ptmiss.files import AnyPath, as_path, write_atomically
 from ptmiss.networks.registry import CARD, WEIGHTS, Weights, save_model
 from ptmiss.networks.weights import fingerprint
+from ptmiss.resolutions.comparison import WIDTHS
 from ptmiss.version import __version__
 
 RESULTS = "## Results"
@@ -32,9 +34,9 @@ def ship(
     validation: Mapping[str, float],
     save: Callable[[Any, Path, str], str] = save_model,
 ) -> str:
-    """Write weights file and card of a model into a directory; returns the weights' hash.
+    """Write the weights file and the card of a model into a directory; returns the hash of the weights.
 
-    made: command, seed, recipe and events, for the card and for the weights file; save: how its weights are written.
+    made: command, seed, recipe and events, for the card and the weights file. save: writes the weights.
     """
     digest = save(model, directory / WEIGHTS, json.dumps(made))
     write_atomically(directory / CARD, card(model, made, validation))
@@ -42,7 +44,7 @@ def ship(
 
 
 def card(model: Weights, made: Mapping[str, Any], validation: Mapping[str, float]) -> str:
-    """The card, with front matter as on a model hub."""
+    """The card of a model, with front matter as on a model hub."""
     front = {
         "library_name": "ptmiss",
         "ptmiss_version": __version__,
@@ -61,9 +63,17 @@ def card(model: Weights, made: Mapping[str, Any], validation: Mapping[str, float
     return "\n".join([*head, *chosen, "## Limits", "", LIMITS, "", RESULTS, "", UNSEEN, ""])
 
 
-def add_results(directory: Path, tables: Mapping[str, str]) -> None:
-    """Put tables of test results in markdown, by title, into the card of a directory, in place of those there."""
-    path = directory / CARD
+def add_results(directory: AnyPath, results: Mapping[str, str]) -> None:
+    """Write tables of test results into the card of a model, in place of earlier ones.
+
+    Args:
+        directory: that of the model.
+        results: tables in Markdown by title.
+
+    Raises:
+        FileError: the directory has no card, or the card no place for results.
+    """
+    path = as_path(directory) / CARD
     if not path.is_file():
         raise FileError(f"no such model card: {path}")
     text = path.read_text()
@@ -71,27 +81,21 @@ def add_results(directory: Path, tables: Mapping[str, str]) -> None:
     if not mark:
         raise FileError(f"{path} has no line {RESULTS!r}")
     intro = rest.strip().split("\n\n")[0]
-    parts = [f"### {title}\n\n{found}" for title, found in tables.items()]
+    parts = [f"### {title}\n\n{found}" for title, found in results.items()]
     write_atomically(path, "\n\n".join([f"{head}{RESULTS}", intro, *parts]) + "\n")
 
 
 def markdown(found: pd.DataFrame) -> str:
-    """Widths of a comparison, GeV with errors, and the gains against each reference, %."""
+    """A comparison as a Markdown table: widths (GeV) with errors, and the gains against each reference (%)."""
     references = [
         c.removeprefix("rms_perp_vs_") for c in map(str, found) if re.fullmatch(r"rms_perp_vs_.*(?<!_error)", c)
     ]
-    widths = [f"{kind}_{component}" for kind in ("rms", "half") for component in ("par", "perp")]
-    titles = {"rms": "RMS", "half": "half 68 % width"}
-    head = ["estimator", "response", *(f"{titles[w.split('_')[0]]} {w.split('_')[1]}" for w in widths)]
+    head = ["estimator", "response", "RMS par", "RMS perp", "half width par", "half width perp"]
     head += [f"RMS {c} vs {r}, %" for r in references for c in ("par", "perp")]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for row in found[found["axis"] == "inclusive"].to_dict("records"):
-        cells = [row["estimator"], f"{row['response']:.3f} ± {row['response_error']:.3f}"]
-        cells += [f"{row[w]:.2f} ± {row[f'{w}_error']:.2f}" for w in widths]
-        cells += [
-            f"{100 * row[key]:+.1f} ± {100 * row[f'{key}_error']:.1f}" if row["estimator"] != r else ""
-            for r in references
-            for key in (f"rms_par_vs_{r}", f"rms_perp_vs_{r}")
-        ]
+        cells = [row["estimator"], tables.with_error(row, "response", 3)]
+        cells += [tables.with_error(row, width, 2) for width in WIDTHS]
+        cells += [tables.percent(row, f"rms_{c}_vs_{r}", 1) for r in references for c in ("par", "perp")]
         lines.append(cells)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return tables.markdown(head, lines)

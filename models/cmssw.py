@@ -1,17 +1,18 @@
-"""DeepMET weights from a released CMSSW graph (TensorFlow GraphDef), read as plain protobuf without TensorFlow.
+"""DeepMET weights from a released CMSSW graph, a TensorFlow GraphDef, which is read as plain protobuf.
 
-Source of the layout: tensorflow/core/framework/{graph,node_def,attr_value,tensor}.proto.
+TensorFlow is not needed. The field numbers are those of ``graph.proto``, ``node_def.proto``, ``attr_value.proto`` and
+``tensor.proto`` in its tensorflow/core/framework.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import FileError, WeightsError
+from ptmiss.files import AnyPath, as_path
 from ptmiss.networks.deepmet import DeepMET
 
 PADDING = 4500  # slots of the CMSSW producer for Phase 1
@@ -37,22 +38,35 @@ NAMES = (
 )
 
 
-def read_deepmet(path: Path, padding: int = PADDING) -> DeepMET:
-    """The DeepMET of a released graph file, with the zero padding that it was trained with."""
+def read_deepmet(path: AnyPath, padding: int = PADDING) -> DeepMET:
+    """Read the DeepMET of a released graph.
+
+    Args:
+        path: the file, a frozen TensorFlow GraphDef.
+        padding: number of slots to which CMSSW pads an event with zeros.
+
+    Returns:
+        The network, ready for inference.
+
+    Raises:
+        FileError: there is no such file.
+        WeightsError: the file is no GraphDef, or the graph no DeepMET.
+    """
+    path = as_path(path)
     if not path.is_file():
         raise FileError(f"no such graph file: {path}")
     try:
         found = dict(constants(path.read_bytes()))
     except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise WeightsError(f"{path}: not a TensorFlow GraphDef ({error})") from error
+        raise WeightsError(f"{path} is not a TensorFlow GraphDef: {error}") from error
     missing = NAMES.keys() - found.keys()
     if missing:
-        raise WeightsError(f"{path}: not a DeepMET graph, it has no {', '.join(sorted(missing))}")
+        raise WeightsError(f"{path} is not a DeepMET graph: it has no {', '.join(sorted(missing))}")
     return DeepMET({ours: found[theirs] for theirs, ours in NAMES.items()}, padding, name=path.stem)
 
 
 def constants(graph: bytes) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Name and value of every float constant in a GraphDef."""
+    """Name and value, an array of any shape, of every float constant in a GraphDef."""
     for node_bytes in fields(graph).get(1, []):
         node = fields(_bytes(node_bytes))
         if node.get(2) != [b"Const"]:
@@ -69,7 +83,7 @@ def entry(item: int | bytes) -> tuple[str, Message]:
 
 
 def tensor(message: Message) -> NDArray[np.float32]:
-    """A TensorProto of floats, with its values packed, listed, or one for all."""
+    """The array of a TensorProto of floats, in its shape. The values are packed, listed, or one for all entries."""
     dimensions = [_int(fields(_bytes(d)).get(1, [0])[0]) for d in fields(_bytes(message.get(2, [b""])[0])).get(2, [])]
     content = b"".join(_bytes(part) for part in message.get(4, []) or message.get(5, []))
     values = np.frombuffer(content, "<f4")

@@ -1,25 +1,32 @@
-"""Networks as ONNX graphs: one event of any number of candidates or elements, as CMSSW would run it.
+"""Networks as ONNX graphs of one event with any number of candidates or elements, as CMSSW would run them.
 
-What goes in and out is said where each graph is made: deepmet.export and mlpf.export. The file's metadata say what the network
-is: name, architecture, SHA-256 of the weights, features in their order, and vocabularies or classes.
+``deepmet.export`` and ``mlpf.export`` describe inputs and outputs. The metadata of the file have the network's name,
+architecture, the SHA-256 of its weights, the features in their order, and vocabularies or classes.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from ptmiss.errors import OptionError
-from ptmiss.files import write_atomically
+from ptmiss.files import AnyPath, write_atomically
 from ptmiss.networks.registry import Weights
 from ptmiss.networks.weights import fingerprint
 
-EXPORTED = ("deepmet", "mlpf")
 
+def write_onnx(model: Weights, path: AnyPath) -> str:
+    """Write a DeepMET or an MLPF as ONNX, whole or not at all (needs the extra onnx).
 
-def write_onnx(model: Weights, path: Path) -> str:
-    """Write a DeepMET or an MLPF as ONNX, whole or not at all (needs the extra onnx); returns what goes in and out."""
+    Args:
+        model: the network.
+        path: the ONNX file.
+
+    Returns:
+        Names and shapes of the inputs and outputs as text.
+
+    Raises:
+        OptionError: the extra is not installed, or the network is of another kind.
+    """
     try:
         import onnx
     except ImportError as error:
@@ -27,23 +34,31 @@ def write_onnx(model: Weights, path: Path) -> str:
     proto = graph(model)
     onnx.checker.check_model(proto, full_check=True)
     write_atomically(path, proto.SerializeToString())
-    told = [", ".join(map(shape, side)) for side in (proto.graph.input, proto.graph.output)]
-    return " -> ".join(told)
+    return " -> ".join(", ".join(map(shape, side)) for side in (proto.graph.input, proto.graph.output))
 
 
 def graph(model: Any) -> Any:
     """The network as an onnx.ModelProto with its metadata."""
     from onnx import helper
 
-    if model.architecture not in EXPORTED:
-        raise OptionError(
-            f"model {model.name!r} is a {model.architecture}, and only a DeepMET or an MLPF can be exported"
-        )
-    export = import_module(f".{model.architecture}.export", __package__)
-    proto = export.graph(model)
+    proto, metadata = draw(model)
     about = {"name": model.name, "architecture": model.architecture, "sha256": fingerprint(model.tensors)}
-    helper.set_model_props(proto, {**about, **export.described(model)})
+    helper.set_model_props(proto, {**about, **metadata})
     return proto
+
+
+def draw(model: Any) -> tuple[Any, dict[str, str]]:
+    """The network as an onnx.ModelProto, and the metadata about its inputs and outputs."""
+    match model.architecture:
+        case "deepmet":
+            from .deepmet import export as deepmet
+
+            return deepmet.graph(model), deepmet.metadata(model)
+        case "mlpf":
+            from .mlpf import export as mlpf
+
+            return mlpf.graph(model), mlpf.metadata(model)
+    raise OptionError(f"model {model.name!r} is a {model.architecture}; only a deepmet or an mlpf can be exported")
 
 
 def shape(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""An ONNX graph as it is made, node by node."""
+"""Building an ONNX graph node by node."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Shape = Sequence[int | str]
 
 
 class Graph:
-    """Nodes and constants as they are made; each gets a name of its own.
+    """Nodes and constants of a graph; each gets a name of its own.
 
-    precision: of numbers, of which constants are made.
+    precision: type of the constants that are not integers.
     """
 
     def __init__(self, precision: type[np.floating] = np.float64):
@@ -25,13 +25,13 @@ class Graph:
         self.constants: list[Any] = []
 
     def to(self, precision: type[np.floating]) -> Graph:
-        """The same graph, with other constants from here on."""
+        """The same graph, whose further constants have another precision."""
         other = Graph(precision)
         other.nodes, other.constants = self.nodes, self.constants
         return other
 
     def __call__(self, kind: str, *inputs: str | ArrayLike, name: str = "", outputs: int = 1, **attributes):  # type: ignore[no-untyped-def]
-        """Add a node; returns the name of its output, or of each. What is no name among the inputs is a constant."""
+        """Add a node; returns the names of its outputs. An input that is not a name becomes a constant."""
         from onnx import helper
 
         if "split" in attributes:
@@ -42,7 +42,7 @@ class Graph:
         return names[0] if outputs == 1 else names
 
     def constant(self, values: NDArray) -> str:
-        """Add a constant: integers as int64 unless they are unsigned, numbers in the graph's precision."""
+        """Add a constant of any shape; return its name. Integers have 64 bits, other numbers the graph's precision."""
         from onnx import numpy_helper
 
         kinds: dict[str, type] = {"i": np.int64, "u": np.uint64, "b": np.bool_}
@@ -54,16 +54,16 @@ class Graph:
     def model(
         self, name: str, inputs: Mapping[str, tuple[type, Shape]], outputs: Mapping[str, tuple[type, Shape]]
     ) -> Any:
-        """An onnx.ModelProto; inputs and outputs: type and shape by name."""
+        """The onnx.ModelProto; inputs, outputs: type and shape by name."""
         from onnx import helper
 
-        given, told = (
+        input_values, output_values = (
             [
                 helper.make_tensor_value_info(key, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), list(shape))
                 for key, (kind, shape) in side.items()
             ]
             for side in (inputs, outputs)
         )
-        made = helper.make_graph(self.nodes, name, given, told, self.constants)
+        made = helper.make_graph(self.nodes, name, input_values, output_values, self.constants)
         opset = helper.make_opsetid("", OPSET)
         return helper.make_model(made, opset_imports=[opset], ir_version=IR, producer_name="ptmiss")

@@ -1,7 +1,7 @@
-"""The training loop that all networks share: schedule, clipping, validation, checkpoints, resume, early stopping.
+"""The training loop of all networks: schedule, clipping, validation, checkpoints, resuming, early stopping.
 
-Everything random comes from the seed and the number of the epoch, so that a training that was stopped and resumed
-ends with the same bits as one that was not. A checkpoint is safetensors: nothing in it can run code.
+All random numbers come from the seed and the number of the epoch. So a training that was stopped and resumed ends with
+the same bits as one that was not. A checkpoint is a safetensors file, which cannot run code.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import pandas as pd
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from ptmiss.errors import FileError, OptionError, TrainingError
 from ptmiss.files import write_atomically
+from ptmiss.progress import log
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
 CYCLES = 4  # of the cyclic schedule
@@ -33,11 +34,11 @@ Progress = Callable[[str, int, int], None]
 
 
 class Settings(BaseModel):
-    """How long and how fast.
+    """Length and speed of a training.
 
-    rate: the highest learning rate; schedule: cosine to zero, cyclic (triangles between a third of the rate and the
-    rate), or constant; clip: largest norm of the gradient; patience: epochs without a better validation loss after
-    which it stops.
+    rate: highest learning rate. schedule: cosine to zero, cyclic (triangles between a third of the rate and the rate),
+    or constant. clip: largest norm of the gradient. patience: epochs without a better validation loss after which the
+    training stops.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,7 +52,7 @@ class Settings(BaseModel):
     device: Literal["cpu", "cuda"] = "cpu"
 
     def rate_at(self, step: int, steps: int) -> float:
-        """The learning rate of one step out of all."""
+        """The learning rate of a step."""
         if self.schedule == "cosine":
             return self.rate * 0.5 * (1 + math.cos(math.pi * step / steps))
         if self.schedule == "cyclic":
@@ -60,24 +61,24 @@ class Settings(BaseModel):
         return self.rate
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """What changes the network's parameters."""
+        """The optimizer of a network's parameters."""
         return torch.optim.Adam(network.parameters(), self.rate)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The precision in which a loss is computed."""
+        """The context, which decides the precision, in which a loss is computed."""
         return nullcontext()
 
-    def averaged(self, network: nn.Module) -> Average | None:
-        """The network whose parameters are averages over steps, where such a one is validated and kept."""
+    def make_average(self, network: nn.Module) -> Average | None:
+        """A network whose parameters are averages over steps, to be validated and kept; None if there is none."""
         return None
 
 
 class DecoupledSettings(Settings):
-    """AdamW, a warm-up, and the average of the parameters in place of the last ones.
+    """Settings with AdamW, a warm-up, and averaged parameters.
 
-    decay: of the parameters, decoupled from the gradients; warm_up: share of the steps in which the rate rises;
-    floor: share of the rate at which the cosine ends; average: share of the average that a step keeps, 0 for no average;
-    precision: of what is multiplied, bfloat16 only on cuda.
+    decay: decay of the parameters, decoupled from the gradients. warm_up: share of the steps in which the rate rises.
+    floor: share of the rate at which the cosine ends. average: share of the average that a step keeps, 0 for no
+    average. precision: that of products of matrices, bfloat16 only on cuda.
     """
 
     decay: float = Field(0.01, ge=0)
@@ -86,8 +87,14 @@ class DecoupledSettings(Settings):
     average: float = Field(0.998, ge=0, lt=1)
     precision: Literal["float32", "bfloat16"] = "float32"
 
+    @model_validator(mode="after")
+    def _check_precision(self) -> Self:
+        if self.precision == "bfloat16" and self.device != "cuda":
+            raise ValueError(f"precision bfloat16 needs device cuda, not {self.device}")
+        return self
+
     def rate_at(self, step: int, steps: int) -> float:
-        """The learning rate of one step out of all."""
+        """The learning rate of a step."""
         rise = min((step + 1) / max(self.warm_up * steps, 1), 1.0)
         return rise * (self.floor * self.rate + (1 - self.floor) * super().rate_at(step, steps))
 
@@ -99,23 +106,23 @@ class DecoupledSettings(Settings):
         return torch.optim.AdamW(groups, self.rate, betas=(0.9, 0.99), fused=True)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """bfloat16 where matrices are multiplied, if asked for."""
+        """Products of matrices in bfloat16, if that is the precision."""
         return torch.autocast(self.device, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
 
-    def averaged(self, network: nn.Module) -> Average | None:
+    def make_average(self, network: nn.Module) -> Average | None:
         """An exponential average of the parameters."""
         return Average(network, self.average) if self.average else None
 
 
 class Average:
-    """A network whose parameters are an exponential average of another's; it forgets the first steps sooner."""
+    """A network with the exponential average of another's parameters, in which the first steps count less."""
 
     def __init__(self, network: nn.Module, decay: float):
         self.network, self.decay = copy.deepcopy(network), decay
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Take in the parameters after so many steps."""
+        """Add the network's parameters after ``step`` steps."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         pairs: Iterable[tuple[Tensor, Tensor]] = zip(self.network.parameters(), network.parameters(), strict=True)
         for mine, other in pairs:
@@ -125,18 +132,18 @@ class Average:
 
 
 class Batches(Protocol):
-    """What an epoch is made of."""
+    """The batches of all epochs."""
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Number of batches in an epoch."""
 
     def epoch(self, number: int) -> Iterator[Any]:
-        """The batches of one epoch, the same whenever it is asked for."""
+        """The batches of one epoch, the same in every call."""
 
 
 @dataclass
 class State:
-    """How far a training has come."""
+    """The progress of a training."""
 
     epoch: int = 0
     best: float = math.inf
@@ -148,9 +155,9 @@ class State:
 class Training:
     """One training in a directory.
 
-    loss: of a network and a batch. validate: numbers of a network, among them ``loss``, that the log keeps.
-    start: what is done to a fresh network before the first epoch.
-    configuration: all that the result depends on; a checkpoint of another is refused.
+    loss: loss of a network on a batch. validate: measures numbers of a network for the log, among them ``loss``.
+    start: prepares a fresh network before the first epoch. configuration: everything that the result depends on; a
+    checkpoint with another one is refused.
     """
 
     network: nn.Module
@@ -165,21 +172,25 @@ class Training:
     average: Average | None = field(default=None, init=False)
 
     def run(self) -> pd.DataFrame:
-        """Train to the end, or go on from the checkpoint; leaves the best network in place and returns the log."""
+        """Train to the end, from the checkpoint if there is one; returns the log.
+
+        ``network`` has the best parameters afterwards.
+        """
         check_device(self.settings.device)
         self.network.to(self.settings.device)
         optimizer = self.settings.optimizer(self.network)
-        self.average = self.settings.averaged(self.network)
-        state, best = self.resumed(optimizer)
+        self.average = self.settings.make_average(self.network)
+        state, best = self.resume(optimizer)
         if not best:
             self.start(self.network)
-            self.average = self.settings.averaged(self.network)
+            self.average = self.settings.make_average(self.network)
         while state.epoch < self.settings.epochs and not self.is_stuck(state):
             began = time.monotonic()
             train_loss = self.train_epoch(optimizer, state.epoch)
             state.epoch += 1
             row = {"epoch": state.epoch, "train_loss": train_loss, **self.validate(self.judged)}
             self.check(row["loss"], state.epoch - 1, f"the validation loss is {row['loss']} after epoch {state.epoch}")
+            log.info("epoch %d: %s", state.epoch, ", ".join(f"{key} {value:.4g}" for key, value in row.items()))
             state.log.append({**row, "seconds": time.monotonic() - began})
             if row["loss"] < state.best:
                 state.best, state.best_epoch = row["loss"], state.epoch
@@ -195,12 +206,12 @@ class Training:
         return self.average.network if self.average else self.network
 
     def is_stuck(self, state: State) -> bool:
-        """Whether the validation loss has not fallen for too long."""
+        """Whether the validation loss has not improved within the patience."""
         patience = self.settings.patience
         return patience is not None and state.epoch - state.best_epoch >= patience
 
     def train_epoch(self, optimizer: torch.optim.Optimizer, epoch: int) -> float:
-        """Mean loss of one epoch's batches; TrainingError if one is not a number."""
+        """Train on the batches of one epoch; returns their mean loss. TrainingError if a loss is not finite."""
         n, total = len(self.batches), 0.0
         for i, batch in enumerate(self.batches.epoch(epoch)):
             for group in optimizer.param_groups:
@@ -217,17 +228,18 @@ class Training:
                 self.average.update(self.network, epoch * n + i + 1)
             total += value
             if self.progress:
-                self.progress("batches", epoch * n + i + 1, self.settings.epochs * n)
+                shown = f"training: loss {total / (i + 1):.4g}"
+                self.progress(shown, epoch * n + i + 1, self.settings.epochs * n)
         return total / n
 
     def check(self, loss: float, finished: int, what: str) -> None:
-        """Raise TrainingError if a loss is not a number."""
+        """Raise TrainingError if a loss is not finite."""
         if not math.isfinite(loss):
             kept = f"{self.directory / CHECKPOINT} keeps epoch {finished}" if finished else "no epoch was finished"
             raise TrainingError(f"{what}; {kept}")
 
     def save(self, optimizer: torch.optim.Optimizer, state: State, best: Mapping[str, Tensor]) -> None:
-        """Write checkpoint and log."""
+        """Write checkpoint and log; best: parameters by name, each in its own shape."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in best.items()}
         averages = self.average.network.state_dict() if self.average else {}
@@ -239,8 +251,11 @@ class Training:
         write_atomically(self.directory / CHECKPOINT, save(contiguous, metadata))
         write_atomically(self.directory / LOG, pd.DataFrame(state.log).to_csv(index=False))
 
-    def resumed(self, optimizer: torch.optim.Optimizer) -> tuple[State, dict[str, Tensor]]:
-        """The state that the directory's checkpoint holds, put into network and optimizer, and the best network."""
+    def resume(self, optimizer: torch.optim.Optimizer) -> tuple[State, dict[str, Tensor]]:
+        """Load the checkpoint into network and optimizer; returns its state and the best parameters, each in its shape.
+
+        Without a checkpoint both are empty.
+        """
         path = self.directory / CHECKPOINT
         if not path.exists():
             return State(), {}
@@ -262,15 +277,15 @@ class Training:
 
 
 def check_device(device: str) -> None:
-    """Raise OptionError if the device is not there."""
+    """Raise OptionError if the device does not exist."""
     if device == "cuda" and not torch.cuda.is_available():
         raise OptionError(
-            "device cuda: this machine has no CUDA device, or torch was built without; --device cpu works"
+            "--device cuda: this machine has no CUDA device, or torch was built without CUDA; --device cpu works"
         )
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a checkpoint."""
+    """Tensors, in their shapes, and metadata of a checkpoint."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = {name: (file.metadata() or {})[name] for name in ("state", "configuration")}
@@ -280,13 +295,15 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def check_configuration(path: Path, kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise OptionError if a checkpoint was made by another configuration."""
+    """Raise OptionError if a checkpoint has another configuration."""
     odd = [key for key in sorted({*kept, *wanted}) if kept.get(key) != wanted.get(key)]
     if odd:
-        told = "; ".join(f"{key} {kept.get(key)} there, {wanted.get(key)} here" for key in odd)
-        raise OptionError(f"{path} is of another training: {told}; choose another directory, or --force to begin again")
+        listed = "; ".join(f"{key} {kept.get(key)} there, {wanted.get(key)} here" for key in odd)
+        raise OptionError(
+            f"{path} is of another training: {listed}; choose another directory, or --force to begin again"
+        )
 
 
 def canonical(configuration: Mapping[str, Any]) -> str:
-    """A configuration as JSON, always in the same order."""
+    """A configuration as JSON with sorted keys: equal ones give equal text."""
     return json.dumps(configuration, sort_keys=True)

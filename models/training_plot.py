@@ -1,4 +1,4 @@
-"""The log of a training as a figure."""
+"""The figure of a training's log."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ QUANTITIES_DRAWN = {name: QUANTITIES[name] for name in ("rms_par", "rms_perp", "
 
 
 def draw(log: pd.DataFrame, stem: Path, shown: Mapping[str, str] = QUANTITIES_DRAWN) -> list[Path]:
-    """Losses, and what the validation measured, against the epoch; returns the files.
+    """Draw the losses and the quantities of the validation against the epoch; returns the files.
 
-    shown: axis titles of what was measured, by column.
+    shown: titles of the quantities' axes by column.
     """
     panels = [name for name in shown if name in log]
     with mpl.rc_context(STYLE):

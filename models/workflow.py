@@ -1,8 +1,7 @@
-"""What the verbs that train share: a recipe of options, events held back, a directory to begin in, what is told at the end."""
+"""Steps that all verbs of training share: a recipe from options, validation events, the directory, the summary."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,33 +13,40 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from ptmiss import results
 from ptmiss.errors import OptionError
 from ptmiss.events import expand, identifier, inspect
 from ptmiss.models import training_plot
-from ptmiss.models.training import LOG
+from ptmiss.models.training import CHECKPOINT, LOG
+from ptmiss.networks.registry import CARD, WEIGHTS, load_weights, weights_file
 
 HELD_OUT = 0.1
+FIGURE = "training"
+WRITTEN = (CHECKPOINT, LOG, WEIGHTS, CARD, f"{FIGURE}.png")
 
 Sources = Mapping[str, int | None]
-"""Event files, and how many of the first events of each; None for all."""
+"""Event files, and the number of events to read from the beginning of each; None for all."""
 
 
 class Events(Protocol):
     """Events for a training."""
 
     def __len__(self) -> int:
-        """How many."""
+        """Number of events."""
 
     def select(self, mask: NDArray[np.bool_], /) -> Self:
-        """Those in a mask."""
+        """The events in a mask, shape (events,)."""
 
 
 Recipe = TypeVar("Recipe")
 Some = TypeVar("Some", bound=Events)
 
 
-def checked(kind: Callable[..., Recipe], recipe: Mapping[str, Any], where: str = "recipe") -> Recipe:
-    """A recipe from options; OptionError says which has a wrong value. where: the option of what several decide."""
+def make_recipe(kind: Callable[..., Recipe], recipe: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """A recipe from options; OptionError names the option with a wrong value.
+
+    where: the option to name if the error is one of several together.
+    """
     try:
         return kind(**recipe)
     except ValidationError as error:
@@ -51,16 +57,16 @@ def checked(kind: Callable[..., Recipe], recipe: Mapping[str, Any], where: str =
         raise OptionError(f"{option}{first['input']!r}: {said[0].lower()}{said[1:]}") from error
 
 
-def split(events: Some, seed: int) -> tuple[Some, Some]:
-    """Events to train on, and a tenth to choose the best epoch with."""
+def hold_out(events: Some, seed: int) -> tuple[Some, Some]:
+    """Events to train on, and a random tenth that chooses the best epoch."""
     held_out = np.random.default_rng(seed).random(len(events)) < HELD_OUT
     if not 0 < np.count_nonzero(held_out) < len(events):
         raise OptionError(f"{len(events)} events are too few to hold some back; --validation names others")
     return events.select(~held_out), events.select(held_out)
 
 
-def described(sources: Sources) -> list[dict[str, Any]]:
-    """Which events were used: name and identity of each file, and how many events of it."""
+def describe_sources(sources: Sources) -> list[dict[str, Any]]:
+    """For a manifest: name and identity of each file, and the number of events used."""
     out = []
     for pattern, n in sources.items():
         for path in expand([pattern]):
@@ -70,27 +76,46 @@ def described(sources: Sources) -> list[dict[str, Any]]:
     return out
 
 
-def made(training: Sources, validation: Sources, seed: int) -> dict[str, Any]:
-    """How a model is made: the command, the events, the seed."""
-    used = {"training": described(training), "validation": described(validation)}
+def describe_training(training: Sources, validation: Sources, seed: int) -> dict[str, Any]:
+    """For a model card: the command, the events, the seed."""
+    used = {"training": describe_sources(training), "validation": describe_sources(validation)}
     return {"command": join(["ptmiss", *sys.argv[1:]]), "events": used, "seed": seed}
 
 
-def begin(output: Path, force: bool) -> None:
-    """The directory of a training, without what was there if that is to go."""
-    if force:
-        shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True, exist_ok=True)
+def check_output(output: Path, force: bool) -> None:
+    """Raise OptionError unless a training may begin in a directory, or go on from a checkpoint in it."""
+    if not (output / CHECKPOINT).is_file():
+        results.check_writable(output, force)
 
 
-def told(
+def begin(output: Path, force: bool, start: Path | None = None) -> None:
+    """Make the directory of a training.
+
+    Args:
+        output: the directory.
+        force: remove what an earlier training wrote there; all other files stay.
+        start: weights that the training starts from.
+
+    Raises:
+        OptionError: the weights to start from are what this training would replace.
+        FileError: the weights to start from cannot be read.
+    """
+    if start is not None:
+        load_weights(start)
+        if weights_file(start).resolve() == (output / WEIGHTS).resolve():
+            raise OptionError(f"--output {output} would replace the weights that the training starts from: {start}")
+    if force or not (output / CHECKPOINT).is_file():
+        results.claim(output, WRITTEN)
+
+
+def summary(
     log: pd.DataFrame,
     numbers: Mapping[str, float],
     output: Path,
     name: str,
     shown: Mapping[str, str] = training_plot.QUANTITIES_DRAWN,
 ) -> str:
-    """What there is to see of a training; draws its log. shown: see curves."""
-    (figure,) = training_plot.draw(log, output / "training", shown)
+    """Draw the log of a training, and describe its result in three lines; shown: see training_plot.draw."""
+    (figure,) = training_plot.draw(log, output / FIGURE, shown)
     best = ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())
     return f"best of {len(log)} epochs: {best}\nlog {output / LOG}, figure {figure}\n{name} -> {output}"

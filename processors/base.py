@@ -2,38 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import awkward as ak
 import numpy as np
+from coffea.analysis_tools import PackedSelection
 from coffea.processor import ProcessorABC
 from numpy.typing import NDArray
 
+from ptmiss import selections as select
 from ptmiss import vertex as vertices
 from ptmiss.corrections import NOMINAL, Corrections, load
-from ptmiss.errors import ColumnError, UnknownName
-from ptmiss.estimators import Estimator
-from ptmiss.events import event_weight
-from ptmiss.recoil import Vector
-from ptmiss.selections import Selection, branches, preset, require_trigger
+from ptmiss.errors import ColumnError, OptionError, UnknownName
+from ptmiss.estimators import Estimator, MetResult, evaluate
+from ptmiss.recoil import finite_in_all, transverse_sum
+from ptmiss.scales import DEFAULT, scale_leptons
+from ptmiss.selections import Selection, branches, of_channel, quality
 from ptmiss.truth import is_data
+from ptmiss.typing import Array, Vector
+from ptmiss.weights import evaluation as weights
+from ptmiss.weights.evaluation import EventWeights
+
+LEFT_OUT = "event without a finite pTmiss of every estimator, left out of the histograms of all"
+
+
+Cuts = Callable[[Any, ak.Array, ak.Array, Selection], PackedSelection]
+
+
+class Selected(NamedTuple):
+    """The events of a chunk that pass the cuts.
+
+    objects: (events, var) the boson's; npv, njets: (events,); good: (events,) those with every pTmiss. cutflow and
+    remarks are of the whole chunk, notes of the pTmiss.
+    """
+
+    events: Any
+    objects: ak.Array
+    npv: NDArray
+    njets: NDArray
+    weights: EventWeights
+    mets: MetResult
+    good: NDArray[np.bool_]
+    cutflow: dict[str, Any]
+    notes: dict[str, int]
+    remarks: dict[str, int]
 
 
 class RecoilProcessor(ProcessorABC):
     """A processor with estimators and a selection.
 
-    estimators: from :func:`ptmiss.estimators.make_estimators`; selection: a Selection or the name of a preset;
-    vertex: ``default`` or ``lepton`` (see :mod:`ptmiss.vertex`).
+    estimators: from :func:`ptmiss.estimators.make_estimators`; selection: a Selection, the name of a preset or a file,
+    None for the ``usual`` one of the processor's ``channel``; vertex: ``default`` or ``lepton`` (see
+    :mod:`ptmiss.vertex`).
     """
 
-    event_branches: tuple[str, ...] = ("PV_npvs",)
+    event_branches: tuple[str, ...] = ()
+    channel: str | None = None
+    usual = "default"
 
     def __init__(
-        self, estimators: Sequence[Estimator], selection: Selection | str = "default", vertex: str = "default"
+        self, estimators: Sequence[Estimator], selection: Selection | str | None = None, vertex: str = "default"
     ):
         self.estimators = list(estimators)
-        self.selection = preset(selection) if isinstance(selection, str) else selection
+        self.selection = of_channel(selection or self.usual, self.channel)
         self.vertex = vertices.check(vertex)
 
     @property
@@ -51,12 +84,30 @@ class RecoilProcessor(ProcessorABC):
                     f"processor {type(self).__name__} needs branch {branch}, which {path} does not have; "
                     f"{kind} branches there: {', '.join(siblings[:12]) or 'none'}"
                 )
-        require_trigger(metadata.get("triggers", ()), there, path)
+        quality.require(self.selection, metadata, there, path)
+        weights.require(self.selection.weights, there, path, metadata)
         for estimator in self.estimators:
             estimator.require(there, path)
+            estimator.require_era(metadata, simulated=metadata.get("kind") != "data")
         if self.vertex == vertices.LEPTON:
             of_file = [estimator for estimator in self.estimators if estimator.reconstruction is None]
             vertices.require({estimator.name: estimator.columns for estimator in of_file}, there, path)
+
+    def generator_weight(self, events: Any) -> Array:
+        """(events,) what a cross section is normalised to: the generator's weight, or its sign."""
+        return weights.generator_weight(self.selection.weights, events)
+
+    def event_weights(self, events: Any, leptons: ak.Array, factor: Array | None = None) -> EventWeights:
+        """All weights of events, and their variations; factor: (events,) another weight, which has none."""
+        kind = "photons" if self.selection.photon else f"{self.selection.leptons.flavour}s"
+        return weights.evaluate(self.selection.weights, events, {kind: leptons}, factor)
+
+    @staticmethod
+    def common(mets: MetResult) -> tuple[NDArray[np.bool_], dict[str, int]]:
+        """(events,) those with a finite pTmiss of every estimator, which fill histograms; notes count the others."""
+        good = finite_in_all(mets.met.values())
+        left_out = int(np.count_nonzero(~good))
+        return good, {**mets.notes, **({LEFT_OUT: left_out} if left_out else {})}
 
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing is left to do after the chunks are merged."""
@@ -66,13 +117,15 @@ class RecoilProcessor(ProcessorABC):
 class CorrectedProcessor(RecoilProcessor):
     """A recoil processor that can correct pTmiss and fill its systematic variations in the same pass.
 
+    Every event gets XY and pile-up weights; the recoil is mapped in simulated signal with a boson.
+
     corrections: a file that ``ptmiss calibrate`` wrote; workers read it by its path.
     """
 
     def __init__(
         self,
         estimators: Sequence[Estimator],
-        selection: Selection | str = "default",
+        selection: Selection | str | None = None,
         vertex: str = "default",
         corrections: Path | str | None = None,
     ):
@@ -83,21 +136,52 @@ class CorrectedProcessor(RecoilProcessor):
             if name not in known:
                 raise UnknownName(f"estimator of {self.path}", name, known)
 
+    def require(self, there: Collection[str], path: str, metadata: Mapping[str, Any]) -> None:
+        """As every recoil processor; with corrections also OptionError unless the metadata say how they are applied."""
+        super().require(there, path, metadata)
+        if self.path:
+            sample_of(metadata)
+
     @property
     def corrections(self) -> Corrections | None:
         """The corrections, read once in each process."""
         return load(self.path) if self.path else None
 
-    def weight(self, events: Any, npv: NDArray) -> NDArray[np.float64]:
-        """Event weights: the generator's, and in simulation those of the pile-up."""
-        weight = event_weight(events)
-        return weight if self.corrections is None or is_data(events) else weight * self.corrections.weight(npv)
+    def corrected_weights(self, events: Any, leptons: ak.Array, npv: NDArray) -> EventWeights:
+        """All weights of events, in simulation with that of the corrections by the number of vertices."""
+        corrections = None if is_data(events) else self.corrections
+        return self.event_weights(events, leptons, corrections.weight(npv) if corrections else None)
+
+    def select(self, events: Any, cuts_of: Cuts) -> Selected:
+        """Select the events of a chunk and run the estimators on them."""
+        objects = select.boson_objects(events, self.selection)
+        jets = select.good_jets(events.Jet, objects, self.selection)
+        cuts = cuts_of(events, objects, jets, self.selection)
+        keep, missing = cuts.all(), select.remarks(events, self.selection)
+        npv, njets = select.vertex_count(events, self.selection), ak.to_numpy(ak.num(jets))
+        weights = self.corrected_weights(events, objects, npv)
+        events, objects = events[keep], objects[keep]
+        mets = evaluate(self.estimators, events, objects, self.vertex)
+        good, notes = self.common(mets)
+        cutflow, remarks = select.cutflow(cuts, weights.nominal), missing | weights.notes
+        return Selected(events, objects, npv[keep], njets[keep], weights[keep], mets, good, cutflow, notes, remarks)
+
+    def leptons(self, leptons: ak.Array, estimator: str, systematic: str) -> Vector:
+        """(events, 2) sum of the leptons' transverse momenta, GeV, with the systematic of an estimator's pTmiss."""
+        scales = {each.name: getattr(each, "scales", DEFAULT) for each in self.estimators}[estimator]
+        return transverse_sum(scale_leptons(leptons, systematic, scales))
+
+    def centred(self, events: Any, estimator: str, met: Vector, npv: NDArray) -> Vector:
+        """(events, 2) pTmiss less its mean in data or simulation, for residuals; unchanged without corrections."""
+        if self.corrections is None:
+            return met
+        return self.corrections.centred(estimator, met, npv, "data" if is_data(events) else "mc")
 
     def varied(
         self,
         events: Any,
         estimator: str,
-        met: Vector,
+        mets: Mapping[str, Vector],
         boson: Vector,
         npv: NDArray,
         njets: NDArray,
@@ -105,13 +189,37 @@ class CorrectedProcessor(RecoilProcessor):
     ) -> Iterator[tuple[str, Vector]]:
         """Names of systematics, ``nominal`` first, and (events, 2) pTmiss with each; the recoil is varied in signal.
 
+        mets: the estimator's own variations, each of which is corrected like the nominal one (see MetResult.of).
         visible: what is seen of the boson, see ptmiss.recoil.recoil.
         """
         if self.corrections is None:
-            yield NOMINAL, met
+            yield from mets.items()
             return
-        background = events.metadata.get("role") == "background"
-        sample = "data" if is_data(events) else "background" if background else "mc"
+        sample = sample_of(events.metadata)
         names = self.corrections.systematics(estimator) if sample == "mc" else [NOMINAL]
-        for name in names:
-            yield name, self.corrections.met(estimator, met, boson, npv, njets, sample, name, visible)
+        own = [(name, met, NOMINAL) for name, met in mets.items()]
+        for name, met, systematic in [*own, *((name, mets[NOMINAL], name) for name in names if name != NOMINAL)]:
+            yield name, self.corrections.met(estimator, met, boson, npv, njets, sample, systematic, visible)
+
+
+def with_weights(mets: Iterable[tuple[str, Vector]], weights: EventWeights) -> Iterator[tuple[str, Vector, Array]]:
+    """Names of systematics, (events, 2) pTmiss and (events,) weights: of pTmiss, then of the weights."""
+    for name, met in mets:
+        if name == NOMINAL:
+            unvaried = met
+        yield name, met, weights.nominal
+    for name, weight in weights.varied.items():
+        yield name, unvaried, weight
+
+
+def sample_of(metadata: Mapping[str, Any]) -> str:
+    """``data``, ``mc`` or ``background``: how corrections treat a dataset; OptionError if nothing says it."""
+    name, kind, role = metadata.get("dataset"), metadata.get("kind"), metadata.get("role")
+    if kind not in ("data", "mc"):
+        raise OptionError(f"--corrections need a kind of dataset {name!r} in its metadata: 'data' or 'mc'")
+    if kind == "mc" and role not in ("signal", "background"):
+        raise OptionError(
+            f"--corrections need a role of dataset {name!r} in its metadata: 'signal', whose recoil is mapped, "
+            "or 'background'"
+        )
+    return "data" if kind == "data" else "background" if role == "background" else "mc"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import awkward as ak
@@ -9,49 +10,91 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import selections as select
-from ptmiss.estimators import evaluate
-from ptmiss.events import event_weight
-from ptmiss.table import polar, rows
-from ptmiss.truth import generated_boson, generated_met, has_truth
+from ptmiss.corrections import NOMINAL
+from ptmiss.estimators import MetResult, evaluate
+from ptmiss.recoil import cartesian, transverse_sum
+from ptmiss.table import CORRECTED, polar, rows
+from ptmiss.truth import generated_boson, generated_met, has_truth, visible_boson
+from ptmiss.typing import Vector
 
-from .base import RecoilProcessor
-
-PAIR = ("certified", "triggered", "two muons", "no b jet")
+from .base import CorrectedProcessor
 
 
-class Skim(RecoilProcessor):
-    """No event is dropped: one without a selected muon pair or single muon has NaN for boson and lepton."""
+class Skim(CorrectedProcessor):
+    """No event is dropped: one without a selected boson or single lepton has NaN for boson and lepton.
 
-    event_branches = ("run", "luminosityBlock", "event", "PV_npvs")
+    With corrections there are columns of corrected pTmiss beside those of pTmiss as it comes.
+    """
+
+    event_branches = ("run", "luminosityBlock", "event")
 
     def process(self, events: Any) -> dict[str, Any]:
         """Rows of a chunk, as ``rows`` of a pyarrow table, and ``notes``."""
-        muons = select.good_muons(events.Muon, self.selection)
-        jets = select.good_jets(events.Jet, muons, self.selection)
-        mets = evaluate(self.estimators, events, muons, self.vertex)
+        objects = select.boson_objects(events, self.selection)
+        jets = select.good_jets(events.Jet, objects, self.selection)
+        mets = evaluate(self.estimators, events, objects, self.vertex)
+        weights = self.event_weights(events, objects)
         columns = {
             **{name: ak.to_numpy(events[name]) for name in ("run", "luminosityBlock", "event")},
-            "weight": event_weight(events),
-            "npv": ak.to_numpy(events.PV.npvs),
+            "weight": weights.nominal,
+            **{f"weight_{name}": weight for name, weight in weights.varied.items()},
+            "npv": select.vertex_count(events, self.selection),
             "njets": ak.to_numpy(ak.num(jets)),
-            **self.boson_and_lepton(events, muons, jets),
+            **self.boson_and_lepton(events, objects, jets),
         }
         for name, met in mets.met.items():
             columns |= polar(f"met_{name}", met)
+        for name, mets_by_systematic in mets.varied.items():
+            for systematic, met in mets_by_systematic.items():
+                columns |= polar(f"met_{name}", met, f"_{systematic}")
+        for name, ending, met in self.corrected(events, objects, mets, columns):
+            columns |= polar(f"met_{name}", met, ending)
         if has_truth(events):
             columns |= polar("genmet", generated_met(events)) | polar("genboson", generated_boson(events))
-        return {"rows": rows(columns), "notes": dict(mets.notes)}
+            columns |= polar("genseen", visible_boson(events, objects))
+        return {
+            "rows": rows(columns),
+            "notes": {**mets.notes, **weights.notes, **select.remarks(events, self.selection)},
+        }
 
-    def boson_and_lepton(self, events: Any, muons: ak.Array, jets: ak.Array) -> dict[str, NDArray]:
-        """Columns of the muon pair and of the single muon; NaN for events outside the selection of either.
+    def corrected(
+        self, events: Any, objects: ak.Array, mets: MetResult, columns: dict[str, NDArray]
+    ) -> Iterator[tuple[str, str, Vector]]:
+        """Estimator, ending of its columns and (events, 2) corrected pTmiss, GeV; nothing without corrections.
+
+        The boson of signal is the selected one; with a single lepton that of the generator, and what is seen of it.
+        """
+        if self.corrections is None:
+            return
+        boson = seen = cartesian(columns["boson_pt"], columns["boson_phi"])
+        if has_truth(events):
+            single = np.isfinite(columns["lepton_pt"])[:, np.newaxis] & np.isnan(boson)
+            boson = np.where(single, generated_boson(events), boson)
+            seen = np.where(single, visible_boson(events, objects), seen)
+        everywhere = np.ones(len(events), bool)
+        for name in self.names:
+            own = mets.of(name, everywhere)
+            for systematic, met in self.varied(events, name, own, boson, columns["npv"], columns["njets"], seen):
+                yield name, CORRECTED + ("" if systematic == NOMINAL else f"_{systematic}"), met
+
+    def boson_and_lepton(self, events: Any, objects: ak.Array, jets: ak.Array) -> dict[str, NDArray]:
+        """Columns of the lepton pair or photon, and of the single lepton; NaN for events outside the selection of each.
 
         The mass window is left to whoever reads the table.
         """
-        total, mass = select.transverse_sum(muons), select.invariant_mass(muons)
-        pair = select.dimuon_cuts(events, muons, jets, self.selection).all(*PAIR)
-        single = select.single_muon_cuts(events, muons).all()
+        total, mass = transverse_sum(objects), select.invariant_mass(objects)
+        whole, single = np.zeros((2, len(events)), bool)
+        if self.has(select.ZMUMU, select.ZEE, select.GAMMAJET):
+            cuts = select.boson_cuts(events, objects, jets, self.selection)
+            whole = cuts.all(*(name for name in cuts.names if name != select.MASS))
+        if self.has(select.WMUNU, select.WENU):
+            single = select.single_lepton_cuts(events, objects, jets, self.selection).all()
         return {
-            **polar("boson", np.where(pair[:, np.newaxis], total, np.nan)),
-            "boson_mass": np.where(pair, mass, np.nan),
+            **polar("boson", np.where(whole[:, np.newaxis], total, np.nan)),
+            "boson_mass": np.where(whole, mass, np.nan),
             **polar("lepton", np.where(single[:, np.newaxis], total, np.nan)),
         }
+
+    def has(self, *channels: str) -> bool:
+        """Whether the selection has any of these channels."""
+        return not set(channels).isdisjoint(self.selection.channels)

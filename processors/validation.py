@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import awkward as ak
+import numpy as np
 from coffea.analysis_tools import PackedSelection
 
 from ptmiss import selections as select
+from ptmiss.errors import OptionError
 from ptmiss.estimators import evaluate
-from ptmiss.events import event_weight
 from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil
 from ptmiss.recoil import Recoil, magnitude, project
 from ptmiss.truth import generated_met
 
-from .base import RecoilProcessor
+from .base import RecoilProcessor, with_weights
 
 
 class Validation(RecoilProcessor):
     """Response, slope and resolution against generated pTmiss.
 
-    In its histograms the generated pTmiss takes the place of the boson: ``qt`` is its size, ``u_par`` and ``u_perp`` are
-    the components of the estimator's pTmiss along and across it.
+    In its histograms the generated pTmiss takes the place of the boson: ``qt`` is its size, ``u_par`` and ``u_perp``
+    are the components of the estimator's pTmiss along and across it.
     """
 
-    event_branches = ("PV_npvs", "GenMET_pt", "GenMET_phi")
+    event_branches = ("GenMET_pt", "GenMET_phi")
+
+    def require(self, there: Collection[str], path: str, metadata: Mapping[str, Any]) -> None:
+        """Raise OptionError for data, which have no generated pTmiss, ColumnError for branches that are missing."""
+        if metadata.get("kind") == "data":
+            raise OptionError(f'validation needs generated pTmiss: {path} is of a dataset with "kind": "data"')
+        super().require(there, path, metadata)
 
     def process(self, events: Any) -> dict[str, Any]:
         """Run the estimators on all events of a chunk and fill the histograms."""
-        muons = select.good_muons(events.Muon, self.selection)
-        jets = select.good_jets(events.Jet, muons, self.selection)
-        weight = event_weight(events)
-        mets = evaluate(self.estimators, events, muons, self.vertex)
+        objects = select.boson_objects(events, self.selection)
+        jets = select.good_jets(events.Jet, objects, self.selection)
+        weights = self.event_weights(events, objects)
+        mets = evaluate(self.estimators, events, objects, self.vertex)
         histograms = book_recoil(self.names) | book_met(self.names)
         truth = generated_met(events)
-        npv, njets = ak.to_numpy(events.PV.npvs), ak.to_numpy(ak.num(jets))
-        for name, met in mets.met.items():
-            along = Recoil(*project(met, truth), magnitude(truth))
-            fill_recoil(histograms, name, along, npv, njets, weight)
-            fill_met(histograms, name, met, weight)
-        return {**histograms, "cutflow": select.cutflow(PackedSelection(), weight), "notes": dict(mets.notes)}
+        npv, njets = select.vertex_count(events, self.selection), ak.to_numpy(ak.num(jets))
+        everyone = np.ones(len(events), bool)
+        for name in self.names:
+            for systematic, met, weight in with_weights(mets.of(name, everyone).items(), weights):
+                along = Recoil(*project(met, truth), magnitude(truth))
+                fill_recoil(histograms, name, along, npv, njets, weight, systematic)
+                fill_met(histograms, name, met, weight, systematic)
+        return {
+            **histograms,
+            "cutflow": select.cutflow(PackedSelection(), weights.nominal),
+            "notes": {**mets.notes, **weights.notes},
+        }

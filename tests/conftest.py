@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 from functools import partial, wraps
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import settings
+from matplotlib.figure import Figure
 from numba.core import caching
 
 from ptmiss import corrections
 from ptmiss.calibration import calibrate, export, sources
-from ptmiss.networks.deepmet import WIDTHS, DeepMET, deepmet_shapes
+from ptmiss.networks.deepmet import DeepMET
 from ptmiss.networks.registry import save_model
 
 from .calibration import toys
+from .helpers import random_model
 from .invented import write_events
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -73,18 +75,6 @@ def invented(tmp_path_factory) -> Path:
     return path
 
 
-def random_model(
-    seed: int = 0, padding: int = 0, embedding: tuple[int, int, int] = (8, 8, 8), widths: tuple[int, ...] = WIDTHS
-) -> DeepMET:
-    """A DeepMET with random weights."""
-    rng, shapes = np.random.default_rng(seed), deepmet_shapes(embedding, widths)
-    tensors = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
-    for name, values in tensors.items():
-        if name.endswith(".variance"):
-            values[...] = np.abs(values) + 0.5
-    return DeepMET(tensors, padding, "random")
-
-
 @pytest.fixture
 def model() -> DeepMET:
     return random_model()
@@ -106,12 +96,30 @@ def nothing_shipped(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def small_library(monkeypatch, tmp_path_factory):
-    """Productions with a pile-up library of their own, made in seconds."""
+def empty_pictures(monkeypatch):
+    """Figures are saved as empty pictures, since to save one takes most of its time."""
+    empty = "<svg xmlns='http://www.w3.org/2000/svg'/>"
+
+    def savefig(figure, target, **options):
+        write = target.write if isinstance(target, io.StringIO) else Path(target).write_text
+        write(empty)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+
+
+@pytest.fixture(scope="session")
+def simulation_cache(tmp_path_factory) -> Path:
+    """Where all productions of the tests keep start files and pile-up libraries, which take seconds to make."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def small_library(monkeypatch, simulation_cache):
+    """Productions with a small pile-up library of their own."""
     pytest.importorskip("pythia8mc")
     from ptmiss.simulation import production
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(simulation_cache))
     monkeypatch.setattr(production, "pileup_library", partial(production.pileup_library, size=200))
 
 
@@ -126,14 +134,14 @@ def calibration(tables):
     """The calibration of the toy tables, in few cells."""
     data = sources.read(str(tables["data"]))
     background = sources.background(f"{tables['top']}={1 / 3}", data)
-    return calibrate.derive(data, sources.read(str(tables["mc"])), [background], ["puppi"], minimum=6000)
+    return calibrate.derive(data, sources.read(str(tables["mc"])), [background], ["puppi"], minimum=1000)
 
 
 @pytest.fixture(scope="session")
 def correction_file(calibration, tmp_path_factory) -> Path:
     """Its correction file."""
     path = tmp_path_factory.mktemp("corrections") / "corrections.json.gz"
-    path.write_bytes(export.compressed(export.correction_set(calibration)))
+    path.write_bytes(export.compress(export.correction_set(calibration)))
     return path
 
 

@@ -10,8 +10,9 @@ import uproot
 from numpy.typing import NDArray
 
 from ptmiss.files import replacing
-from ptmiss.recoil import Vector, azimuth, cartesian, magnitude
+from ptmiss.recoil import azimuth, cartesian, magnitude
 from ptmiss.segments import from_counts, sum_by_event
+from ptmiss.typing import Vector
 
 Z_MASS, Z_WIDTH, MUON_MASS = 91.19, 2.5, 0.1057  # GeV
 PILEUP = 30.0
@@ -41,7 +42,7 @@ def write_events(path: Path, n: int = 4000, seed: int = 1) -> None:
         "GenMET_pt": np.zeros(n, np.float32),
         "GenMET_phi": np.zeros(n, np.float32),
         "PFCands": ak.zip(candidates),
-        "Muon": ak.zip(muons),
+        "Muon": ak.zip(muons | {"pdgId": -13 * muons["charge"]}),
         "Jet": ak.zip({name: ak.Array([[]] * n) for name in ("pt", "eta", "phi", "mass")}),
     }
     with replacing(path) as temporary, uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file:

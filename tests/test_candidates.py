@@ -38,7 +38,7 @@ def test_only_the_branches_needed_are_touched(pfnano, columns):
     candidates.read(source, columns)
     there = {b.removeprefix("PFCands_") for b in events.inspect(str(pfnano)).branches if b.startswith("PFCands_")}
     needed = set().union(*(candidates.inputs(c, there) for c in ["pt", *columns]))
-    expected = {f"PFCands_{candidates.stored(c, there)}" for c in needed} | {"nPFCands"}
+    expected = {f"PFCands_{candidates.suffix_of(c, there)}" for c in needed} | {"nPFCands"}
     assert {access.branch for access in log} == expected
     assert len(expected) <= 11 < len(there)
 
@@ -153,7 +153,8 @@ def test_a_missing_column_names_estimator_column_file_and_what_is_there():
     candidates.require(["pt", "charge"], branches, "pf", "a.root")
     with pytest.raises(
         ColumnError,
-        match=r"'puppi' needs PFCand column 'puppiWeight', which a\.root.*nor 'pvAssocQuality' to.*there: eta, pdgId, phi, pt",
+        match=r"'puppi' needs PFCand column 'puppiWeight', which a\.root.*nor 'pvAssocQuality' to.*"
+        r"there: eta, pdgId, phi, pt",
     ):
         candidates.require(["puppiWeight"], branches, "puppi", "a.root")
     with pytest.raises(ColumnError, match=r"'deepmet' needs PFCand column 'mass', which a\.root does not have; there"):

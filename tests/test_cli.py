@@ -1,37 +1,22 @@
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 
-from ptmiss import __version__, sample
+from ptmiss import __version__, sample, table, verbs
 from ptmiss.cli import cli
 from ptmiss.networks.registry import save_model
 from ptmiss.networks.weights import write_tensors
 
-from .conftest import random_model
+from .helpers import call, failure, random_model
 from .invented import write_events
 
 RESOLUTION_MEDIAN, RESPONSE_MEDIAN = 2.5, 3.2  # GeV, of the distance to what CMSSW stored
-
-
-def call(*arguments, code=0):
-    """Run the command line and return what it printed."""
-    result = CliRunner().invoke(cli, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-def failure(*arguments):
-    """The one line that a failing command prints."""
-    lines = call(*arguments, code=1).splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("Error: ")
-    return lines[0].removeprefix("Error: ")
 
 
 @pytest.fixture
@@ -46,19 +31,27 @@ def fileset_of(tmp_path):
     return write
 
 
-def verbs(command=cli, path=()):
+def commands(command=cli, path=()):
     for name, sub in command.commands.items():
         if hasattr(sub, "commands"):
-            yield from verbs(sub, (*path, name))
+            yield from commands(sub, (*path, name))
         else:
             yield (*path, name)
 
 
-@pytest.mark.parametrize("verb", list(verbs()), ids=" ".join)
+@pytest.mark.parametrize("verb", list(commands()), ids=" ".join)
 def test_every_verb_has_help_with_an_example(verb):
     printed = call(*verb, "--help")
     assert "Example:" in printed
     assert f"ptmiss {' '.join(verb)}" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("group", [(), ("models",), ("train",), ("evaluate",)], ids=" ".join)
+def test_the_list_of_verbs_is_not_cut(group):
+    printed = call(*group, "--help")
+    assert "..." not in printed.partition("Commands:")[2]
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 def test_version():
@@ -79,7 +72,7 @@ def test_the_whole_way_of_real_candidates(shared, pfnano, tmp_path):
     printed = call(
         *("skim", pfnano, "--estimators", names + stored, "--leptons", "as-candidates", *given, "--output", output)
     )
-    assert printed == f"10 events -> {output}\n"
+    assert printed.endswith(f"10 events -> {output}\n")
     frame = pd.read_parquet(output)
     assert (abs(frame["met_pf_pt"] / frame["met_stored.RawMET_pt"] - 1) < 0.01).all()
     for name, reference, limit in (
@@ -124,7 +117,7 @@ def test_a_processor_of_ones_own_with_options(drell_yan, fileset_of, tmp_path):
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["datasets"]["events"]["kept"] == 40
     assert manifest["options"] == {"cut": -1.5}
-    assert "Mine takes no cutt" in failure(
+    assert "Mine has no option cutt" in failure(
         *("run", own, "--fileset", fileset_of(drell_yan), "--option", "cutt=1", "--output", tmp_path / "o2")
     )
 
@@ -149,7 +142,7 @@ def test_notes_are_told(tmp_path):
     save_model(random_model(), tmp_path / "w.safetensors", "")
     printed = call(
         *("skim", tmp_path / "b.parquet", "--estimators", "net", "--weights", f"net={tmp_path / 'w.safetensors'}"),
-        *("--output", tmp_path / "t.parquet"),
+        *("--output", tmp_path / "n.parquet"),
     )
     assert f"note: candidate repaired: pdgId unknown: {ak.sum(ak.num(cands))}" in printed
 
@@ -164,7 +157,7 @@ def test_bad_files_are_one_line_and_leave_nothing(drell_yan, tmp_path):
         (tmp_path / "*.nothing", "no file matches "),
         (tmp_path / "truncated.root", "truncated.root is not a readable ROOT file: it ends"),
         (tmp_path / "text.root", "text.root is not a readable ROOT file: not a ROOT file"),
-        (drell_yan, "estimator 'pf' needs PF candidates (PFCands_* or PFCand_*)"),
+        (drell_yan, "has none; of what it stores: --estimators stored."),
     ):
         assert message in failure("skim", source, "--estimators", "pf", "--output", output)
     assert not output.parent.exists()
@@ -189,7 +182,7 @@ def test_bad_names_and_weights_are_one_line(drell_yan, fileset_of, weights, tmp_
     )
     assert "the weights' SHA-256 is" in message
     assert "no such weights file" in failure("models", "show", tmp_path / "none.safetensors")
-    assert "expected event files, or --fileset" in failure("skim", "--output", output)
+    assert "expected either event files or --fileset" in failure("skim", "--output", tmp_path / "t.parquet")
     assert not output.exists()
 
 
@@ -214,13 +207,99 @@ def test_results_are_kept_unless_told(drell_yan, fileset_of, tmp_path):
         tmp_path / "out",
     )
     call(*arguments)
-    assert "is not empty (--resume goes on with it, --force replaces it)" in failure(*arguments)
+    assert "is not empty (--resume continues it, --force replaces what ptmiss wrote there" in failure(*arguments)
     call(*arguments, "--force")
 
 
 def test_wrong_usage_is_exit_status_2():
-    assert "Missing option '--output'" in call("skim", "x.root", code=2)
+    assert "Missing option '-o' / '--output'" in call("skim", "x.root", code=2)
     assert "expected NAME=VALUE" in call("skim", "x", "--weights", "w", "--output", "o", code=2)
+
+
+def stopped(monkeypatch, place, *arguments):
+    """What the command line prints after Ctrl-C in a function."""
+    monkeypatch.setattr(place, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    return call(*arguments, code=130)
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(monkeypatch, tmp_path):
+    resolution = ("resolution", sample.recoil("zmumu"), "--output", tmp_path / "r")
+    said = "Interrupted: nothing was written; the same command begins again\n"
+    assert stopped(monkeypatch, "ptmiss.verbs.resolution", *resolution) == said
+    simulate = ("simulate", "zmumu", "--output", tmp_path / "z.root")
+    said = f"Interrupted: finished blocks are kept in {tmp_path / 'z.root'}.parts; the same command continues\n"
+    assert stopped(monkeypatch, "ptmiss.simulation.simulate", *simulate) == said
+    skim = ("skim", EMBEDDED, "--output", tmp_path / "t.parquet")
+    said = "Interrupted: finished chunks are kept; the same command with --resume continues\n"
+    assert stopped(monkeypatch, "ptmiss.runs.skim.skim", *skim) == said
+
+
+WRITERS = {
+    "t.parquet": ("skim", sample.events("zmumu"), "--estimators", "pf"),
+    "z.root": ("simulate", "zmumu", "-n", 1),
+    "c.csv": ("compare", sample.recoil("zmumu")),
+    "r.html": ("report", sample.recoil("zmumu")),
+    "n.onnx": ("models", "export-onnx", "deepmet"),
+    "w.safetensors": ("models", "import-deepmet", "graph.pb"),
+}
+
+
+@pytest.mark.parametrize(("name", "verb"), WRITERS.items(), ids=WRITERS)
+def test_every_verb_that_writes_a_file_has_one_rule(name, verb, tmp_path):
+    there = tmp_path / name
+    there.write_text("years of work")
+    assert failure(*verb, "--output", there) == f"--output {there} is there already (--force replaces it)"
+    ending = there.suffix
+    message = failure(*verb, "--output", tmp_path / "other.txt")
+    assert message == f"--output {tmp_path / 'other.txt'}: expected a {ending} file"
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["years of work"]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("resolution", sample.recoil("zmumu")),
+        ("calibrate", "--data", sample.recoil("data"), "--mc", sample.recoil("zmumu")),
+        ("evaluate", "mlpf", sample.events("ttbar")),
+        ("evaluate", "vertex", sample.events("wmunu")),
+        ("templates", "out/w", "--observable", "mt"),
+        ("train", "deepmet"),
+        ("train", "mlpf"),
+        ("simulate", "--validate"),
+        ("demo",),
+    ],
+    ids=lambda verb: " ".join(map(str, verb[:2])),
+)
+def test_every_verb_that_writes_a_directory_has_one_rule(verb, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    message = failure(*verb, "--output", tmp_path)
+    rule = "--force replaces what ptmiss wrote there, and leaves other files"
+    assert message == f"--output {tmp_path} is not empty ({rule})"
+
+
+def test_a_table_is_replaced_where_force_says_so(tmp_path):
+    skim = ("skim", EMBEDDED, "--output", tmp_path / "t.parquet", "--estimators")
+    call(*skim, "pf")
+    assert "is there already" in failure(*skim, "pf,puppi", "--resume")
+    call(*skim, "pf,puppi", "--force")
+    assert "met_puppi_pt" in pd.read_parquet(tmp_path / "t.parquet")
+    figure = ("--figure", tmp_path / "f.txt")
+    assert "--figure" in failure("compare", sample.recoil("zmumu"), "--by", "qt", *figure)
+
+
+def test_every_step_or_nothing_but_the_result(tmp_path):
+    few = ("skim", EMBEDDED, "--estimators", "targets", "--output", tmp_path / "t.parquet", "--force")
+    noted, told, quiet = call(*few), call(*few, "-v"), call(*few, "--quiet")
+    assert "note: targets: event without elements, so without pTmiss: " in noted
+    assert "start: chunks 1, missing 1, events 60" in told
+    assert "start: chunks" not in noted
+    assert quiet == f"60 events -> {tmp_path / 't.parquet'}\n"
+    assert "expected --verbose or --quiet, and not both" in call(*few, "-vq", code=2)
+
+
+def test_python_m_ptmiss():
+    done = subprocess.run([sys.executable, "-m", "ptmiss", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"ptmiss, version {__version__}\n"
 
 
 def test_an_output_that_cannot_be_written(invented, tmp_path):
@@ -243,8 +322,8 @@ def test_simulations_that_cannot_be(tmp_path):
         (("zmumu", "--profile", "dat"), "unknown profile 'dat', did you mean 'data'"),
         (("zmumu", "--set", "hcal=1"), "unknown simulation parameter 'hcal'"),
         (("zmumu", "--set", "hcal_scale=high"), "hcal_scale=high: expected a number"),
-        ((), "expected a process and --output, or --validate"),
-        (("zmumu", "--validate"), "expected a process and --output, or --validate"),
+        ((), "expected --output, and either a process or --validate"),
+        (("zmumu", "--validate"), "expected --output, and either a process or --validate"),
     ):
         assert message in failure("simulate", *arguments, "--output", output)
     assert "its directory does not exist" in failure("simulate", "zmumu", "--output", tmp_path / "no" / "x.root")
@@ -309,8 +388,8 @@ def test_training_on_the_embedded_events(monkeypatch, tmp_path):
         (("--schedule", "linear"), "--schedule 'linear': input should be 'cosine', 'cyclic' or 'constant'"),
         (("--rate", "-1"), "--rate -1.0: input should be greater than 0"),
         (("--device", "tpu"), "--device 'tpu': input should be 'cpu' or 'cuda'"),
-        ((f"{EMBEDDED}=0",), "expected FILE or FILE=N with N events, not"),
-        ((f"{EMBEDDED}=many",), "expected FILE or FILE=N with N events, not"),
+        ((f"{EMBEDDED}=0",), "expected FILE, or FILE=N with a number N of events, not"),
+        ((f"{EMBEDDED}=many",), "expected FILE, or FILE=N with a number N of events, not"),
         (("none.root",), "no such file: none.root"),
         ((f"{EMBEDDED}=1",), "1 events are too few to hold some back; --validation names others"),
     ],
@@ -334,7 +413,7 @@ def test_training_without_a_device(monkeypatch, tmp_path):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     message = failure("train", "deepmet", EMBEDDED, "--device", "cuda", "--output", tmp_path / "out")
-    assert message.startswith("device cuda: this machine has no CUDA device")
+    assert message.startswith("--device cuda: this machine has no CUDA device")
     assert not (tmp_path / "out").exists()
 
 
@@ -376,7 +455,7 @@ def test_studies_that_cannot_be(tmp_path):
     assert "--epochs 0: input should be" in failure(*start, "puppi", "--epochs", 0, *rest)
     given = [("--training", f"{name}={EMBEDDED}") for name in ("zmumu", "zmumu_boosted", "ttbar_dilepton")]
     message = failure(*start, "puppi", *(part for pair in given for part in pair), *rest)
-    assert f"events of zmumu are needed, and {EMBEDDED} has 60" in message
+    assert f"events of zmumu; {EMBEDDED} has 60" in message
     assert not (tmp_path / "out").exists()
 
 
@@ -389,6 +468,21 @@ def test_a_study_from_the_command_line(monkeypatch, tmp_path):
     printed = call("train", "study", "all", "--test", EMBEDDED, "--output", tmp_path)
     assert [line.split()[1] for line in printed.splitlines() if line.startswith("study ")] == list(studies.STUDIES)
     assert f"tables and figures -> {tmp_path}" in printed
+
+
+def test_compare_and_resolution_work_without_options(tmp_path):
+    """On small tables too, and on those with neither pf nor puppi."""
+    call("skim", EMBEDDED, "--estimators", "stored.MET,stored.PuppiMET", "--output", tmp_path / "t.parquet")
+    assert "fewer than 50 events" in failure("compare", tmp_path / "t.parquet")
+    assert "overview.png" in call("resolution", tmp_path / "t.parquet", "--output", tmp_path / "r")
+    printed = call("resolution", sample.recoil("zmumu")).splitlines()
+    assert printed[0].split() == ["qT,", "GeV", "response", "par,", "GeV", "perp,", "GeV"]
+    assert "100 to 120       0.924±0.015   23.11±1.50  24.62±1.67" in [line.rstrip() for line in printed]
+    few = table.read(sample.recoil("zmumu")).only(["track", "deepmet"])
+    assert verbs.references(few) == ["track"]
+    assert verbs.compare(few)["rms_par_vs_track"].notna().any()
+    message = failure("compare", tmp_path)
+    assert message == f"{tmp_path} is a directory, expected a recoil table, the parquet file that ptmiss skim writes"
 
 
 def test_compare_by_mt(tmp_path):
@@ -418,7 +512,8 @@ def test_compare_and_a_card_with_its_results(trained, tmp_path):
         (("compare", table, "--by", "nvp"), "unknown axis 'nvp'"),
         (("compare", table, "--above", 9000), "fewer than 50 events with 9000 < qT"),
         (("compare", tmp_path / "none.parquet"), "none.parquet"),
-        (("models", "card", tmp_path / "no"), "no such model card"),
+        (("models", "card", tmp_path / "no"), "no such weights file"),
+        (("models", "card", tmp_path / "no", "--results", f"x={csv}"), "no such model card"),
         (("models", "card", directory, "--results", f"x={tmp_path / 'none.csv'}"), "cannot read"),
         (("models", "card", directory, "--results", f"x={output / 'log.csv'}"), "is not a comparison"),
     ):
@@ -437,12 +532,24 @@ def test_the_models_of_the_package(nothing_shipped):
     tensors = {"mean": np.zeros(3, np.float32), "encoder.0.weight": np.ones((4, 3), np.float32)}
     metadata = {"architecture": "mlpf", "name": "mlpf"}
     write_tensors(nothing_shipped / "mlpf" / "model.safetensors", tensors, metadata, {})
-    name, architecture, parameters, *_ = call("models", "list").split()
-    assert (name, architecture, parameters) == ("mlpf", "mlpf", "12")
+    head, model, *_ = call("models", "list").splitlines()
+    assert head.split() == ["model", "network", "parameters", "when", "to", "take", "it"]
+    assert model.split() == ["mlpf", "mlpf", "12"]
     shown = call("models", "show", "mlpf")
     assert "parameters: 12\n" in shown
     assert "architecture: mlpf\n" in shown
     assert "sha256: " in shown
+
+
+def test_the_words_about_models():
+    listed = call("models", "list")
+    assert "deepmet_response  deepmet         5149  where the response should be near 1" in listed
+    assert max(map(len, listed.splitlines())) <= 80
+    assert call("models", "card", "deepmet").startswith("# deepmet\n\n## How it was made\n")
+    compared = call("models", "compare", "deepmet", "deepmet_v2")
+    assert "recipe epochs\n  deepmet: 12\n  deepmet_v2: 16\n" in compared
+    assert "parameters" not in compared
+    assert "pTmiss of 60 embedded Z → μμ: " in compared
 
 
 def test_weights_that_are_damaged(weights, tmp_path):
@@ -484,7 +591,7 @@ def test_the_vertex_of_the_lepton(invented, fileset_of, tmp_path):
     from ptmiss import table
 
     assert table.read(tmp_path / "lepton.parquet").provenance["vertex"] == "lepton"
-    call("run", "wjets", "--fileset", fileset_of(path), "--vertex", "lepton", "--output", tmp_path / "run")
+    call("run", "wmunu", "--fileset", fileset_of(path), "--vertex", "lepton", "--output", tmp_path / "run")
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["vertex"] == "lepton"
 
 

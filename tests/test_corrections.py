@@ -2,13 +2,15 @@ import gzip
 import json
 import pickle
 
+import correctionlib
 import numpy as np
 import pytest
 
 from ptmiss import corrections
-from ptmiss.calibration import sources
+from ptmiss.calibration import export, sources
+from ptmiss.calibration.preparation import Preparation
 from ptmiss.errors import CorrectionError, FileError, UnknownName
-from ptmiss.recoil import recoil
+from ptmiss.recoil import met_from_recoil, recoil
 
 from .calibration import toys
 
@@ -47,13 +49,41 @@ def test_a_background_loses_the_mean_of_simulation(applied, events):
     np.testing.assert_allclose(met - after, applied.shift("puppi", npv, "mc"), atol=1e-9)
 
 
-def test_events_that_are_not_finite_stay_as_they_are(applied, events):
+def test_events_without_a_boson_lose_the_mean_and_are_not_mapped(applied, events):
     met, boson, npv, njets = (part[:5].copy() for part in arguments(events["mc"]))
     met[1], boson[3] = np.nan, np.nan
-    after = applied.met("puppi", met, boson, npv, njets)
+    after = applied.met("puppi", met, boson, npv, njets, systematic=applied.systematics("puppi")[-1])
     assert np.isnan(after[1]).all()
-    np.testing.assert_array_equal(after[3], met[3])
+    np.testing.assert_array_equal(after[3], met[3] - applied.shift("puppi", npv[3:4], "mc")[0])
     assert np.isfinite(after[[0, 2, 4]]).all()
+
+
+def test_the_mean_is_taken_off_before_the_recoil_is_mapped(applied, events):
+    met, boson, npv, njets = arguments(events["mc"])
+    centred = met - applied.shift("puppi", npv, "mc")
+    u = recoil(boson, centred)
+    mapped = [applied.u("puppi", c, u.qt, njets, getattr(u, f"u_{c}")) for c in ("par", "perp")]
+    after = applied.met("puppi", met, boson, npv, njets)
+    np.testing.assert_allclose(after, met_from_recoil(*mapped, boson), atol=1e-9)
+
+
+def test_lines_alone_are_corrections_without_a_map(calibration, events, tmp_path):
+    """What a calibration of runs begins with; with pile-up weights or without."""
+    for pileup in (calibration.preparation.pileup, None):
+        path = tmp_path / f"{pileup is None}.json"
+        first = Preparation(calibration.preparation.shifts, pileup)
+        path.write_bytes(export.compress(export.preparation_set(first, {})))
+        found = corrections.load(path)
+        assert not found.maps
+        assert found.systematics("puppi") == ["nominal"]
+        met, boson, npv, njets = arguments(events["mc"])
+        np.testing.assert_allclose(
+            found.met("puppi", met, boson, npv, njets), met - first.shifts["mc"]["puppi"](npv), atol=1e-6
+        )
+        np.testing.assert_allclose(found.weight(npv), pileup(npv) if pileup else 1.0)
+        assert json.loads(json.dumps(found.record)) == {
+            "path": str(path), "sha256": found.sha256, "maps": False, **first.record
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -124,7 +154,15 @@ def test_files_of_other_kinds_are_one_clear_line(tmp_path):
         corrections.load(written({"schema_version": 1, "corrections": []}))
     with pytest.raises(CorrectionError, match="holds corrections, but not of ptmiss calibrate"):
         corrections.load(written({"schema_version": 2, "description": "jets", "corrections": []}))
-    with pytest.raises(CorrectionError, match="schema ptmiss-calibration-0, expected ptmiss-calibration-1"):
+    with pytest.raises(CorrectionError, match="schema ptmiss-calibration-0, expected ptmiss-calibration-2"):
         corrections.load(
             written({"schema_version": 2, "description": '{"schema": "ptmiss-calibration-0"}', "corrections": []})
         )
+
+
+def test_without_weights_of_the_vertices_every_weight_is_one():
+    number = {"name": "x", "type": "real"}
+    other = {"name": "other", "version": 1, "inputs": [number], "output": number, "data": 2.0}
+    text = json.dumps({"schema_version": 2, "corrections": [other]})
+    alone = corrections.Corrections("a.json", "", {}, correctionlib.CorrectionSet.from_string(text))
+    np.testing.assert_array_equal(alone.weight([3, 40]), 1.0)

@@ -10,7 +10,7 @@ import pytest
 
 from ptmiss import sample
 
-from .pages import Block, Session, blocks
+from .pages import Block, Session, blocks, commands_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -21,14 +21,14 @@ ALL = [
     *sorted(page for page in DOCS.rglob("*.md") if "generated" not in page.parts),
 ]
 PAGES = [page for page in ALL if any(blocks(page.read_text()))]
-NEEDS = {"model": "torch", "table": "polars"}
+NEEDS = {"analysis": "pyhf", "fits": "pyhf", "model": "torch", "table": "polars"}
 READERS = {"README": {"nano_1": "zmumu", "dy": "zmumu"}, "vertex": {"wmunu": "wmunu"}}  # files that a reader has
 MOST_LEFT_OUT = 8
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, empty_pictures):
     pytest.importorskip(NEEDS.get(page.stem, "ptmiss"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -50,6 +50,15 @@ def test_a_session_tells_what_is_wrong(tmp_path):
         session.run(Block("sh", "echo broken >&2; false\n", None, 4))
     with pytest.raises(AssertionError, match="needs a caption"):
         session.run(Block("json", "{}\n", None, 5))
+
+
+def test_commands_of_ptmiss_alone_need_no_shell():
+    assert commands_of("# a comment\nptmiss skim 'a_*.root' \\\n    --output b  # more\n\nptmiss status c\n") == [
+        ["skim", "a_*.root", "--output", "b"],
+        ["status", "c"],
+    ]
+    for code in ("ptmiss models show a > b\n", "ptmiss status a\nls b\n", "ptmiss status $A\n", "true\n"):
+        assert commands_of(code) == []
 
 
 def test_few_blocks_of_the_lessons_are_left_out():
@@ -80,8 +89,8 @@ def test_pages_fetch_nothing():
 
 def test_docstrings_may_be_plain_or_in_the_style_of_google():
     pytest.importorskip("sphinx", reason="the extra docs")
-    restructured = runpy.run_path(str(DOCS / "docstrings.py"))["restructured"]
-    plain = restructured("One: line.\n\npt, phi: GeV and rad; n: how\nmany.\nmass: GeV.")
+    restructure = runpy.run_path(str(DOCS / "docstrings.py"))["restructure"]
+    plain = restructure("One: line.\n\npt, phi: GeV and rad; n: how\nmany.\nmass: GeV.")
     assert plain.split("\n") == [
         "One: line.",
         "",
@@ -89,7 +98,7 @@ def test_docstrings_may_be_plain_or_in_the_style_of_google():
         "  many.",
         "* ``mass``: GeV.",
     ]
-    google = restructured("One line.\n\nArgs:\n    pt: GeV.\n\nRaises:\n    ValueError: if it is negative.\n")
+    google = restructure("One line.\n\nArgs:\n    pt: GeV.\n\nRaises:\n    ValueError: if it is negative.\n")
     assert ":param pt: GeV." in google
     assert ":raises ValueError: if it is negative." in google
 

@@ -1,9 +1,22 @@
+import os
+import threading
+import uuid
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
 import awkward as ak
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import uproot
 
 from ptmiss import events
 from ptmiss.errors import FileError
+from ptmiss.events import Generated, inspect
+
+from .nano import write_nano
 
 
 @pytest.fixture
@@ -29,6 +42,18 @@ def test_real_files_are_read_without_a_warning(name, request):
     source = found.events(1, 4)
     assert len(source) == 3
     assert len(ak.to_numpy(source.PV.npvs)) == 3
+
+
+@pytest.mark.parametrize(("size", "limit"), [(3, None), (4, 7), (100, None), (1, 2)])
+def test_ranges_cover_a_file_or_its_first_events(invented, size, limit):
+    source = replace(events.inspect(str(invented)), entries=11)
+    ranges = list(source.ranges(size, limit))
+    assert [entry for start, stop in ranges for entry in range(start, stop)] == list(range(limit or 11))
+    lengths = [stop - start for start, stop in ranges]
+    assert max(lengths) <= size
+    assert max(lengths) - min(lengths) <= 1
+    assert [len(part) for part in source.chunks(size, limit)] == lengths
+    assert list(replace(source, entries=0).ranges(size)) == []
 
 
 def test_a_vertex_needs_no_position(small):
@@ -88,19 +113,52 @@ def test_xrootd_says_what_to_install():
             events.inspect("root://host.invalid//store/x.root")
 
 
-def test_http(invented):
-    import functools
+@contextmanager
+def served(directory):
+    """The address of a server of the files of a directory."""
     import http.server
-    import threading
 
-    handler = functools.partial(RangeHandler, directory=str(invented.parent))
+    handler = partial(RangeHandler, directory=str(directory))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        found = events.inspect(f"http://127.0.0.1:{server.server_port}/{invented.name}")
-        remote = found.events(3, 8).PFCands.pt.to_list()
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def test_http(invented):
+    with served(invented.parent) as address:
+        found = events.inspect(f"{address}/{invented.name}")
+        remote = found.events(3, 8).PFCands.pt.to_list()
     assert found.entries == 300
     assert remote == events.inspect(str(invented)).events(3, 8).PFCands.pt.to_list()
+
+
+def test_remote_parquet_is_read_and_known_by_its_footer_and_time(tmp_path):
+    path = tmp_path / "a.parquet"
+
+    def written(*npv, when=1_700_000_000):
+        ones = np.ones(len(npv), np.int64)
+        table = {"run": ones, "luminosityBlock": ones, "event": np.arange(len(npv)), "PV_npvs": np.asarray(npv)}
+        pq.write_table(pa.table(table), path)
+        os.utime(path, (when, when))
+        return events.inspect(f"{address}/a.parquet")
+
+    with served(tmp_path) as address:
+        one = written(3, 4, 5)
+        assert one.events(1, 3).PV.npvs.tolist() == [4, 5]
+        assert written(3, 4, 5).identity == one.identity
+        others = [written(3, 4, 6), written(3, 4), written(3, 4, 5, when=1_700_000_100)]
+    assert len({other.identity for other in (one, *others)}) == 4
+
+
+def test_a_file_without_uuid_is_known_by_its_path_and_size(small, monkeypatch):
+    source = uproot.open(small).file
+    monkeypatch.setattr(type(source), "uuid", property(lambda _: uuid.UUID(int=0)))
+    one = events.inspect(str(small)).identity
+    copy = small.with_name("copy.root")
+    copy.write_bytes(small.read_bytes())
+    assert any(one)
+    assert events.inspect(str(small)).identity == one != events.inspect(str(copy)).identity
 
 
 def range_handler():
@@ -132,3 +190,24 @@ def range_handler():
 
 
 RangeHandler = range_handler()
+
+
+@pytest.mark.parametrize("spelling", ["", "_"])
+@pytest.mark.parametrize("sums", ["Runs", "LuminosityBlocks"])
+def test_what_was_generated_is_summed_over_runs_in_every_spelling(tmp_path, spelling, sums):
+    path = write_nano(tmp_path / "a.root", [2.0, -1.0], [(5, 7.0), (3, -1.5)], spelling=spelling, sums=sums)
+    assert inspect(path).generated == Generated(8, 5.5)
+
+
+def test_what_was_generated_of_real_events(drell_yan, pfnano, nano_v15):
+    found = inspect(str(drell_yan)).generated
+    assert (found.events, found.sumw) == (850098, pytest.approx(1.5166686735858717e10, rel=1e-15))
+    assert inspect(str(pfnano)).generated == Generated(10, 10.0)
+    assert inspect(str(nano_v15)).generated is None
+
+
+def test_the_kind_of_a_file_is_what_it_shows(tmp_path):
+    assert inspect(write_nano(tmp_path / "a.root", [1.0])).kind == "mc"
+    assert inspect(write_nano(tmp_path / "b.root", events=2, run=273158, runs=[(0, 0)])).kind == "data"
+    assert inspect(write_nano(tmp_path / "c.root", events=2, run=273158)).kind is None
+    assert inspect(write_nano(tmp_path / "d.root", events=2, runs=[(0, 0)])).kind is None

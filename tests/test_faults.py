@@ -22,9 +22,8 @@ from ptmiss.runs import directory as run_directory
 from ptmiss.runs.chunks import ChunkStore
 
 from . import localqueue
-from .conftest import random_model
+from .helpers import call, failure, random_model
 from .invented import write_events
-from .test_cli import call, failure
 
 FAULTY = Path(__file__).parent / "faulty.py"
 EVENTS, CHUNK = 60, 10
@@ -176,7 +175,7 @@ def test_a_corrupt_basket_stops_the_run_or_its_chunks_are_left_out(good, fileset
     arguments = command(fileset(tmp_path / "bad.root"), tmp_path / "out")
     message = failure(*arguments)
     assert "bad.root, entries 0 to 10: " in message
-    assert "(--skip-bad-files goes on without it)" in message
+    assert "(--skip-bad-files continues without it)" in message
     assert "failed" not in call(*arguments, "--resume", "--skip-bad-files")
     same(tmp_path / "out", reference)
     entries = skipped(tmp_path / "out")
@@ -362,7 +361,7 @@ def test_a_driver_that_is_killed_loses_what_was_in_flight_only(executor, fileset
     there = len(chunks(output))
     assert there < EVENTS // CHUNK
     assert not (output / "manifest.json").exists()
-    assert "is not empty (--resume goes on with it" in failure(*arguments)
+    assert "is not empty (--resume continues it" in failure(*arguments)
     call(*arguments, "--resume")
     manifest = same(output, reference)
     assert manifest["chunks"]["resumed"] == there
@@ -392,10 +391,10 @@ def test_a_run_that_is_interrupted_says_how_to_go_on(signal_, fileset, reference
         wait_for(lambda: len(chunks(output)) >= 2 and (tmp_path / "once").exists())
         process.send_signal(signal_)
         printed, _ = process.communicate(timeout=LONG)
-    assert process.returncode == 1
-    assert "of 6 chunks; the same command with --resume goes on" in printed.splitlines()[-1]
+    assert process.returncode == 130
+    assert "of 6 chunks; the same command with --resume continues the run" in printed.splitlines()[-1]
     assert "Traceback" not in printed
-    assert "goes on" in call("status", output)
+    assert "continues the run" in call("status", output)
     call(*arguments, "--resume")
     same(output, reference)
 
@@ -410,7 +409,7 @@ def test_two_runs_in_one_directory(fileset, tmp_path):
             assert f"--output {output} is in use by process {process.pid} on " in failure(*arguments, *more)
         assert f"running: process {process.pid} on " in call("status", output)
         process.kill()
-    assert "goes on" in call("status", output)
+    assert "continues the run" in call("status", output)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 0.1, 0.5, 0.9, -23, -22, -21, -1])
@@ -463,10 +462,19 @@ def test_what_was_skipped_is_tried_again(good, fileset, tmp_path):
 # ---------------------------------------------------------------- changes are never mixed
 
 
+def unfinish(output):
+    """Make a finished run one that was stopped before its end."""
+    (output / run_directory.LOG).write_text('{"event": "interrupted"}\n')
+
+
 def test_other_options_other_chunks(fileset, tmp_path):
     call(*command(fileset(), tmp_path / "out"))
-    printed = call(*command(fileset(), tmp_path / "out", cut=40), "--resume")
-    assert "note: other parameters than before: nothing of before was used" in printed
+    other = command(fileset(), tmp_path / "out", cut=40)
+    before = (tmp_path / "out" / "histograms.zip").read_bytes()
+    assert "--resume: parameters changed since the run in" in failure(*other, "--resume")
+    assert (tmp_path / "out" / "histograms.zip").read_bytes() == before
+    unfinish(tmp_path / "out")
+    assert "note: parameters changed since the last run: all chunks were redone" in call(*other, "--resume")
     assert results.load(tmp_path / "out").manifest["chunks"]["resumed"] == 0
 
 
@@ -476,7 +484,9 @@ def test_other_code_other_chunks(fileset, tmp_path):
     arguments = [own if part is FAULTY else part for part in command(fileset(), tmp_path / "out")]
     call(*arguments)
     own.write_text(own.read_text().replace("(20, 0, 100,", "(20, 0, 200,"))
-    assert "note: other processor than before" in call(*arguments, "--resume")
+    assert "--resume: processor changed since the run in" in failure(*arguments, "--resume")
+    unfinish(tmp_path / "out")
+    assert "note: processor changed since the last run" in call(*arguments, "--resume")
     found = results.load(tmp_path / "out")
     assert found.manifest["chunks"]["resumed"] == 0
     assert found.histograms["z"]["pt"].axes[0].edges[-1] == 200
@@ -494,9 +504,10 @@ def test_another_model_other_chunks(fileset, weights, tmp_path):
     arguments = ["run", "zmumu", "--fileset", fileset(), "--estimators", "net", "--weights", f"net={weights}"]
     arguments += ["--output", tmp_path / "out"]
     call(*arguments)
-    assert "1 chunks, 1 of them from before" in call(*arguments, "--resume")
+    assert "1 chunk, 1 of them from before" in call(*arguments, "--resume")
     save_model(random_model(seed=7), weights, "others")
-    assert "note: other parameters than before" in call(*arguments, "--resume")
+    assert "--resume: parameters changed since the run in" in failure(*arguments, "--resume")
+    call(*arguments, "--force")
 
 
 def test_other_certified_sections_other_chunks(fileset, tmp_path):

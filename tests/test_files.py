@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ptmiss import files
-from ptmiss.errors import FileError
+from ptmiss.errors import FileError, OptionError
 from ptmiss.files import replacing, write_atomically
 
 
@@ -62,3 +62,25 @@ def test_a_cached_function_sees_a_file_that_changed(tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError):
         content(path)
+
+
+def test_a_digest_is_that_of_the_standard(tmp_path):
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-4's own example
+    (tmp_path / "a").write_bytes(b"abc")
+    assert files.digest(b"abc") == files.digest(tmp_path / "a") == known
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("t.csv", r"--output .*t\.csv: expected a \.parquet or \.root file"),
+        ("there.root", r"there\.root is there already \(--force replaces it\)"),
+        ("folder.root", r"folder\.root is a directory, expected a file"),
+    ],
+)
+def test_a_file_that_may_not_be_written(name, message, tmp_path):
+    (tmp_path / "there.root").touch()
+    (tmp_path / "folder.root").mkdir()
+    with pytest.raises(OptionError, match=message):
+        files.check_file(tmp_path / name, (".parquet", ".root"))
+    assert files.check_file(str(tmp_path / "there.root"), (".root",), force=True) == tmp_path / "there.root"

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from ptmiss import histograms
-from ptmiss.histograms import MOMENTS, book_met, book_recoil, fill_met, fill_recoil, scaled, subtracted
+from ptmiss.histograms import MOMENTS, book_met, book_recoil, fill_met, fill_recoil, scale, subtract
 from ptmiss.recoil import Recoil
-from ptmiss.resolutions import sums
+from ptmiss.resolutions.moments import sums
 
 
 def sample(n=500, seed=0):
@@ -103,7 +103,7 @@ def test_scaling_is_filling_with_scaled_weights():
     recoil, npv, njets, weight = sample()
     a, b = filled(recoil, npv, njets, weight), filled(recoil, npv, njets, 2.5 * weight)
     for name in a:
-        view, expected = scaled(a[name], 2.5).view(flow=True), b[name].view(flow=True)
+        view, expected = scale(a[name], 2.5).view(flow=True), b[name].view(flow=True)
         for field in view.dtype.names or [...]:
             np.testing.assert_allclose(view[field], expected[field], atol=1e-9)
 
@@ -111,12 +111,12 @@ def test_scaling_is_filling_with_scaled_weights():
 def test_subtracting_a_background_takes_its_weights_and_adds_its_errors():
     (signal, *rest), (background, *other) = sample(seed=1), sample(seed=2)
     s, b = filled(signal, *rest), filled(background, *other)
-    left = sums(subtracted(s["moments"], b["moments"]), "pf").part(slice(None))
+    left = sums(subtract(s["moments"], b["moments"]), "pf").part(slice(None))
     one, two = (sums(h["moments"], "pf").part(slice(None)) for h in (s, b))
     for moment in MOMENTS:
         sign = 1 if moment.weight == 2 else -1
         np.testing.assert_allclose(left.moments[moment], one.moments[moment] + sign * two.moments[moment])
-    spectra = subtracted(s["spectra"], b["spectra"]).view(flow=True)
+    spectra = subtract(s["spectra"], b["spectra"]).view(flow=True)
     np.testing.assert_allclose(spectra["variance"], (s["spectra"] + b["spectra"]).view(flow=True)["variance"])
     np.testing.assert_allclose(
         spectra["value"], s["spectra"].view(flow=True)["value"] - b["spectra"].view(flow=True)["value"], atol=1e-9

@@ -10,15 +10,14 @@ import pandas as pd
 import pytest
 from matplotlib.testing.compare import compare_images
 
-from ptmiss import plots
+from ptmiss import plots, stacks
 from ptmiss.calibration import figures as calibration
 from ptmiss.evaluation import figures as evaluation
 from ptmiss.evaluation import jets
-from ptmiss.reports import stacks
 
 PICTURES = Path(__file__).parent / "images"
 DPI, TOLERANCE = 40, 4  # of the RMS difference between pixels of 0 to 255
-LABEL = "CMS-like simulation"
+LABEL = "CMS-like simulation (13 TeV)"
 QT = np.array([0.0, 20, 40, 80, 140, 200])
 
 
@@ -77,7 +76,8 @@ def closure():
     regions = [(0, 20, "0 jets"), (20, 60, "0 jets"), (0, 20, "1 jet"), (20, 60, "1 jet"), (60, np.inf, "≥ 2 jets")]
     rows = [
         {
-            "estimator": name, "quantity": quantity, "qt_low": low, "qt_high": high, "njets": njets, "before": 1.06 - 0.01 * i, "before_error": 0.01,
+            "estimator": name, "quantity": quantity, "qt_low": low, "qt_high": high, "njets": njets,
+            "before": 1.06 - 0.01 * i, "before_error": 0.01,
             "after": 1 + 0.004 * (-1) ** i, "after_error": 0.01, "systematic": 0.005,
         }
         for name in ("puppi", "deepmet")

@@ -37,6 +37,29 @@ def test_matching_takes_the_nearest_within_the_window():
     assert jets.match(one, other).tolist() == [1, -1, -1]
 
 
+def _invented(rng, events):
+    counts = rng.integers(0, 4, events)
+    n = counts.sum()
+    return jets.Jets(rng.exponential(30, n), rng.normal(0, 0.4, n), rng.uniform(-np.pi, np.pi, n), np.zeros(n), counts)
+
+
+def test_matching_and_responses_are_those_of_a_loop_over_all_pairs():
+    rng = np.random.default_rng(5)
+    one, other = _invented(rng, 200), _invented(rng, 200)
+    events, others = (np.repeat(np.arange(200), each.counts) for each in (one, other))
+    expected, ratios = [], []
+    for i in range(len(one.pt)):
+        there = np.flatnonzero(others == events[i])
+        angle = np.arccos(np.clip(np.cos(one.phi[i] - other.phi[there]), -1, 1))
+        distance = np.hypot(one.eta[i] - other.eta[there], angle)
+        near = int(np.argmin(distance)) if len(there) and distance.min() < 0.4 else -1
+        expected.append(near)
+        ratios.append(other.pt[there[near]] / one.pt[i] if near >= 0 else np.nan)
+    assert jets.match(one, other).tolist() == expected
+    assert 0 < np.count_nonzero(np.asarray(expected) >= 0) < len(expected)
+    np.testing.assert_allclose(jets.responses(one, other, 0.4), ratios)
+
+
 def test_missing_fastjet_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "fastjet", None)
     with pytest.raises(PtmissError, match=r"pip install 'ptmiss\[simulation\]'"):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptmiss.candidates import Candidates
-from ptmiss.leptons import delta_r, leave_out, matched
+from ptmiss.leptons import leave_out, match
 from ptmiss.recoil import recoil
 
 
@@ -21,7 +21,7 @@ def leptons(*events):
 
 def without(sample, wanted):
     """What is left, the momentum taken out, and how many leptons have no candidate."""
-    selected, unmatched = matched(sample, wanted)
+    selected, unmatched = match(sample, wanted)
     return *leave_out(sample, selected), unmatched
 
 
@@ -75,7 +75,8 @@ def test_a_network_that_shrinks_does_not_gain(scale):
     np.testing.assert_allclose(u.u_perp, scale * honest.u_perp, atol=1e-9)
 
 
-def test_distance_wraps_around():
-    a = ak.Array([{"eta": 0.0, "phi": 3.1}])
-    b = ak.Array([{"eta": 0.0, "phi": -3.1}])
-    np.testing.assert_allclose(delta_r(a, b), 2 * np.pi - 6.2)
+def test_a_photon_is_the_hardest_of_the_photons_near_it():
+    sample = candidates([22, 22, 22, 211], [1, 80, 90, 85], [0.5, 0.52, 0.6, 0.5], [1, 1, 1, 1], [0, 4])
+    rest, momentum, unmatched = without(sample, leptons([(22, 0.5, 1.0)]))
+    assert (rest["pt"].tolist(), unmatched) == ([1, 90, 85], 0)
+    np.testing.assert_allclose(momentum, [[80 * np.cos(1), 80 * np.sin(1)]], rtol=1e-6)

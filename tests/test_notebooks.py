@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-NEEDS = {"02_train_a_small_deepmet": "torch"}
+NEEDS = {"02_train_a_small_deepmet": "torch", "06_from_events_to_a_fit": "pyhf"}
 TIMEOUT = 600  # s for a cell, on a busy machine
 
 
-def test_there_are_five():
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
+def test_there_are_six():
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -36,3 +36,5 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")
     done = nb_run.NotebookRun(copy, TIMEOUT).execute()
     assert done.error is None, f"{done.error.summary}\n{done.error.trace}"
+    shown = {kind for cell in done.nb.cells for out in cell.get("outputs", []) for kind in out.get("data", {})}
+    assert "image/png" in shown

@@ -54,7 +54,7 @@ def test_jet_neutrals_are_kept_and_pileup_is_not(crowd):
 def test_alpha_is_that_of_a_double_loop(crowd):
     pt, eta, phi, origin = crowd
     charged = origin == puppi.PRIMARY
-    found = puppi._alpha(pt, eta, phi, np.ones(len(pt), bool), charged, 0.4, 0.01)
+    found = puppi._alpha(pt[:, np.newaxis], eta, phi, np.ones(len(pt), bool), charged, 0.4, 0.01)[:, 0]
     for i in range(len(pt)):
         distance2 = (eta[charged] - eta[i]) ** 2 + np.angle(np.exp(1j * (phi[charged] - phi[i]))) ** 2
         near = (distance2 >= 1e-4) & (distance2 < 0.16)

@@ -7,9 +7,9 @@ import pytest
 
 from ptmiss import candidates as pf_candidates
 from ptmiss import events, reconstruction, sample
-from ptmiss.elements import COLUMNS, ECAL, HF_HAD, TRACK, Elements, Targets
+from ptmiss.elements import COLUMNS, ECAL, HF_HAD, TRACK, Elements, Prediction, Targets
 from ptmiss.errors import ColumnError, FileError, OptionError
-from ptmiss.reconstruction import MIN_PT, Reconstructed, build, candidates, classes, codes
+from ptmiss.reconstruction import MIN_PT, build, candidates, classes, codes
 from ptmiss.segments import from_counts, sum_by_event
 
 WITH_ELEMENTS = 15
@@ -104,7 +104,7 @@ def test_a_row_is_one_candidate_of_its_likeliest_class_with_its_soft_pt():
 
 
 def test_what_is_not_finite_is_dropped_and_counted():
-    found = Reconstructed(np.ones(2, int), np.asarray([1.0, np.inf]), *(np.ones(2),) * 3, np.ones((2, 8)))
+    found = Prediction(np.ones(2, int), np.asarray([1.0, np.inf]), *(np.ones(2),) * 3, np.ones((2, 8)))
     made = candidates(invented([2]), found)
     assert made.offsets.tolist() == [0, 1]
     assert made.repaired == {"momentum not finite": 1}
@@ -124,7 +124,9 @@ def test_puppi_is_called_once_and_only_if_asked_for(zmumu, monkeypatch):
 @pytest.mark.parametrize("counts", [[], [0], [0, 0, 3, 0], [20_000]])
 def test_empty_and_full_events(counts):
     elements = invented(counts)
-    made = reconstruction.weighted(candidates(elements, reconstruction.of_elements(elements)), np.full(len(counts), 20))
+    made = reconstruction.add_puppi_weights(
+        candidates(elements, reconstruction.of_elements(elements)), np.full(len(counts), 20)
+    )
     assert np.diff(made.offsets).tolist() == counts
 
 

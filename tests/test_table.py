@@ -3,7 +3,7 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
-from ptmiss import table
+from ptmiss import sample, table
 from ptmiss.errors import ColumnError, FileError, UnknownName
 
 
@@ -12,7 +12,9 @@ def columns(n=4, truth=True):
     out = {name: rng.integers(1, 50, n) for name in table.EVENT_COLUMNS}
     out |= table.polar("boson", rng.normal(0, 30, (n, 2))) | {"boson_mass": np.full(n, 91.2)}
     out |= table.polar("met_pf", rng.normal(0, 20, (n, 2))) | table.polar("met_stored.MET", rng.normal(0, 20, (n, 2)))
-    return out | (table.polar("genmet", np.zeros((n, 2))) | table.polar("genboson", np.ones((n, 2))) if truth else {})
+    vectors = {"genmet": np.zeros((n, 2)), "genboson": np.ones((n, 2)), "genseen": np.ones((n, 2))}
+    generated = [table.polar(name, vector) for name, vector in vectors.items()] if truth else []
+    return out | {name: column for polar in generated for name, column in polar.items()}
 
 
 def written(path, *parts):
@@ -29,7 +31,7 @@ def test_columns_and_types_are_those_of_the_contract(tmp_path):
         *("run", "luminosityBlock", "event", "weight", "npv", "njets"),
         *("boson_pt", "boson_phi", "boson_mass", "lepton_pt", "lepton_phi"),
         *("met_pf_pt", "met_pf_phi", "met_stored.MET_pt", "met_stored.MET_phi"),
-        *("genmet_pt", "genmet_phi", "genboson_pt", "genboson_phi"),
+        *("genmet_pt", "genmet_phi", "genboson_pt", "genboson_phi", "genseen_pt", "genseen_phi"),
     ]
     assert frame["event"].dtype == np.uint64
     assert frame["met_pf_pt"].dtype == np.float32
@@ -66,6 +68,8 @@ def test_files_that_are_no_tables(tmp_path):
     with pytest.raises(FileError, match="no such recoil table"):
         table.read(tmp_path / "none.parquet")
     (tmp_path / "text.parquet").write_text("text" * 100)
+    with pytest.raises(FileError, match="is a directory, expected a recoil table"):
+        table.read(tmp_path)
     with pytest.raises(FileError, match="is not a readable parquet file"):
         table.read(tmp_path / "text.parquet")
     pd.DataFrame({"run": [1]}).to_parquet(tmp_path / "other.parquet")
@@ -83,3 +87,9 @@ def test_only_some_estimators():
     found = table.RecoilTable(pyarrow.table({"npv": [20], **columns}), {}).only(["puppi", "pf"])
     assert found.estimators == ["pf", "puppi"]
     assert found["npv"].tolist() == [20]
+
+
+def test_what_is_shown_of_a_table():
+    found = table.read(sample.recoil("zmumu"))
+    assert repr(found) == "20772 events, pTmiss by pf, puppi, track, deepmet, deepmet_response, linear"
+    assert found._repr_html_().count("<tr") == table.SHOWN + 1

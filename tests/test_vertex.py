@@ -103,7 +103,7 @@ def test_moved_is_a_straight_loop(candidates, vertices, rng):
     lepton = rng.normal(0, 3.6, 60)
     choice = vertex.choose(vertices, lepton, np.zeros(60))
     npv = rng.integers(5, 40, 60)
-    found = vertex.moved(candidates, vertices, choice, npv)
+    found = vertex.move(candidates, vertices, choice, npv)
     for event, (number, new) in enumerate(zip(choice.number, choice.z, strict=True)):
         own = slice(*candidates.offsets[event : event + 2])
         old = {name: column[own] for name, column in candidates.columns.items()}
@@ -125,14 +125,14 @@ def test_events_that_keep_their_vertex_keep_every_bit(candidates, vertices):
     before = {name: column.copy() for name, column in candidates.columns.items()}
     number = np.where(np.arange(60) % 2, 0, vertex.BEAM_SPOT)
     choice = vertex.Choice(number, np.where(number, 0.0, vertices.first))
-    found = vertex.moved(candidates, vertices, choice, np.full(60, 20))
+    found = vertex.move(candidates, vertices, choice, np.full(60, 20))
     kept = np.repeat(number == 0, np.diff(candidates.offsets))
     for name, column in before.items():
         assert found[name][kept].tobytes() == column[kept].tobytes()
         np.testing.assert_array_equal(candidates[name], column)  # what was read is not written to
     assert (found["dz"][~kept] != before["dz"][~kept]).any()
     same = vertex.Choice(np.zeros(60, int), vertices.first)
-    assert vertex.moved(candidates, vertices, same, np.full(60, 20)) is candidates
+    assert vertex.move(candidates, vertices, same, np.full(60, 20)) is candidates
 
 
 def test_there_and_back_again_gives_the_stored_association(vertices, rng):
@@ -147,9 +147,9 @@ def test_there_and_back_again_gives_the_stored_association(vertices, rng):
     fitted = rng.random(len(z)) < 0.75
     from_pv = np.select([fitted & (closest == 0), closest == 0, ~fitted], [3, 2, 1], 0)
     move = vertex.Choice(np.ones(len(own), int), there.first)
-    away = vertex.from_chosen(from_pv, z, event, here, move)
+    away = vertex.from_pv_at_choice(from_pv, z, event, here, move)
     assert (away != from_pv).any()
-    back = vertex.from_chosen(away, z, event, there, move._replace(z=here.first))
+    back = vertex.from_pv_at_choice(away, z, event, there, move._replace(z=here.first))
     np.testing.assert_array_equal(back, from_pv)
 
 
@@ -162,7 +162,7 @@ def test_tracks_without_details_keep_their_dz_and_are_of_no_vertex():
     }
     two = vertex.concatenate(np.array([3.0]), np.array([2.0]), np.array([1]))
     choice = vertex.Choice(np.array([1]), np.array([2.0]))
-    found = vertex.tracks_moved(columns, np.zeros(3, int), two, choice)
+    found = vertex.move_tracks(columns, np.zeros(3, int), two, choice)
     assert found["dz"].tolist() == [-1, -1, 0]
     assert found["fromPV"].tolist() == [1, 0, 2]
 
@@ -181,7 +181,8 @@ def event_records(beam_spot=None):
     }
     if beam_spot is not None:
         fields["BeamSpot"] = [{"z": beam_spot}] * 4
-    leptons = ak.Array([[{"dz": 2.01}], [{"dz": 1.0}], [], [{"dz": 2.0}, {"dz": 2.0}]])
+    dz = ak.Array([[2.01], [1.0], [], [2.0, 2.0]])
+    leptons = ak.zip({"dz": dz, "eta": 0 * dz, "phi": 0 * dz, "pdgId": ak.values_astype(13 + 0 * dz, int)})
     return ak.Array([dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]), leptons
 
 

@@ -1,1 +1,1 @@
-"""DeepMET: the network in torch, what it is trained on and how."""
+"""DeepMET: the network in torch, its training events and its recipe."""

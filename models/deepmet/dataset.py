@@ -1,4 +1,4 @@
-"""Simulated events as DeepMET is trained on them: flat candidates, the true pTmiss, and the leptons that may be removed."""
+"""Training events of DeepMET: flat candidates, the true pTmiss, and the leptons that may be removed."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ptmiss import candidates as pf_candidates
+from ptmiss.angles import wrap
 from ptmiss.errors import FileError, OptionError
 from ptmiss.estimators import NetworkEstimator
-from ptmiss.events import EventFile, expand, inspect
+from ptmiss.events import EventFile, expand, inspect, read_chunks
 from ptmiss.networks.inputs import Inputs
 from ptmiss.recoil import cartesian
 from ptmiss.segments import Offsets, from_counts
-from ptmiss.truth import CHARGED, generated_met, prompt
+from ptmiss.truth import CHARGED, COLUMNS, decay_leptons, generated_met, generated_particles, of_kind
 
 from ..training import Progress
 
 LEPTONS = 2  # the leading ones of an event may be removed
 MAX_DR = 0.1
 CHUNK = 2000  # events read at a time
-NEEDED = NetworkEstimator("deepmet", "").columns
+NEEDED = NetworkEstimator("deepmet", "").own_columns
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Events for the training.
 
-    features: (candidates, 8), momenta in units of 50 GeV; categories: (candidates,) rows of the category table.
+    features: (candidates, 8), momenta in units of 50 GeV. categories: (candidates,) rows of the category table.
     offsets: (events + 1,).
-    target: (events, 2) generated pTmiss, GeV: neutrinos, and prompt leptons that left no candidate.
-    lepton: (events, 2) the candidates, counted from the event's first, of the two leading prompt leptons, -1 for none.
+    target: (events, 2) generated pTmiss, GeV: neutrinos, and leptons of the hard process that left no candidate.
+    lepton: (events, 2) numbers, in their event, of the candidates of the two leading leptons of the hard process; -1
+    for none.
     lepton_momentum: (events, 2, 2) generated px and py of these leptons, GeV.
     """
 
@@ -60,7 +62,7 @@ class Dataset:
         return self.select(np.arange(len(self)) >= len(self) - n)
 
     def select(self, mask: NDArray[np.bool_]) -> Dataset:
-        """The events in a mask."""
+        """The events in a mask, shape (events,)."""
         counts = np.diff(self.offsets)
         keep = np.repeat(mask, counts)
         offsets = from_counts(counts[mask])
@@ -76,38 +78,30 @@ class Dataset:
 
 
 def read(patterns: Iterable[str], limit: int | None = None, progress: Progress | None = None) -> Dataset:
-    """The events of simulated files, the first ``limit`` of each.
+    """The events of simulated files, from each at most the first ``limit``.
 
-    Raises FileError for a file without generated pTmiss or without candidates.
+    FileError for a file without generated pTmiss, ColumnError for one without candidates.
     """
-    sources = [checked(inspect(path)) for path in expand(patterns)]
-    parts, total = [], sum(min(source.entries, limit or source.entries) for source in sources)
-    done = 0
-    for source in sources:
-        for start in range(0, min(source.entries, limit or source.entries), CHUNK):
-            stop = min(start + CHUNK, limit or source.entries, source.entries)
-            parts.append(prepared(source.events(start, stop)))
-            done += stop - start
-            if progress:
-                progress("read", done, total)
-    if not done:
+    sources = [require_truth(inspect(path)) for path in expand(patterns)]
+    parts = [of_events(events) for events in read_chunks(sources, CHUNK, limit, progress)]
+    if not any(len(part) for part in parts):
         raise OptionError("no events to train on: the files are empty")
     return Dataset.concatenate(parts)
 
 
-def checked(source: EventFile) -> EventFile:
-    """The file, if it can be trained on."""
-    for branch in ("GenMET_pt", "GenMET_phi", "GenPart_pdgId", "GenPart_statusFlags"):
+def require_truth(source: EventFile) -> EventFile:
+    """The file itself, if it has candidates and truth; FileError or ColumnError otherwise."""
+    for branch in ("GenMET_pt", "GenMET_phi", *(f"GenPart_{name}" for name in COLUMNS)):
         if branch not in source.branches:
             raise FileError(f"{source.path} cannot be trained on: it has no truth (branch {branch} is missing)")
     pf_candidates.require(NEEDED, source.branches, "deepmet", source.path)
     return source
 
 
-def prepared(events: ak.Array) -> Dataset:
-    """Some events, read."""
+def of_events(events: ak.Array) -> Dataset:
+    """A dataset of coffea's NanoEvents, of shape (events,)."""
     candidates = pf_candidates.read(events, NEEDED)
-    inputs = Inputs.prepared(candidates)
+    inputs = Inputs.from_candidates(candidates)
     lepton, momentum, lost = leading_leptons(events, candidates)
     return Dataset(
         inputs.features,
@@ -122,14 +116,15 @@ def prepared(events: ak.Array) -> Dataset:
 def leading_leptons(
     events: ak.Array, candidates: pf_candidates.Candidates
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """Of the two leading prompt leptons: their candidates, their generated momenta, and the sum of those without one.
+    """The two leading electrons and muons of each event's hard process.
 
-    (events, 2) index in the event, -1 for no lepton or no candidate; (events, 2, 2) px, py; (events, 2) px, py of the
-    leptons that left no candidate, GeV.
+    Returns (events, 2) numbers of their candidates in the event, -1 for no lepton or no candidate; (events, 2, 2) their
+    generated px and py, GeV; and (events, 2) the sum of px and py of those without a candidate, GeV.
     """
-    particles = events.GenPart[prompt(events.GenPart, CHARGED)]
+    particles = generated_particles(events)
+    particles = particles[decay_leptons(particles) & of_kind(particles, CHARGED)]
     leading = particles[ak.argsort(particles.pt, ascending=False)][:, :LEPTONS]
-    columns = {name: filled(leading[name]) for name in ("pt", "eta", "phi", "pdgId")}
+    columns = {name: pad(leading[name]) for name in ("pt", "eta", "phi", "pdgId")}
     index = np.stack([nearest(candidates, {n: c[:, i] for n, c in columns.items()}) for i in range(LEPTONS)], axis=1)
     momentum = cartesian(columns["pt"], columns["phi"]).astype(np.float32)
     lost = np.where((index < 0)[..., np.newaxis], momentum, np.float32(0)).sum(axis=1)
@@ -137,17 +132,17 @@ def leading_leptons(
 
 
 def nearest(candidates: pf_candidates.Candidates, lepton: Mapping[str, NDArray]) -> NDArray[np.int64]:
-    """(events,) index in its event of the charged candidate nearest to each event's lepton; -1 for none.
+    """(events,) number, in its event, of the charged candidate nearest to the event's lepton; -1 for none.
 
-    Same charge, within MAX_DR, half to twice its pt: a muon that was not identified is a charged hadron.
+    It has the same charge, lies within MAX_DR, and has half to twice the lepton's pt. Its pdgId does not count, since a
+    muon that was not identified is a charged hadron. lepton: columns (events,): pt (GeV), eta, phi, pdgId.
     """
     counts = np.diff(candidates.offsets)
     eta, phi, pt = (np.repeat(lepton[name].astype(np.float32), counts) for name in ("eta", "phi", "pt"))
     charge = np.repeat(-np.sign(lepton["pdgId"]).astype(np.int32), counts)
     ratio = candidates["pt"] / np.maximum(pt, np.float32(1e-3))
     alike = np.flatnonzero((candidates["charge"] == charge) & (charge != 0) & (ratio > 0.5) & (ratio < 2))
-    dphi = (candidates["phi"][alike] - phi[alike] + np.pi) % (2 * np.pi) - np.pi
-    dr = np.hypot(candidates["eta"][alike] - eta[alike], dphi)
+    dr = np.hypot(candidates["eta"][alike] - eta[alike], wrap(candidates["phi"][alike] - phi[alike]))
     event = np.searchsorted(candidates.offsets, alike, side="right") - 1
     order = np.lexsort((dr, event))
     order = order[dr[order] < MAX_DR]
@@ -157,17 +152,17 @@ def nearest(candidates: pf_candidates.Candidates, lepton: Mapping[str, NDArray])
     return out
 
 
-def filled(column: ak.Array) -> NDArray:
-    """A jagged column as (events, 2), zero where there are fewer."""
+def pad(column: ak.Array) -> NDArray:
+    """A jagged column as (events, 2), filled up with zeros."""
     return ak.to_numpy(ak.fill_none(ak.pad_none(column, LEPTONS, clip=True), 0))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some events as a network takes them.
+    """Some events as tensors.
 
-    features: (candidates, 8), momenta in units of 50 GeV; categories: (candidates,) rows of the category table.
-    event: (candidates,) the event that each belongs to; target: (events, 2) pTmiss of all that is not there, GeV.
+    features: (candidates, 8), momenta in units of 50 GeV. categories: (candidates,) rows of the category table.
+    event: (candidates,) number of each one's event. target: (events, 2) true pTmiss, removed leptons included, GeV.
     """
 
     features: Tensor
@@ -187,10 +182,10 @@ class Batch:
 def batch(
     dataset: Dataset, events: NDArray[np.integer], removed: NDArray[np.bool_], angle: NDArray[np.floating] | None = None
 ) -> Batch:
-    """Events of a dataset, with leptons removed and turned in phi.
+    """Events of a dataset, without some leptons, and rotated in phi.
 
-    removed: (events, 2), which of the two leading leptons are left out; the target counts them as missing.
-    angle: (events,) rad.
+    events: (batch,) numbers. removed: (batch, 2) mask of the two leading leptons to leave out, which the target counts
+    as missing. angle: (batch,) rad.
     """
     start, stop = dataset.offsets[events], dataset.offsets[events + 1]
     counts = stop - start
@@ -204,22 +199,25 @@ def batch(
     features = features[keep]
     target = dataset.target[events] + (removed[..., np.newaxis] * dataset.lepton_momentum[events]).sum(axis=1)
     if angle is not None:
-        features[:, 6:] = rotated(features[:, 6:], angle[event])
-        target = rotated(target, angle)
+        features[:, 6:] = rotate(features[:, 6:], angle[event])
+        target = rotate(target, angle)
     arrays = features, categories[keep].astype(np.int64), event, target.astype(np.float32)
     return Batch(*map(torch.from_numpy, arrays))
 
 
-def rotated(vectors: NDArray, angle: NDArray) -> NDArray:
-    """Vectors (n, 2) turned by angles (n,)."""
+def rotate(vectors: NDArray, angle: NDArray) -> NDArray:
+    """(n, 2) vectors, rotated by angles (n,), rad."""
     cos, sin = np.cos(angle, dtype=vectors.dtype), np.sin(angle, dtype=vectors.dtype)
     return np.stack([cos * vectors[:, 0] - sin * vectors[:, 1], sin * vectors[:, 0] + cos * vectors[:, 1]], axis=1)
 
 
 @dataclass(frozen=True)
 class Loader:
-    """Batches of a dataset, the same for the same seed and epoch: shuffled, each event turned by a random angle and
-    with none, one or both of its leading leptons removed."""
+    """Shuffled batches of a dataset.
+
+    Each event is rotated by a random angle, and loses none, one or both of its leading leptons. The same seed and epoch
+    give the same batches.
+    """
 
     dataset: Dataset
     size: int
@@ -230,21 +228,23 @@ class Loader:
         return max(len(self.dataset) // self.size, 1)
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch; what does not fill a batch waits for another shuffle."""
+        """The batches of one epoch; events that do not fill a batch are left out."""
         order = np.random.default_rng([self.seed, number]).permutation(len(self.dataset))
         for i in range(len(self)):
             rng = np.random.default_rng([self.seed, number, i])
             events = order[i * self.size : (i + 1) * self.size]
-            yield batch(self.dataset, events, self.removed(len(events), rng), rng.uniform(0, 2 * np.pi, len(events)))
+            yield batch(
+                self.dataset, events, self.draw_removed(len(events), rng), rng.uniform(0, 2 * np.pi, len(events))
+            )
 
-    def removed(self, n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """(n, 2): none, one or both leptons of an event, with equal shares."""
+    def draw_removed(self, n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """(n, 2) mask of the leptons to remove: none, one or both of an event with equal probability."""
         how_many = rng.integers(0, LEPTONS + 1, n) if self.remove_leptons else np.zeros(n, np.int64)
         return rng.permuted(np.arange(LEPTONS) < how_many[:, np.newaxis], axis=1)
 
 
 def plain(dataset: Dataset, size: int) -> Iterator[Batch]:
-    """All events in their order, as they are measured: the leading leptons left out, not turned."""
+    """All events in their order, for a measurement: without the leading leptons, and not rotated."""
     for start in range(0, len(dataset), size):
         events = np.arange(start, min(start + size, len(dataset)))
         yield batch(dataset, events, np.ones((len(events), LEPTONS), bool))

@@ -1,4 +1,4 @@
-"""What a candidate may be told of its whole event: an addition to its features that the published network does not have."""
+"""Features of the whole event, beside those of each candidate. The published network does not have them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ SIZES = {"none": 0, "sums": 5, "recoil": 7}
 
 
 class Context(nn.Module):
-    """Columns of the event beside each candidate's own, with their rows of the first layer, which begin at zero.
+    """Features of the event, and their rows of the first layer's kernel, which begin at zero.
 
-    sums: candidates / 1000, and log(1 + Σ pt / 50 GeV) of charged ones of the vertex, charged ones of pile-up, neutrals,
-    and neutrals with their PUPPI weights. recoil: these, log(1 + u / 50 GeV) of the charged recoil of the vertex, and
-    the cosine between it and the candidate.
+    * ``sums``: candidates / 1000, and log(1 + Σ pt / 50 GeV) of charged candidates of the vertex, charged ones of
+      pile-up, neutrals, and neutrals with their PUPPI weights
+    * ``recoil``: these, log(1 + u / 50 GeV) of the charged recoil of the vertex, and the cosine of the angle between it
+      and the candidate
     """
 
     kernel: Tensor
@@ -36,7 +37,7 @@ class Context(nn.Module):
         self.register_buffer("classes", classes(), persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
-        """(candidates, SIZES[kind]) columns."""
+        """(candidates, SIZES[kind]) features."""
         if self.kind == "none":
             return batch.features[:, :0]
         member = self.classes[batch.categories]
@@ -58,7 +59,7 @@ class Context(nn.Module):
 
 
 def classes() -> Tensor:
-    """(rows of the category table, 3): charged of the vertex (fromPV 2 or 3), other charged, neutral."""
+    """(rows of the category table, 3) one-hot: charged of the vertex (fromPV 2 or 3), other charged, neutral."""
     charge, _, from_pv = (v.ravel() for v in np.meshgrid(*(VOCABULARY[c] for c in CATEGORIES), indexing="ij"))
     members = [(charge != 0) & (from_pv >= 2), (charge != 0) & (from_pv < 2), charge == 0]
     return torch.from_numpy(np.stack(members, axis=1).astype(np.float32))

@@ -1,7 +1,7 @@
 """A DeepMET as an ONNX graph.
 
-Inputs ``features`` (n, 8) float32 in GeV and cm and ``categories`` (n, 3) int64 indices in the vocabularies; output ``met``
-(2,) float64, GeV. It computes in double precision: errors of a thousand candidates add up.
+Inputs: ``features`` (n, 8) float32 in GeV and cm, and ``categories`` (n, 3) int64 indices in the vocabularies. Output:
+``met`` (2,) float64, GeV. The graph computes in double precision, since the errors of a thousand candidates add up.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..onnx_graph import Graph
 SCALED = [4, 6, 7]
 
 
-def described(model: DeepMET) -> dict[str, str]:
-    """What the file's metadata say of inputs."""
+def metadata(model: DeepMET) -> dict[str, str]:
+    """The metadata about the inputs."""
     return {"features": json.dumps(FEATURES), "vocabulary": json.dumps(VOCABULARY), "padding": str(model.padding)}
 
 
@@ -31,7 +31,7 @@ def graph(model: DeepMET) -> Any:
     features, categories = (first(build, model, name) for name in ("features", "categories"))
     terms = contributions(build, model, features, categories)
     sums = build("ReduceSum", terms, [0], keepdims=1)
-    sums = build("Add", sums, padded(build, model, features)) if model.padding else sums
+    sums = build("Add", sums, pad(build, model, features)) if model.padding else sums
     met = build("Mul", dense(build, model, "output", sums), SCALE)
     build("Squeeze", met, [0], name="met")
     inputs = {"features": (np.float32, ("n", len(FEATURES))), "categories": (np.int64, ("n", len(CATEGORIES)))}
@@ -39,7 +39,7 @@ def graph(model: DeepMET) -> Any:
 
 
 def contributions(build: Graph, model: DeepMET, features: str, categories: str) -> str:
-    """(n, 4) of candidates, see ptmiss.networks.deepmet."""
+    """(n, 4) contributions of candidates, see ptmiss.networks.deepmet."""
     from onnx import TensorProto
 
     features = build("Cast", features, to=TensorProto.DOUBLE)
@@ -53,13 +53,13 @@ def contributions(build: Graph, model: DeepMET, features: str, categories: str) 
         parts.append(build("Gather", model.tensors[f"embedding.{category}"], index, axis=0))
     x = build("Concat", *parts, axis=1)
     for layer in (1, 2, 3):
-        x = normalised(build, model, f"norm{layer}", build("Tanh", dense(build, model, f"dense{layer}", x)))
+        x = normalise(build, model, f"norm{layer}", build("Tanh", dense(build, model, f"dense{layer}", x)))
     weight, bias = build("Split", dense(build, model, "dense4", x), split=[1, 2], axis=1, outputs=2)
     vectors = build("Concat", bias, build("Gather", features, [6, 7], axis=1), axis=1)
     return build("Mul", build("Sub", weight, np.ones(1)), vectors)
 
 
-def normalised(build: Graph, model: DeepMET, name: str, x: str) -> str:
+def normalise(build: Graph, model: DeepMET, name: str, x: str) -> str:
     """A batch normalisation."""
     gamma, beta, mean, variance = (
         model.tensors[f"{name}.{part}"].astype(float) for part in ("gamma", "beta", "mean", "variance")
@@ -74,12 +74,12 @@ def dense(build: Graph, model: DeepMET, name: str, x: str) -> str:
 
 
 def first(build: Graph, model: DeepMET, name: str) -> str:
-    """An input's candidates that count: with padding no more than there are slots, as in CMSSW."""
+    """The candidates of an input that count: with padding at most as many as there are slots, as in CMSSW."""
     return build("Slice", name, [0], [model.padding], [0]) if model.padding else name
 
 
-def padded(build: Graph, model: DeepMET, features: str) -> str:
-    """What the slots add that CMSSW fills with zeros: (padding - n) times what one adds."""
+def pad(build: Graph, model: DeepMET, features: str) -> str:
+    """(1, 4) contribution of the slots that CMSSW fills with zeros: (padding - n) times that of one."""
     from onnx import TensorProto
 
     n = build("Gather", build("Shape", features), 0, axis=0)

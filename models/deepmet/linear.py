@@ -1,4 +1,4 @@
-"""The 64-weight baseline, fitted by least squares."""
+"""The fit of the baseline with 64 weights, by least squares."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ptmiss.segments import from_counts
 from ..training import Progress
 from .dataset import Batch, Dataset, Loader
 
-EPOCHS = 3  # each event without, with one and with both leptons, in the mean
+EPOCHS = 3  # on average once with both leptons, once with one, once without
 
 
 def fit(training: Dataset, seed: int, progress: Progress | None = None, batch_size: int = 256) -> Linear:
-    """The weights that make the squared distance to the true pTmiss smallest; a class that never occurs gets 1."""
+    """The weights with the least squared distance to the true pTmiss. A class that never occurs has weight 1."""
     loader = Loader(training, batch_size, seed)
     normal, right = np.zeros((CLASSES, CLASSES)), np.zeros(CLASSES)
     for i, batch in enumerate(batches(loader)):
@@ -25,7 +25,7 @@ def fit(training: Dataset, seed: int, progress: Progress | None = None, batch_si
             normal += sums.T @ sums
             right += sums.T @ batch.target.numpy()[:, component].astype(np.float64)
         if progress:
-            progress("batches", i + 1, EPOCHS * len(loader))
+            progress("fit", i + 1, EPOCHS * len(loader))
     weight = np.ones(CLASSES)
     seen = np.flatnonzero(np.diag(normal))
     weight[seen] = np.linalg.lstsq(normal[np.ix_(seen, seen)], right[seen])[0]
@@ -38,7 +38,7 @@ def batches(loader: Loader) -> Iterator[Batch]:
 
 
 def class_sums(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    """Minus the sum of px, and of py, in GeV, of each class: (events, 64) each."""
+    """Minus the sums of px and of py of each class, GeV, (events, 64) each."""
     features, event = batch.features.numpy(), batch.event.numpy()
     offsets = from_counts(np.bincount(event, minlength=len(batch.target)))
     found = classes(Inputs(features, batch.categories.numpy().astype(np.uint8), offsets))

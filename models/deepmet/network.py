@@ -1,4 +1,4 @@
-"""DeepMET as a torch module, to be trained; the weights file that it leaves is run by ptmiss.networks.deepmet without torch."""
+"""DeepMET as a torch module, for training. ptmiss.networks.deepmet runs its weights files without torch."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Name = Literal[
 
 @dataclass(frozen=True)
 class Layout:
-    """How a network is built.
+    """The layout of a network.
 
-    embedding: outputs of the embeddings of charge, pdgId and fromPV; widths: of the three hidden layers; activation:
-    behind each of them. standardised: features with mean 0 and width 1. context: what each candidate is told of its
+    embedding: outputs of the embeddings of charge, pdgId and fromPV. widths: outputs of the three hidden layers.
+    activation: that of each hidden layer. standardised: features have mean 0 and width 1. context: features of the
     whole event, see ptmiss.models.deepmet.event_features.
     """
 
@@ -58,19 +58,20 @@ LAYOUTS: dict[str, Layout] = {
     "event-sums": Layout(context="sums"),
     "event-recoil": Layout(context="recoil"),
 }
-"""The released graphs have 5149 trainable parameters, the network of the measurement's talk 4541; the others are ours."""
+"""``cmssw-v1`` is that of the released graphs (5149 trainable parameters), ``jme-24-001`` that of the measurement's
+talk (4541). The others are this project's."""
 
-BIAS_SCALE = 0.01  # a bias is summed over two thousand candidates: its outputs start small, and learn slowly
+BIAS_SCALE = 0.01  # biases are summed over two thousand candidates, so they start small and learn slowly
 PUPPI = FEATURES.index("puppiWeight")
 MOMENTUM = slice(6, 8)
 
 
 class Tanh(torch.autograd.Function):
-    """Hyperbolic tangent in place, on a CPU by the kernel that inference uses (ten times as fast as torch's)."""
+    """Hyperbolic tangent in place. On a CPU it is inference's kernel, which is ten times as fast as torch's."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        """The tangent, in the memory of x."""
+        """The tangent of x, of the same shape, written over x."""
         if x.is_cuda:
             torch.tanh_(x)
         else:
@@ -81,7 +82,7 @@ class Tanh(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        """The gradient by x."""
+        """The gradient with respect to x, of the same shape."""
         (y,) = ctx.saved_tensors
         if y.is_cuda:
             return gradient * (1 - y * y)
@@ -106,7 +107,7 @@ class Dense(nn.Module):
 
 
 class Standard(nn.Module):
-    """Features with mean 0 and width 1, by moments that are measured once; folded into the first layer for inference."""
+    """Features with mean 0 and width 1. The moments are measured once; for inference they join the first layer."""
 
     mean: Tensor
     width: Tensor
@@ -117,16 +118,16 @@ class Standard(nn.Module):
         self.register_buffer("width", torch.ones(len(FEATURES)))
 
     def measure(self, features: Tensor) -> None:
-        """Take the moments of these candidates; a constant feature keeps its size."""
+        """Measure the moments of features (candidates, 8); a constant feature keeps its scale."""
         self.mean, width = features.mean(dim=0), features.std(dim=0)
         self.width = torch.where(width > 0, width, torch.ones_like(width))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(candidates, 8)."""
+        """(candidates, 8) standardised features."""
         return (features - self.mean) / self.width
 
     def fold(self, tensors: dict[str, NDArray[np.float32]]) -> None:
-        """Take the moments out of a network's tensors and put them into its first layer."""
+        """Remove the moments, shape (8,), from a network's tensors, and change its first layer accordingly."""
         mean, width = tensors.pop("standard.mean"), tensors.pop("standard.width")
         kernel = tensors["dense1.kernel"][: len(FEATURES)]
         kernel /= width[:, np.newaxis]
@@ -134,9 +135,9 @@ class Standard(nn.Module):
 
 
 class Norm(nn.Module):
-    """Batch normalisation with moments that are measured once, before the training, and then kept.
+    """Batch normalisation with moments that are measured once, before the training, and then fixed.
 
-    With constant moments it is a linear map, which is folded into the layer behind it.
+    With fixed moments it is a linear map, and part of the next layer.
     """
 
     mean: Tensor
@@ -149,25 +150,25 @@ class Norm(nn.Module):
         self.register_buffer("variance", torch.ones(width))
 
     def measure(self, x: Tensor) -> None:
-        """Take the moments of these candidates."""
+        """Measure the moments of x (candidates, width)."""
         self.mean, self.variance = x.mean(dim=0), x.var(dim=0, unbiased=False)
 
-    def folded(self, dense: Dense) -> tuple[Tensor, Tensor]:
-        """Kernel and bias of the normalisation followed by a dense layer."""
+    def fold_into(self, dense: Dense) -> tuple[Tensor, Tensor]:
+        """Kernel (width, outputs) and bias (outputs,) of the normalisation followed by a dense layer."""
         scale = self.gamma * torch.rsqrt(self.variance + EPSILON)
         return scale[:, None] * dense.kernel, dense.bias + (self.beta - scale * self.mean) @ dense.kernel
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a network may use: PUPPI weights as a feature, bias terms beside the candidates' weights."""
+    """Options of a network: PUPPI weights as a feature, and bias terms beside the candidates' weights."""
 
     puppi: bool = True
     biases: bool = True
 
 
 class Network(nn.Module):
-    """The DeepMET of CMS-JME-24-001: (w, bx, by) of each candidate, and pTmiss from their sums.
+    """The DeepMET of CMS-JME-24-001: (w, bx, by) for each candidate, and pTmiss from the sums.
 
     ``state_dict()`` has the names and shapes of the tensors in a weights file.
     """
@@ -192,7 +193,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def start_as_weighted_sum(self) -> None:
-        """Begin as pTmiss = -Σ (w - 1) pT, without biases."""
+        """Set the output layer to pTmiss = -Σ (w - 1) pT, without biases."""
         self.output.kernel.copy_(torch.tensor([[0.01, 0.0], [0.0, 0.01], [-1.0, 0.0], [0.0, -1.0]]))
         self.output.bias.zero_()
 
@@ -203,20 +204,20 @@ class Network(nn.Module):
         return SCALE * self.output(sums)
 
     def candidates(self, batch: Batch) -> Tensor:
-        """(candidates, 3): weight and bias of each."""
+        """(candidates, 3) weight and bias of each candidate."""
         x = self.hidden(self.first_inputs(batch), (self.first_kernel(), self.dense1.bias))
-        x = self.hidden(x, self.norm1.folded(self.dense2))
-        x = self.hidden(x, self.norm2.folded(self.dense3))
-        kernel, bias = self.norm3.folded(self.dense4)
+        x = self.hidden(x, self.norm1.fold_into(self.dense2))
+        x = self.hidden(x, self.norm2.fold_into(self.dense3))
+        kernel, bias = self.norm3.fold_into(self.dense4)
         return torch.addmm(bias, x, kernel) * self.output_scale(x)
 
     def first_inputs(self, batch: Batch) -> Tensor:
-        """(candidates, 8 + 18 + k): features, the categories one-hot, and what is told of the event."""
+        """(candidates, 8 + 18 + k) features, one-hot categories, and k features of the event."""
         features = batch.features if self.inputs.puppi else without(batch.features, PUPPI)
         return torch.cat([self.standard(features), self.onehot[batch.categories], self.context(batch)], dim=1)
 
     def first_kernel(self) -> Tensor:
-        """The first layer with the embeddings multiplied in, for one-hot categories."""
+        """Kernel of the first layer times the embeddings, of shape (8 + 18 + k, width), for one-hot categories."""
         kernel, rows, start = self.dense1.kernel, [self.dense1.kernel[: len(FEATURES)]], len(FEATURES)
         for category in CATEGORIES:
             embedding = self.embedding[category]
@@ -225,30 +226,33 @@ class Network(nn.Module):
         return torch.cat([*rows, self.context.kernel])
 
     def hidden(self, x: Tensor, layer: tuple[Tensor, Tensor]) -> Tensor:
-        """One layer and its activation."""
+        """(candidates, outputs) of one layer and its activation, for x (candidates, inputs)."""
         kernel, bias = layer
         return ACTIVATIONS[self.layout.activation](torch.addmm(bias, x, kernel))
 
     def output_scale(self, x: Tensor) -> Tensor:
-        """What the three outputs are multiplied by."""
+        """(3,) factors of the outputs."""
         bias = BIAS_SCALE if self.inputs.biases else 0.0
         return x.new_tensor([1.0, bias, bias])
 
     @torch.no_grad()
     def measure_moments(self, batch: Batch) -> None:
-        """Set the normalisations' moments to those of a batch."""
+        """Set the moments of all normalisations to those of a batch."""
         if isinstance(self.standard, Standard):
             self.standard.measure(batch.features)
         x = self.hidden(self.first_inputs(batch), (self.first_kernel(), self.dense1.bias))
         for norm, dense in ((self.norm1, self.dense2), (self.norm2, self.dense3)):
             norm.measure(x)
-            x = self.hidden(x, norm.folded(dense))
+            x = self.hidden(x, norm.fold_into(dense))
         self.norm3.measure(x)
 
     def model(self, name: str) -> DeepMET:
-        """The same network for inference, with what scales inputs and outputs absorbed in its tensors."""
+        """The network for inference. The scales of inputs and outputs become part of its tensors."""
         if not self.layout.is_deepmet:
-            raise OptionError(f"{self.layout} cannot be exported: inference runs tanh without context alone")
+            raise OptionError(
+                f"a network with activation {self.layout.activation} and context {self.layout.context} "
+                "cannot be exported: inference needs activation tanh and context none"
+            )
         tensors = {key: value.detach().cpu().numpy().copy() for key, value in self.state_dict().items()}
         if isinstance(self.standard, Standard):
             self.standard.fold(tensors)
@@ -260,7 +264,7 @@ class Network(nn.Module):
         return DeepMET(tensors, 0, name)
 
     def load(self, tensors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Begin from the tensors of a weights file."""
+        """Load the tensors of a weights file, which have the shapes of ``state_dict()``."""
         state = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
         self.load_state_dict(self.state_dict() | state)
         with torch.no_grad():
@@ -269,19 +273,19 @@ class Network(nn.Module):
 
 
 def contributions(weights: Tensor, momentum: Tensor) -> Tensor:
-    """(candidates, 4): ``(w - 1) (bx, by, px / 50, py / 50)``, momenta in units of 50 GeV."""
+    """(candidates, 4) ``(w - 1) (bx, by, px, py)`` of weights (candidates, 3) and momenta (candidates, 2), 50 GeV."""
     return (weights[:, :1] - 1) * torch.cat([weights[:, 1:], momentum], dim=1)
 
 
 def without(features: Tensor, column: int) -> Tensor:
-    """Features with one of them set to zero."""
+    """A copy of features (candidates, 8) in which one column is zero."""
     features = features.clone()
     features[:, column] = 0
     return features
 
 
 def onehot() -> Tensor:
-    """(3 * 11 * 4, 3 + 11 + 4): the categories of each row of the category table, one-hot."""
+    """(rows, categories) = (3 * 11 * 4, 3 + 11 + 4) one-hot categories of each row of the category table."""
     sizes = [len(VOCABULARY[c]) for c in CATEGORIES]
     rows = np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), axis=1) + np.cumsum([0, *sizes[:-1]])
     out = np.zeros((len(rows), sum(sizes)), np.float32)

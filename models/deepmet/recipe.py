@@ -1,8 +1,8 @@
-"""How a DeepMET is trained: the recipe, and its run from event files to a weights file.
+"""The recipe of a DeepMET, and its training on a dataset.
 
-The measurement's recipe (CMS-JME-24-001): Z → μμ and top pairs with two leptons, leptons removed at random, squared loss
-with a term that balances the response. Ours begins on the PUPPI weights, turns each event in phi, and has an unbiased
-form of the balance.
+The measurement (CMS-JME-24-001) trains on Z → μμ and top pairs with two leptons. It removes leptons at random, and has
+a squared loss with a term that balances the response. This recipe also begins with PUPPI weights, rotates each event in
+phi, and has an unbiased form of the balance.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ptmiss.comparison import QT_ABOVE, Events
+from ptmiss.files import AnyPath, as_path
 from ptmiss.networks.registry import load_model
 from ptmiss.networks.weights import check_shapes, fingerprint
 from ptmiss.recoil import recoil
+from ptmiss.resolutions.comparison import QT_ABOVE, compare
 
 from ..training import Progress, Settings, Training
 from . import dataset, losses
@@ -28,15 +29,15 @@ from .dataset import Batch, Dataset, Loader
 from .network import PUPPI, Inputs, Name, Network
 
 VALIDATION_BATCH = 64
-ADDED = ("context.", "standard.")  # what weights files do not have, and begins as if it were not there
+ADDED = ("context.", "standard.")  # parts that weights files do not have; they begin without any effect
 WARM_RATE, WARM_MEASURE = 1.5e-3, 100
 
 
 class Recipe(Settings):
-    """All that a training depends on beside its events.
+    """Everything that a training depends on, except its events.
 
-    balance: weight C of the response term, 0 for the resolution tune; warm: steps on PUPPI weights before the first
-    epoch; start_from: weights file to begin from, in place of that.
+    balance: weight C of the response term, 0 for the resolution tune. warm: training steps towards PUPPI weights before
+    the first epoch. start_from: weights file to begin with instead.
     """
 
     network: Name = "cmssw-v1"
@@ -50,9 +51,11 @@ class Recipe(Settings):
     warm: int = Field(300, ge=0)
     start_from: Path | None = None
 
-    def of(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """The loss of (events, 2) pTmiss in GeV."""
-        distance = {"squared": losses.squared, "huber": losses.huber, "weighted": losses.weighted}[self.loss]
+    def loss_of(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """The loss of predicted and true pTmiss, (events, 2) each, GeV."""
+        distance = {"squared": losses.squared_loss, "huber": losses.huber_loss, "weighted": losses.weighted_loss}[
+            self.loss
+        ]
         if not self.balance:
             return distance(predicted, target)
         return distance(predicted, target) + self.balance * losses.balance(predicted, target, self.form)
@@ -62,36 +65,36 @@ def train(
     training: Dataset,
     validation: Dataset,
     recipe: Recipe,
-    directory: Path,
+    directory: AnyPath,
     sources: Any,
     progress: Progress | None = None,
 ) -> tuple[Network, Training]:
-    """Train a network in a directory, or go on where it stopped; returns the best network and the training."""
+    """A network and its training in a directory; ``Training.run`` trains it, from the checkpoint if there is one."""
     torch.manual_seed(recipe.seed)
     network = Network(recipe.network, Inputs(recipe.puppi, recipe.biases))
     loader = Loader(training, recipe.batch, recipe.seed, recipe.remove_leptons)
     run = Training(
         network,
         loader,
-        loss=lambda net, batch: recipe.of(net(batch.to(recipe.device)), batch.target.to(recipe.device)),
+        loss=lambda net, batch: recipe.loss_of(net(batch.to(recipe.device)), batch.target.to(recipe.device)),
         validate=lambda net: validate(net, validation, recipe),
         settings=recipe,
-        directory=directory,
+        directory=as_path(directory),
         configuration=configuration(recipe, sources),
-        start=lambda net: begin(net, loader, recipe),
+        start=lambda net: begin(net, loader, recipe, progress),
         progress=progress,
     )
     return network, run
 
 
 def configuration(recipe: Recipe, sources: Any) -> dict[str, Any]:
-    """All that a training depends on; weights to begin from by their hash."""
+    """Everything that a training depends on, with the hash of the weights to begin with."""
     start = recipe.start_from and fingerprint(load_model(recipe.start_from).tensors)
     return {**recipe.model_dump(mode="json"), "start_from": start, "events": sources}
 
 
-def begin(network: Network, loader: Loader, recipe: Recipe) -> None:
-    """Set a fresh network to the weights to start from, or let it learn PUPPI's."""
+def begin(network: Network, loader: Loader, recipe: Recipe, progress: Progress | None = None) -> None:
+    """Load the weights to begin with into a fresh network, or train it to give PUPPI weights."""
     if recipe.start_from is not None:
         tensors = load_model(recipe.start_from).tensors
         ours = network.state_dict()
@@ -109,31 +112,31 @@ def begin(network: Network, loader: Loader, recipe: Recipe) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if progress:
+            progress(f"warm start: loss {float(loss.detach()):.4g}", step + 1, recipe.warm)
 
 
 def endless(loader: Loader, steps: int) -> Iterator[Batch]:
-    """So many batches, of epochs that no training will see."""
+    """A number of batches from epochs that no training reaches."""
     epochs = range(10**6, 10**6 + steps)
     return islice((batch for number in epochs for batch in loader.epoch(number)), steps)
 
 
 def validate(network: Network, validation: Dataset, recipe: Recipe) -> dict[str, float]:
-    """Loss, and widths of the recoil where the true pTmiss is above 20 GeV, the leading leptons left out."""
+    """Loss, and widths of the recoil for a true pTmiss above 20 GeV, without the leading leptons."""
     predicted, target = answers(network, dataset.plain(validation, VALIDATION_BATCH), recipe.device)
-    loss = recipe.of(torch.from_numpy(predicted), torch.from_numpy(target))
+    loss = recipe.loss_of(torch.from_numpy(predicted), torch.from_numpy(target))
     high = np.hypot(*target.T) > QT_ABOVE
     if not high.any():
         return {"loss": float(loss)}
-    return {"loss": float(loss)} | measured(predicted[high], target[high])
+    return {"loss": float(loss)} | measure(predicted[high], target[high])
 
 
-def measured(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    """Response and response-corrected widths of pTmiss about its target, GeV."""
+def measure(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """Response and response-corrected widths (GeV) of pTmiss about its target, each (events, 2), GeV."""
     u = recoil(target, predicted - target)
-    found = Events.of(u.qt, np.ones(len(target)), replicas=0).widths(u)
-    return {"response": float(found.response[0])} | dict(
-        zip(("rms_par", "rms_perp"), found.rms[0].tolist(), strict=True)
-    )
+    row = compare({"network": u}, np.ones(len(target)), replicas=0).iloc[0]
+    return {name: float(row[name]) for name in ("response", "rms_par", "rms_perp")}
 
 
 @torch.no_grad()

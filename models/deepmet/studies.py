@@ -1,12 +1,11 @@
-"""What a training's choices are worth: variants that differ in one thing, trained alike and compared on the same events.
+"""Studies of a training's choices: variants that differ in one choice, compared on the same events.
 
-Every test event counts once. A difference has two errors: a bootstrap over test events, paired, and the spread of the
+Every test event counts once. A difference has two errors: a paired bootstrap over test events, and the spread of the
 base between seeds.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,11 @@ import pandas as pd
 
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.events import inspect
-from ptmiss.files import write_atomically
+from ptmiss.files import AnyPath, as_path, digest, write_atomically
 from ptmiss.networks.registry import WEIGHTS, save_model
 
 from ..training import Progress, canonical
-from ..workflow import described
+from ..workflow import describe_sources
 from . import study_tables
 from .dataset import Dataset, plain, read
 from .network import Network, parameters
@@ -28,7 +27,7 @@ from .recipe import VALIDATION_BATCH, Recipe, answers, configuration, train
 from .study_tables import BASE, Answers
 
 SHARES = {"zmumu": 0.4, "zmumu_boosted": 0.3, "ttbar_dilepton": 0.3}
-HELD_OUT = 0.1  # of the base's events, and not among them, choose the epoch
+HELD_OUT = 0.1  # additional events that choose the epoch, as a share of the base's
 SEEDS = (2, 3)
 
 
@@ -36,9 +35,9 @@ SEEDS = (2, 3)
 class Variant:
     """One training of a study.
 
-    recipe: what differs from the base recipe; shares: of the processes among the events, if they differ; events: how
-    many, as a fraction of the base's; longer: epochs, as a multiple of the base's; after: the variant whose weights it
-    begins from.
+    recipe: changes to the base recipe. shares: shares of the processes among the events. events: their number, as a
+    fraction of the base's. longer: epochs, as a multiple of the base's. after: the variant whose weights it begins
+    with.
     """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -51,94 +50,111 @@ class Variant:
         """Training events of each process."""
         return {process: int(self.events * share * events) for process, share in self.shares.items() if share}
 
-    def of(self, base: Recipe) -> Recipe:
-        """Its recipe."""
+    def recipe_of(self, base: Recipe) -> Recipe:
+        """The recipe of this variant of a base."""
         return base.model_copy(update={"epochs": self.longer * base.epochs, **self.recipe})
 
 
-def share_of_top(share: float) -> Variant:
-    """A training with this share of top pairs; the others keep their ratio."""
+def with_top_share(share: float) -> Variant:
+    """A variant with this share of top pairs; the other processes keep their ratio."""
     rest = (1 - share) / (1 - SHARES["ttbar_dilepton"])
     return Variant(shares={name: share if name == "ttbar_dilepton" else rest * value for name, value in SHARES.items()})
 
 
-def balanced(c: float, form: str) -> Variant:
-    """The response term with weight C, from the base's weights; batches large enough to measure a response."""
+def with_balance(c: float, form: str) -> Variant:
+    """A variant with weight C of the response term, from the base's weights, in batches that can measure a response."""
     return Variant({"balance": c, "form": form, "batch": 64, "rate": 5e-4, "warm": 0}, after=BASE)
 
 
-def network(name: str) -> Variant:
-    """Another network."""
+def with_network(name: str) -> Variant:
+    """A variant with another network."""
     return Variant({"network": name})
 
 
-def continued(**recipe: Any) -> Variant:
-    """More epochs for the network that comes with the package; what is added begins at zero."""
+def with_more_epochs(**recipe: Any) -> Variant:
+    """A variant that continues the training of the package's network; parts that it does not have begin at zero."""
     return Variant({"start_from": "deepmet", "rate": 5e-4, **recipe})
 
 
 REPEATS = {f"seed {seed}": Variant({"seed": seed}) for seed in SEEDS}
-"""The base with other seeds; a part of every study."""
+"""The base with other seeds, which is part of every study."""
 
 STUDIES: dict[str, dict[str, Variant]] = {
     "seeds": {},
-    "balance": {"C = 0, continued": balanced(0, "unbiased")}
-    | {f"C = {c:g}, {form}": balanced(c, form) for form in ("published", "unbiased") for c in (2, 10, 200)},
-    "ttbar": {f"{100 * share:.0f} % top pairs": share_of_top(share) for share in (0.0, 0.2, 0.35, 0.5)},
+    "balance": {"C = 0, continued": with_balance(0, "unbiased")}
+    | {f"C = {c:g}, {form}": with_balance(c, form) for form in ("published", "unbiased") for c in (2, 10, 200)},
+    "ttbar": {f"{100 * share:.0f} % top pairs": with_top_share(share) for share in (0.0, 0.2, 0.35, 0.5)},
     "size": {
         f"{fraction:g} of the events": Variant(events=fraction, longer=longer)
         for fraction, longer in ((0.1, 10), (0.3, 3), (2.0, 1))
     },
-    "network": {"jme-24-001": network("jme-24-001"), "Huber": Variant({"loss": "huber"})},
+    "network": {"jme-24-001": with_network("jme-24-001"), "Huber": Variant({"loss": "huber"})},
     "puppi": {"without PUPPI": Variant({"puppi": False})},
     "leptons": {"leptons never removed": Variant({"remove_leptons": False})},
     "biases": {"without biases": Variant({"biases": False})},
     "better": {
-        "event sums": network("event-sums"),
-        "event sums and recoil": network("event-recoil"),
-        "128-64-32": network("128-64-32"),
-        "96-48-24": network("96-48-24"),
-        "SiLU": network("silu"),
-        "ReLU": network("relu"),
-        "standardised": network("standardised"),
+        "event sums": with_network("event-sums"),
+        "event sums and recoil": with_network("event-recoil"),
+        "128-64-32": with_network("128-64-32"),
+        "96-48-24": with_network("96-48-24"),
+        "SiLU": with_network("silu"),
+        "ReLU": with_network("relu"),
+        "standardised": with_network("standardised"),
         "weighted events": Variant({"loss": "weighted"}),
         "twice as long": Variant(longer=2),
     },
     "continued": {
         "shipped": Variant({"start_from": "deepmet"}, longer=0),
-        "longer": continued(),
-        "longer, other seed": continued(seed=2),
-        "longer with event sums": continued(network="event-sums"),
-        "longer with event sums and recoil": continued(network="event-recoil"),
-        "longer with weighted events": continued(loss="weighted"),
+        "longer": with_more_epochs(),
+        "longer, other seed": with_more_epochs(seed=2),
+        "longer with event sums": with_more_epochs(network="event-sums"),
+        "longer with event sums and recoil": with_more_epochs(network="event-recoil"),
+        "longer with weighted events": with_more_epochs(loss="weighted"),
     },
 }
 
 REFERENCES = {"continued": "shipped"}
-"""What a study's variants are compared with, where it is not the base."""
+"""The reference of studies whose variants are not compared with the base."""
 
 
 def study(
     names: Sequence[str],
     training: Mapping[str, str],
     test: Sequence[str],
-    output: Path,
+    output: AnyPath,
     events: int,
     recipe: Recipe,
     progress: Progress | None = None,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Train base and variants of each study, compare them on the test events, and write ``<name>.csv`` with figures.
 
-    training: event file of each process in SHARES; events: that the base is trained on. A training that is there, of
-    the same configuration and events, is not repeated. Yields each study's table as it is done; see study_tables.compare.
+    A training in the output with the same configuration and events is not repeated.
+
+    Args:
+        names: names in STUDIES.
+        training: event file of each process in SHARES.
+        test: event files for the comparison.
+        output: directory of tables, figures and trainings.
+        events: number of training events of the base.
+        recipe: that of the base.
+        progress: called with what is done (events read, warm start, training and its loss), how many, and of how many.
+
+    Yields:
+        Name and table of each study when it is complete; see study_tables.compare.
+
+    Raises:
+        UnknownName: there is no such study.
+        OptionError: the files lack a process, or have too few events.
     """
+    output = as_path(output)
     for name in names:
         if name not in STUDIES:
             raise UnknownName("study", name, STUDIES)
     missing = SHARES.keys() - training.keys()
     if missing:
         raise OptionError(
-            f"studies need training events of {', '.join(sorted(SHARES))}; no {', '.join(sorted(missing))}"
+            f"studies need training events of {', '.join(sorted(SHARES))}; "
+            f"there are none of {', '.join(sorted(missing))}"
         )
     bench = Bench.of(names, training, test, output, events, recipe, progress)
     for name in names:
@@ -156,9 +172,9 @@ def variants(names: Sequence[str]) -> dict[str, Variant]:
 
 @dataclass
 class Bench:
-    """Where variants are trained and measured, each once.
+    """Trains and tests variants, each once.
 
-    pool: events by process, for training; held_out: those that choose the epoch; test: those that answers are for.
+    pool: training events by process. held_out: events that choose the epoch. test: events of the comparison.
     """
 
     variants: Mapping[str, Variant]
@@ -183,7 +199,7 @@ class Bench:
         recipe: Recipe,
         progress: Progress | None,
     ) -> Bench:
-        """With the events of files: first those to train on, behind them those that are held out."""
+        """A bench with the events of files: first those to train on, then those that choose the epoch."""
         wanted = variants(names)
         counts = [variant.counts(events) for variant in wanted.values()]
         most = {process: max(c.get(process, 0) for c in counts) for process in SHARES}
@@ -192,12 +208,12 @@ class Bench:
         for process, n in used.items():
             there = inspect(training[process]).entries
             if there < n:
-                raise OptionError(f"{n} events of {process} are needed, and {training[process]} has {there}")
+                raise OptionError(f"the studies need {n} events of {process}; {training[process]} has {there}")
         read_events = {process: read([training[process]], n, progress) for process, n in used.items()}
         return Bench(
             wanted,
             {
-                "files": {process: described({training[process]: None}) for process in SHARES},
+                "files": {process: describe_sources({training[process]: None}) for process in SHARES},
                 "held out": {process: [most[process], used[process]] for process in SHARES},
             },
             {process: found.first(most[process]) for process, found in read_events.items()},
@@ -210,17 +226,17 @@ class Bench:
         )
 
     def answers(self, name: str) -> Answers:
-        """What a variant says of the test events, and the truth."""
+        """The predictions of a variant for the test events, and the truth."""
         if name not in self.done:
-            trained = self.trained(name)
+            trained = self.train(name)
             self.parameters[name] = parameters(trained)
             self.done[name] = Answers(*answers(trained, plain(self.test, VALIDATION_BATCH), self.recipe.device))
         return self.done[name]
 
-    def trained(self, name: str) -> Network:
-        """The network of a variant, with its weights file where inference can run it."""
+    def train(self, name: str) -> Network:
+        """Train the network of a variant, and write its weights file if inference can run it."""
         variant = self.variants[name]
-        recipe = variant.of(self.recipe)
+        recipe = variant.recipe_of(self.recipe)
         if variant.after:
             recipe = recipe.model_copy(update={"start_from": self.weights(variant.after)})
         counts = variant.counts(self.events)
@@ -234,13 +250,13 @@ class Bench:
         return network
 
     def weights(self, name: str) -> Path:
-        """The weights file of a variant that has been trained."""
+        """The weights file of a variant, which is trained if it was not."""
         self.answers(name)
         variant = self.variants[name]
         sources = {**self.sources, "events": variant.counts(self.events)}
-        return self.directory(name, configuration(variant.of(self.recipe), sources)) / WEIGHTS
+        return self.directory(name, configuration(variant.recipe_of(self.recipe), sources)) / WEIGHTS
 
     def directory(self, name: str, made: Mapping[str, Any]) -> Path:
-        """Where a variant of this configuration is."""
-        key = hashlib.sha256(canonical(made).encode()).hexdigest()[:8]
+        """The directory of a variant with this configuration."""
+        key = digest(canonical(made).encode())[:8]
         return self.output / "trainings" / f"{name.replace(' ', '_').replace('%', 'percent')}-{key}"

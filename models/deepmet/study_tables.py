@@ -9,25 +9,23 @@ from typing import NamedTuple
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import rich
-import rich.table
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ptmiss import comparison
-from ptmiss.comparison import QT_ABOVE, REPLICAS, Events
+from ptmiss import bootstrap, tables
+from ptmiss.bootstrap import REPLICAS
 from ptmiss.errors import OptionError
-from ptmiss.histograms import COMPONENTS
 from ptmiss.networks.inputs import SCALE
 from ptmiss.plots import STYLE, save
 from ptmiss.recoil import recoil
+from ptmiss.resolutions import comparison
+from ptmiss.resolutions.comparison import QT_ABOVE, WIDTHS
 
 BASE, SEED = "base", "seed "
 PLATEAU = 50.0  # GeV of qT, above which a response is quoted beside that of all events
 LIMIT = 16.0  # % of the gains that a figure shows to scale
 RESPONSE = "response_above_50"
-WIDTHS = [f"{kind}_{component}" for kind in ("rms", "half") for component in COMPONENTS]
 TITLES = {"rms_par": "RMS par", "rms_perp": "RMS perp"}
 
 
@@ -42,8 +40,9 @@ def compare(found: Mapping[str, Answers], reference: str = BASE, replicas: int =
     """One row a variant, the base first: loss, response and response-corrected widths for true pTmiss above 20 GeV.
 
     Columns ``loss`` (no unit, all events), ``response``, ``response_above_50``, and widths in GeV as in
-    ptmiss.comparison; ``…_gain`` how much smaller they are than the reference's, as fractions; each with ``…_error``
-    by a bootstrap over events, paired; ``…_gain_seeds`` the spread of such a difference between seeds; ``reference``.
+    ptmiss.resolutions.comparison; ``…_gain`` how much smaller they are than the reference's, as fractions; each with
+    ``…_error`` by a bootstrap over events, paired; ``…_gain_seeds`` the spread of such a difference between seeds;
+    ``reference``.
     """
     target = found[BASE].target
     q = np.hypot(*target.T)
@@ -67,14 +66,16 @@ def compare(found: Mapping[str, Answers], reference: str = BASE, replicas: int =
 def losses(found: Mapping[str, Answers], reference: str, replicas: int) -> pd.DataFrame:
     """The squared loss of each variant on all events, with paired bootstrap errors."""
     target = found[BASE].target
-    draws = Events.of(np.hypot(*target.T), np.ones(len(target)), replicas).draws.astype(np.float64)
     squared = {
         name: 0.5 * (((a.predicted - a.target) / SCALE).astype(np.float64) ** 2).sum(1) for name, a in found.items()
     }
-    values = {name: draws @ own / draws.sum(axis=1) for name, own in squared.items()}
-    rows = [(own, 1 - own / values[reference]) for own in values.values()]
-    columns = ["loss", "loss_error", "loss_gain", "loss_gain_error"]
-    return pd.DataFrame([[x for v in row for x in (v[0], v[1:].std())] for row in rows], columns=columns)
+    values = bootstrap.replicate(
+        lambda drawn: {name: drawn @ own / drawn.sum(axis=1) for name, own in squared.items()}, len(target), replicas
+    )
+    gains = {name: 1 - own / values[reference] for name, own in values.items()}
+    return pd.DataFrame(
+        [bootstrap.with_error("loss", values[n]) | bootstrap.with_error("loss_gain", gains[n]) for n in found]
+    )
 
 
 def seed_spread(table: pd.DataFrame, column: str) -> float:
@@ -85,25 +86,16 @@ def seed_spread(table: pd.DataFrame, column: str) -> float:
 
 def show(name: str, table: pd.DataFrame) -> None:
     """Print a study's table: widths, and how much sharper than the base, with errors by bootstrap and by seeds."""
-    grid = rich.table.Table(title=f"study {name}", box=None, pad_edge=False, title_justify="left")
-    heads = ["", "parameters", "loss", "response", "above 50 GeV", "RMS par, GeV", "RMS perp, GeV"]
-    for i, head in enumerate([*heads, *(f"{title} vs base, %" for title in TITLES.values())]):
-        grid.add_column(head, justify="right" if i else "left")
+    head = ["", "parameters", "loss", "response", "above 50 GeV", "RMS par, GeV", "RMS perp, GeV"]
+    head += [f"{title} vs base, %" for title in TITLES.values()]
+    lines = []
     for row in table.to_dict("records"):
         values = [f"{row[key]:.{digits}f}" for key, digits in (("loss", 4), ("response", 3), ("response_above_50", 3))]
-        widths = [f"{row[key]:.2f}±{row[f'{key}_error']:.2f}" for key in TITLES]
-        gains = [
-            f"{100 * row[f'{k}_gain']:+.1f}±{100 * row[f'{k}_gain_error']:.1f}±{100 * row[f'{k}_gain_seeds']:.1f}"
-            for k in TITLES
-        ]
-        grid.add_row(
-            row["variant"],
-            f"{row['parameters']:.0f}",
-            *values,
-            *widths,
-            *(gains if row["variant"] != BASE else ["", ""]),
-        )
-    rich.print(grid)
+        widths = [tables.with_error(row, key, 2) for key in TITLES]
+        gains = [f"{tables.percent(row, f'{k}_gain', 1)} ± {100 * row[f'{k}_gain_seeds']:.1f}" for k in TITLES]
+        gains = gains if row["variant"] != BASE else ["", ""]
+        lines.append([row["variant"], f"{row['parameters']:.0f}", *values, *widths, *gains])
+    tables.show(head, lines, f"study {name}")
 
 
 def draw(studies: Mapping[str, pd.DataFrame], stem: Path) -> list[Path]:
@@ -139,7 +131,7 @@ def draw(studies: Mapping[str, pd.DataFrame], stem: Path) -> list[Path]:
 
 
 def lines_of(name: str, table: pd.DataFrame) -> list[tuple[str, pd.Series | None]]:
-    """Label and row of each line of a figure, a line with the study's name first; seeds are in their own study alone."""
+    """Label and row of each line of a figure, the study's name first; seeds are in their own study alone."""
     shown = table[~table["variant"].isin([BASE, table["reference"].iloc[0]])]
     if name != "seeds":
         shown = shown[~shown["variant"].str.startswith(SEED)]
@@ -155,7 +147,9 @@ def gain_point(ax: Axes, height: float, row: pd.Series, width: str) -> None:
     if abs(gain) > LIMIT:
         side = np.sign(gain) * LIMIT
         ax.plot(side, height, marker="<" if gain < 0 else ">", color="C3")
-        ax.text(0.9 * side, height, f"{gain:+.0f} ± {error:.0f}", va="center", ha="left" if gain < 0 else "right")
+        ax.text(
+            0.9 * side, height, tables.plus_minus(gain, error, 0, "+"), va="center", ha="left" if gain < 0 else "right"
+        )
         return
     ax.errorbar(gain, height, xerr=np.hypot(error, seeds), fmt="none", color="C0", elinewidth=1)
     ax.errorbar(gain, height, xerr=error, fmt="o", color="C0", elinewidth=4)

@@ -1,4 +1,4 @@
-"""From event files to a model in a directory: what ``ptmiss train deepmet`` does."""
+"""The verb ``ptmiss train deepmet``: from event files to a model in a directory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from ptmiss import sample
 from ptmiss.errors import OptionError
+from ptmiss.files import AnyPath, as_path
 from ptmiss.models.cards import ship
 from ptmiss.models.deepmet import dataset
 from ptmiss.models.deepmet.dataset import Dataset
@@ -16,50 +17,92 @@ from ptmiss.models.deepmet.linear import fit
 from ptmiss.models.deepmet.network import LAYOUTS
 from ptmiss.models.deepmet.recipe import Recipe, train, validate
 from ptmiss.models.training import Progress, check_device
-from ptmiss.models.workflow import Sources, begin, checked, made, split, told
+from ptmiss.models.workflow import Sources, begin, check_output, describe_training, hold_out, make_recipe, summary
 
 EMBEDDED = ("zmumu", "ttbar", "wmunu")
+LINEAR = "linear"
 
 
 def train_files(
     events: Sources,
     validation: Sources,
-    output: Path,
+    output: AnyPath,
     name: str | None,
     recipe: Mapping[str, Any],
     *,
     force: bool = False,
     progress: Progress | None = None,
 ) -> str:
-    """Train on event files, or on the embedded events where none are named; returns what there is to see.
+    """Train a DeepMET or the linear baseline on event files.
 
-    events, validation: how many of each file's first events, None for all.
+    Args:
+        events: files, and the number of events from each; None for all. Without files, the embedded events.
+        validation: the same for the events that choose the epoch. Without files, a tenth of all events.
+        output: directory of weights, card, log and checkpoint. A training in it continues from its checkpoint.
+        name: the model's name.
+        recipe: options, see ptmiss.models.deepmet.recipe.Recipe; ``network`` may be ``linear``.
+        force: begin again.
+        progress: called with what is done (events read, warm start, training and its loss), how many, and of how many.
+
+    Returns:
+        A summary of the result in a few lines.
+
+    Raises:
+        OptionError: an option has a wrong value.
+        FileError: a file cannot be read, or has no truth.
     """
+    output = as_path(output)
+    check_output(output, force)
     events = events or {str(sample.events(kind)): None for kind in EMBEDDED}
-    linear = recipe["network"] == "linear"
-    chosen = checked(Recipe, {**recipe, "network": "cmssw-v1"} if linear else recipe)
-    check_device(chosen.device)
-    if linear and validation:
-        raise OptionError("--validation: the linear baseline is a fit, with no epoch to choose")
-    if not LAYOUTS[chosen.network].is_deepmet:
-        raise OptionError(f"--network {chosen.network!r} is there for studies: inference cannot run it")
-    training, held_out = read(events, progress), read(validation, progress) if validation else None
-    about = made(events, validation, chosen.seed)
-    if not linear and held_out is None:
-        training, held_out = split(training, chosen.seed)
-    begin(output, force)
-    if held_out is None:
-        model = replace(fit(training, chosen.seed, progress), name=name or "linear")
-        ship(model, output, about, {})
-        return f"{model.parameters} parameters -> {output}"
-    name = name or "deepmet"
-    network, run = train(training, held_out, chosen, output, about["events"], progress)
+    if recipe.get("network") == LINEAR:
+        return _fit_linear(events, validation, output, name, recipe, force, progress)
+    return _train(events, validation, output, name, make_recipe(Recipe, recipe), force, progress)
+
+
+def _fit_linear(
+    events: Sources,
+    validation: Sources,
+    output: Path,
+    name: str | None,
+    recipe: Mapping[str, Any],
+    force: bool,
+    progress: Progress | None,
+) -> str:
+    """The linear baseline: one fit of 64 weights, without epochs."""
+    if validation:
+        raise OptionError("--validation makes no sense with --network linear: a fit has no epochs to choose from")
+    chosen = make_recipe(Recipe, {**recipe, "network": "cmssw-v1"})
+    training = read(events, progress)
+    begin(output, force, chosen.start_from)
+    model = replace(fit(training, chosen.seed, progress), name=name or LINEAR)
+    ship(model, output, describe_training(events, validation, chosen.seed), {})
+    return f"{model.parameters} parameters -> {output}"
+
+
+def _train(
+    events: Sources,
+    validation: Sources,
+    output: Path,
+    name: str | None,
+    recipe: Recipe,
+    force: bool,
+    progress: Progress | None,
+) -> str:
+    """A DeepMET network, by epochs."""
+    check_device(recipe.device)
+    if not LAYOUTS[recipe.network].is_deepmet:
+        raise OptionError(f"--network {recipe.network!r} is for studies only: inference cannot run it")
+    about, name = describe_training(events, validation, recipe.seed), name or "deepmet"
+    training = read(events, progress)
+    training, held_out = (training, read(validation, progress)) if validation else hold_out(training, recipe.seed)
+    begin(output, force, recipe.start_from)
+    network, run = train(training, held_out, recipe, output, about["events"], progress)
     log = run.run()
-    numbers = validate(network, held_out, chosen)
-    ship(network.model(name), output, {**about, "recipe": chosen.model_dump(mode="json")}, numbers)
-    return told(log, numbers, output, name)
+    numbers = validate(network, held_out, recipe)
+    ship(network.model(name), output, {**about, "recipe": recipe.model_dump(mode="json")}, numbers)
+    return summary(log, numbers, output, name)
 
 
 def read(sources: Sources, progress: Progress | None) -> Dataset:
-    """The events of files, so many of each."""
+    """The events of files; sources: number of events from each."""
     return Dataset.concatenate([dataset.read([path], n, progress) for path, n in sources.items()])

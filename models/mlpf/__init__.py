@@ -1,1 +1,1 @@
-"""Machine-learned particle flow: from elements to what each of them stands for."""
+"""Machine-learned particle flow (MLPF): from elements to the particle behind each of them."""

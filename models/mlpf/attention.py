@@ -1,12 +1,14 @@
-"""Packed elements arranged for what happens between them: in windows of a fixed size, or event by event.
+"""Attention between elements, in windows of a fixed size or over whole events.
 
-All else in a network is done on packed rows, and only here is an event's border known. A window belongs to one event; slots
-that no element fills are left out of every sum, so that an event's answer does not depend on its batch mates.
+All other layers work row by row on the packed elements of a batch. Only this module knows where events begin and end. A
+window belongs to one event, and empty slots have no part in any sum, so that an event's result does not depend on the
+other events of its batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -16,15 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-NEVER = -1e9  # the logit of an empty slot
-CARRIED = 4  # components of a query that carry the distance
+NEVER = -1e9  # the logit of an empty slot: its weight is exactly zero, and no infinities appear
+CARRIED = 4  # components of a query that hold the distance
 
 
 class Groups(NamedTuple):
-    """Which elements of some events see each other in a layer.
+    """The elements of some events that see each other in a layer.
 
-    number: (n,) of the window or bin that each is in. edges: (m, 2) pairs in one bin, strength: (m,) from 0 to 1 of each;
-    none where a layer has no graph.
+    number: (n,) number of each one's window or bin. edges: (m, 2) pairs in a bin. strength: (m,) of each edge, from 0
+    to 1. A layer without a graph has no edges.
     """
 
     number: NDArray[np.int64]
@@ -32,19 +34,19 @@ class Groups(NamedTuple):
     strength: NDArray[np.float32]
 
 
-class Attending(Protocol):
-    """A way to let elements see each other."""
+class View(Protocol):
+    """The view of a layer: which elements an element sees."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """(n, heads, d) of queries and keys (n, heads, c), already scaled, and values (n, heads, d)."""
+        """(n, heads, d) attention from scaled queries and keys (n, heads, c) and values (n, heads, d)."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Elements in windows.
+    """Elements in windows of equal size.
 
-    rows: (slots,) the element in each slot, some other of the same event where there is none. slots: (n,) the slot of
-    each element. filled: (windows, size).
+    rows: (slots,) the element in each slot. An empty slot repeats an element of the same event, so that indices stay
+    valid; ``filled`` excludes it. slots: (n,) the slot of each element. filled: (windows, size) mask.
     """
 
     rows: Tensor
@@ -55,7 +57,8 @@ class Windows:
     def of(order: Tensor, offsets: Tensor, size: int, shift: int = 0) -> Windows:
         """Windows along an order (n,) of the elements, event after event.
 
-        shift: slots left empty at the beginning of an event that needs more than one window.
+        shift: empty slots at the beginning of an event that needs more than one window. Layers with other shifts have
+        other borders between windows, so that neighbours on two sides of a border meet in the next layer.
         """
         offsets = offsets.to(order.device)
         counts = offsets.diff()
@@ -72,7 +75,7 @@ class Windows:
         return Windows(order[inside], slots, filled.view(len(owner) // size, size))
 
     def groups(self, graph: Tensor | None = None) -> Groups:
-        """The window of each element; graph: (windows, size, size) edges between its slots."""
+        """The window of each element, and the edges in a graph (windows, size, size)."""
         number = (self.slots // self.filled.shape[1]).cpu().numpy()
         if graph is None:
             return Groups(number, np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
@@ -81,18 +84,21 @@ class Windows:
         return Groups(number, self.rows[slots].cpu().numpy(), graph[window, one, other].cpu().numpy())
 
     def gather(self, values: Tensor) -> Tensor:
-        """(windows, size, ...) of (n, ...)."""
-        flat = Arranged.apply(values, self.rows, self.slots, self.filled) if values.requires_grad else values[self.rows]
+        """(n, ...) values of elements as (windows, size, ...)."""
+        flat = Gather.apply(values, self.rows, self.slots, self.filled) if values.requires_grad else values[self.rows]
         return flat.view(*self.filled.shape, *values.shape[1:])
 
     def scatter(self, values: Tensor) -> Tensor:
-        """(n, ...) of (windows, size, ...)."""
+        """(windows, size, ...) values in windows as (n, ...)."""
         flat = values.flatten(0, 1)
-        return Collected.apply(flat, self.rows, self.slots, self.filled) if flat.requires_grad else flat[self.slots]
+        return Scatter.apply(flat, self.rows, self.slots, self.filled) if flat.requires_grad else flat[self.slots]
 
 
-class Arranged(torch.autograd.Function):
-    """Rows to slots; backwards each row is in one slot, so that nothing has to be summed."""
+class Gather(torch.autograd.Function):
+    """Rows to slots. An autograd function of its own, because each row has one slot that counts.
+
+    The gradient of an index operation would sum over all slots of a row, which is slow, and not reproducible on CUDA.
+    """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, rows: Tensor, slots: Tensor, filled: Tensor) -> Tensor:
@@ -107,8 +113,8 @@ class Arranged(torch.autograd.Function):
         return gradient.index_select(0, slots), None, None, None
 
 
-class Collected(torch.autograd.Function):
-    """Slots to rows; backwards empty slots get nothing."""
+class Scatter(torch.autograd.Function):
+    """Slots to rows. In the backward pass empty slots have no gradient."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, rows: Tensor, slots: Tensor, filled: Tensor) -> Tensor:
@@ -126,10 +132,11 @@ class Collected(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Distance:
-    """What makes a head h see near elements: minus dR² / 2 s_h² on top of its logits.
+    """The term -dR² / 2 s_h² in the logits of a head h, with which it prefers near elements.
 
-    dR² = deta² + 2 (1 - cos dphi) is a sum of products of coordinates, up to what is the same for all keys: four more
-    components of queries and keys carry it, and no matrix of distances is made.
+    dR² = deta² + 2 (1 - cos dphi) is a sum of products of coordinates, up to terms that are equal for all keys and so
+    cancel in the softmax. Hence four more components of queries and keys are enough. A matrix of all distances is
+    never made, and the library's fused attention can be used.
     """
 
     query: Tensor
@@ -137,9 +144,12 @@ class Distance:
 
     @staticmethod
     def of(position: Tensor, spreads: Sequence[float | None]) -> Distance:
-        """Of positions (..., elements, 2) as eta and phi; (..., elements, heads, 4) each. None: a head without."""
+        """(..., elements, heads, 4) components of queries and keys, from positions (..., elements, 2): eta, phi in rad.
+
+        spreads: s of each head; None for a head without distance.
+        """
         eta, phi = position[..., 0], position[..., 1]
-        eta = eta - eta.mean(dim=-1, keepdim=True)  # small numbers, small rounding
+        eta = eta - eta.mean(dim=-1, keepdim=True)  # smaller squares have smaller rounding errors
         inverse = position.new_tensor([1 / s if s else 0.0 for s in spreads])
         across, cos, sin = (x[..., None] * inverse for x in (eta, phi.cos(), phi.sin()))
         one = torch.ones_like(across)
@@ -151,20 +161,20 @@ class Distance:
 
 @dataclass(frozen=True)
 class WindowAttention:
-    """Attention inside of windows."""
+    """Attention inside windows."""
 
     windows: Windows
     distance: Distance
 
     @staticmethod
     def of(windows: Windows, position: Tensor, spreads: Sequence[float | None]) -> WindowAttention:
-        """position: (n, 2)."""
+        """Attention in windows of elements at positions (n, 2), eta and phi; spreads: see :meth:`Distance.of`."""
         distance = Distance.of(windows.gather(position), spreads)
         distance.key[..., -1].masked_fill_(~windows.filled[..., None], NEVER)
         return WindowAttention(windows, distance)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """See Attending."""
+        """See View; tensors are (elements, heads, size)."""
         sizes = [query.shape[-1], key.shape[-1], value.shape[-1]]
         q, k, v = self.windows.gather(torch.cat([query, key, value], dim=-1)).split(sizes, dim=-1)
         out = product(torch.cat([q, self.distance.query], -1), torch.cat([k, self.distance.key], -1), v)
@@ -173,21 +183,21 @@ class WindowAttention:
 
 @dataclass(frozen=True)
 class EventAttention:
-    """Attention of all elements of an event, one event at a time: linear in memory."""
+    """Attention between all elements of an event. One event at a time needs memory linear in its elements."""
 
     offsets: Sequence[int]
     distance: Sequence[Distance] | None
 
     @staticmethod
     def of(offsets: Tensor, position: Tensor, spreads: Sequence[float | None] | None) -> EventAttention:
-        """position: (n, 2); spreads None for plain attention."""
+        """Attention between elements at positions (n, 2), eta and phi; without distance if spreads is None."""
         if spreads is None:
             return EventAttention(offsets.tolist(), None)
         pieces = position.split(offsets.diff().tolist())
         return EventAttention(offsets.tolist(), [Distance.of(piece, spreads) for piece in pieces if len(piece)])
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """See Attending."""
+        """See View; tensors are (elements, heads, size)."""
         sizes = [b - a for a, b in zip(self.offsets, self.offsets[1:], strict=False) if b > a]
         if not sizes:
             return value
@@ -202,15 +212,15 @@ class EventAttention:
 
 @dataclass(frozen=True)
 class PackedAttention:
-    """Plain attention of all elements of each event in one call, on CUDA and in bfloat16."""
+    """Attention between all elements of each event, without distance, in one call: on CUDA and in bfloat16."""
 
     offsets: Tensor
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """See Attending."""
+        """See View; tensors are (elements, heads, size)."""
         from torch.nn.attention.varlen import varlen_attn
 
-        longest = int(self.offsets.diff().max())
+        longest = int(self.offsets.diff().max()) if len(self.offsets) > 1 else 0
         cut = self.offsets.to(query.device, torch.int32)
         q, k, v = (x.to(torch.bfloat16).contiguous() for x in (query, key, value))
         out = varlen_attn(q, k, v, cut, cut, longest, longest, scale=1.0)
@@ -218,11 +228,16 @@ class PackedAttention:
         return out.to(value.dtype)
 
 
-def product(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """(batch, elements, heads, d): softmax of query · key, times the values, in single precision.
+def single_precision(x: Tensor) -> AbstractContextManager[Any]:
+    """A context without autocast, which would multiply float32 tensors in bfloat16, for x of any shape."""
+    return torch.autocast(x.device.type, enabled=False)
 
-    Distances do not survive bfloat16.
+
+def product(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """(batch, elements, heads, d) softmax of query · key, times the values.
+
+    It is computed in single precision: bfloat16, with eight bits, is too coarse for distances.
     """
-    with torch.autocast(query.device.type, enabled=False):
+    with single_precision(query):
         q, k, v = (x.transpose(1, 2).float() for x in (query, key, value))
         return functional.scaled_dot_product_attention(q, k, v, scale=1.0).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Networks by name: what they are made of. ``compact`` is what is trained and shipped."""
+"""Configurations of networks, and presets by name. The network that comes with the package is ``compact``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ptmiss.errors import UnknownName
 
 
 class Configuration(BaseModel):
-    """What a network is made of; a weights file carries it.
+    """The configuration of a network, which its weights file contains.
 
-    window: elements of a window, or of a bin; attention: in windows, or of whole events; angles: whether directions are
-    predicted too, or are the elements' own. What a published network fixes is not asked for.
+    window: elements of a window, or of a bin. attention: in windows, or over whole events. angles: whether directions
+    are predicted, or those of the elements. Published networks ignore the values that they fix.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,9 +30,9 @@ class Configuration(BaseModel):
 
     @model_validator(mode="after")
     def heads_fit(self) -> Self:
-        """Heads share the width, and each has room for the distance."""
+        """Check that the heads divide the width, and that each has room for the distance."""
         if self.network == "transformer" and (self.width % self.heads or self.width // self.heads < 8):
-            raise ValueError(f"width {self.width} does not give {self.heads} heads of 8 or more")
+            raise ValueError(f"width {self.width} cannot be divided into {self.heads} heads of at least 8")
         return self
 
 

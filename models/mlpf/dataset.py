@@ -1,11 +1,11 @@
-"""Simulated events as MLPF is trained on them: elements and what each stands for, kept small, batched by elements."""
+"""Training events of MLPF: elements and the particle behind each, in compact types, batched by number of elements."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,26 +13,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ptmiss import elements as pf_elements
+from ptmiss.angles import wrap
 from ptmiss.elements import COLUMNS, Elements, Targets
 from ptmiss.errors import OptionError
-from ptmiss.events import EventFile, expand, inspect
+from ptmiss.events import EventFile, expand, inspect, read_chunks
 from ptmiss.segments import Offsets, from_counts
 
 from ..training import Progress
-from .inputs import Packed, Schema, packed, wrapped
+from .inputs import PackedElements, Schema, pack
 
 CHUNK = 500  # events read at a time
 TRUTH = ("type", "pt", "eta", "phi", "energy")
-MIRRORED = ("eta", "caloEta", "dz")  # what changes its sign with the beam's direction
+MIRRORED = ("eta", "caloEta", "dz")  # columns whose sign changes when the z axis is reversed
 
 
 class Batch(NamedTuple):
-    """Some events as a network takes them, and what is true: n elements.
+    """Some events with n elements as tensors, and the truth.
 
-    kind: (n,) of CLASSES. pt, energy (GeV), eta, phi: (n,) of what an element stands for, zeros where there is nothing.
+    kind: (n,) number in CLASSES. pt, energy (GeV), eta, phi: (n,) of the particle behind each element, zero for none.
     """
 
-    elements: Packed
+    elements: PackedElements
     kind: Tensor
     pt: Tensor
     eta: Tensor
@@ -57,11 +58,11 @@ class Dataset:
 
     @property
     def offsets(self) -> Offsets:
-        """(events + 1,)."""
+        """Offsets of the elements, shape (events + 1,)."""
         return self.elements.offsets
 
     def select(self, events: NDArray[np.integer] | NDArray[np.bool_]) -> Dataset:
-        """Events by their numbers, in that order, or in a mask."""
+        """Events by their numbers, in this order, or by a mask, shape (events,)."""
         events = np.flatnonzero(events) if events.dtype == np.bool_ else events
         start, counts = self.offsets[events], np.diff(self.offsets)[events]
         offsets = from_counts(counts)
@@ -74,24 +75,24 @@ class Dataset:
         where = slice(0, min(n, len(self)))
         return Dataset(self.elements.events(where), self.targets.events(where))
 
-    def turned(self, angle: NDArray[np.floating], mirrored: NDArray[np.bool_]) -> Dataset:
-        """Each event turned by an angle (events,) in phi, and some seen from the other side of the beam."""
+    def turn(self, angle: NDArray[np.floating], mirrored: NDArray[np.bool_]) -> Dataset:
+        """Each event rotated in phi by an angle (events,), rad, and those of a mask (events,) reflected in z."""
         counts = np.diff(self.offsets)
         turn = np.repeat(angle.astype(np.float32), counts)
         sign = np.repeat(np.where(mirrored, np.float32(-1), np.float32(1)), counts)
         e, t = dict(self.elements.columns), dict(self.targets.columns)
         reached = (e["caloEta"] != 0) | (e["caloPhi"] != 0)
-        e["caloPhi"] = np.where(reached, wrapped(e["caloPhi"] + turn), np.float32(0))
+        e["caloPhi"] = np.where(reached, wrap(e["caloPhi"] + turn), np.float32(0))
         for columns in (e, t):
-            columns["phi"] = wrapped(columns["phi"] + turn)
+            columns["phi"] = wrap(columns["phi"] + turn)
         e |= {name: e[name] * sign for name in MIRRORED}
         t["eta"] = t["eta"] * sign
         return Dataset(Elements(e, self.offsets), Targets(t, self.offsets))
 
     def batch(self, chosen: Schema) -> Batch:
-        """All events, as a network with this schema takes them."""
+        """All events, with the features of a schema."""
         kind, *truth = (torch.from_numpy(self.targets[name]) for name in TRUTH)
-        return Batch(packed(self.elements, chosen), kind.long(), *truth)
+        return Batch(pack(self.elements, chosen), kind.long(), *truth)
 
     @staticmethod
     def concatenate(parts: Sequence[Dataset]) -> Dataset:
@@ -103,34 +104,27 @@ class Dataset:
 
 
 def read(patterns: Iterable[str], limit: int | None = None, progress: Progress | None = None) -> Dataset:
-    """The events of simulated files that have elements, the first ``limit`` of each."""
-    sources = [checked(inspect(path)) for path in expand(patterns)]
-    last = [min(source.entries, limit or source.entries) for source in sources]
-    parts, done = [], 0
-    for source, stop in zip(sources, last, strict=True):
-        for start in range(0, stop, CHUNK):
-            parts.append(prepared(source.events(start, min(start + CHUNK, stop))))
-            done += min(CHUNK, stop - start)
-            if progress:
-                progress("read", done, sum(last))
-    return filled(parts, ", ".join(source.path for source in sources))
+    """The events of simulated files that have elements, from each at most the first ``limit``."""
+    sources = [require_targets(inspect(path)) for path in expand(patterns)]
+    parts = [of_events(events) for events in read_chunks(sources, CHUNK, limit, progress)]
+    return concatenate(parts, ", ".join(source.path for source in sources))
 
 
-def filled(parts: Sequence[Dataset], origin: str) -> Dataset:
-    """The events of all parts; OptionError if there is none."""
+def concatenate(parts: Sequence[Dataset], origin: str) -> Dataset:
+    """The events of all parts, which ``origin`` describes; OptionError if there are none."""
     if not any(len(part) for part in parts):
         raise OptionError(f"no elements to train on in {origin}")
     return Dataset.concatenate(parts)
 
 
-def checked(source: EventFile) -> EventFile:
-    """The file, if it can be trained on."""
+def require_targets(source: EventFile) -> EventFile:
+    """The file itself, if it has elements and targets; ColumnError otherwise."""
     pf_elements.require(source.branches, source.path, targets=True)
     return source
 
 
-def prepared(events: object) -> Dataset:
-    """Some events, read; those without any element are left out."""
+def of_events(events: Any) -> Dataset:
+    """A dataset of coffea's NanoEvents, of shape (events,), without events that have no elements."""
     elements, targets = Elements.of_events(events), Targets.of_events(events)
     found = Dataset(
         Elements({name: small(c) for name, c in elements.columns.items()}, elements.offsets),
@@ -140,7 +134,7 @@ def prepared(events: object) -> Dataset:
 
 
 def small(column: NDArray) -> NDArray:
-    """Integers in as few bytes as they need; there are tens of millions."""
+    """A column, same shape, with its integers in as few bytes as possible: there are tens of millions of them."""
     if column.dtype != np.int32:
         return column
     return column.astype(np.int8 if not len(column) or np.abs(column).max() < 128 else np.int16)
@@ -148,9 +142,10 @@ def small(column: NDArray) -> NDArray:
 
 @dataclass(frozen=True)
 class Loader:
-    """Batches of about so many elements, the same for the same seed and epoch: events are shuffled, turned, mirrored.
+    """Batches of about ``budget`` elements. Events are shuffled, rotated in phi and reflected in z at random.
 
-    parts: epochs that together see every event once, where there are so many events that one would be long.
+    The same seed and epoch give the same batches. parts: number of epochs that together use every event once, for so
+    many events that one such epoch would be long.
     """
 
     dataset: Dataset
@@ -161,7 +156,7 @@ class Loader:
 
     @cached_property
     def pieces(self) -> int:
-        """Batches of all events: none has less than the budget's elements, or than the largest event's."""
+        """Number of batches of all events: each has about ``budget`` elements, or as many as the largest event."""
         step = max(self.budget, int(np.diff(self.dataset.offsets).max()))
         return max(int(self.dataset.offsets[-1]) // step, 1)
 
@@ -172,14 +167,14 @@ class Loader:
         """The batches of one epoch."""
         parts = min(self.parts, self.pieces)
         whole, part = divmod(number, parts)
-        batches = self.cut(np.random.default_rng([self.seed, whole]), len(self) * parts)
+        batches = self.split(np.random.default_rng([self.seed, whole]), len(self) * parts)
         for i, events in enumerate(batches[part * len(self) : (part + 1) * len(self)]):
             rng = np.random.default_rng([self.seed, number, i])
             angle, mirrored = rng.uniform(-np.pi, np.pi, len(events)), rng.random(len(events)) < 0.5
-            yield self.dataset.select(events).turned(angle, mirrored).batch(self.chosen)
+            yield self.dataset.select(events).turn(angle, mirrored).batch(self.chosen)
 
-    def cut(self, rng: np.random.Generator, n: int) -> list[NDArray[np.int64]]:
-        """All events, shuffled, in so many batches of about as many elements."""
+    def split(self, rng: np.random.Generator, n: int) -> list[NDArray[np.int64]]:
+        """The numbers of all events, shuffled, in n batches (events,) with about equal numbers of elements."""
         order = rng.permutation(len(self.dataset))
         reached = np.cumsum(np.diff(self.dataset.offsets)[order])
         edges = np.searchsorted(reached, np.arange(1, n) * (reached[-1] / n)) + 1
@@ -187,6 +182,6 @@ class Loader:
 
 
 def plain(dataset: Dataset, chosen: Schema, budget: int) -> Iterator[Batch]:
-    """All events in their order, as they are."""
+    """All events in their order, neither rotated nor reflected."""
     for where in dataset.elements.parts(budget):
         yield Dataset(dataset.elements.events(where), dataset.targets.events(where)).batch(chosen)

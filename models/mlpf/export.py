@@ -1,11 +1,11 @@
-"""An MLPF as an ONNX graph: the transformer of presets, with windows or exact attention.
+"""An MLPF as an ONNX graph: a transformer, with attention in windows or over whole events.
 
-Inputs, for the n elements of one event in any order: ``features`` (n, F) float32 as the schema in the file's metadata names
-them; ``scale`` (n, 2) float32, pt and energy in GeV; ``direction`` (n, 2) float32, eta and phi at the beam; ``position``
-(n, 2) float32, eta and phi on the calorimeter, or the direction again for what never gets there; with windows also ``types``
-(n,) int64, the number of PFElement_type. ptmiss.models.mlpf.inputs makes all of them; the order along the space-filling
-curves is found in the graph. Outputs: ``probability`` (n, 8) float32 of each class; ``momentum`` (n, 4) float32: pt (GeV),
-eta, phi and energy (GeV), pt and energy already multiplied by 1 - P(none).
+Inputs, for the n elements of one event in any order: ``features`` (n, F) float32 as the schema in the file's metadata
+names them; ``scale`` (n, 2) float32, pt and energy in GeV; ``direction`` (n, 2) float32, eta and phi at the beam;
+``position`` (n, 2) float32, eta and phi on the calorimeter, or the direction again for what never gets there; with
+windows also ``types`` (n,) int64, the number of PFElement_type. ptmiss.models.mlpf.inputs makes all of them; the order
+along the space-filling curves is found in the graph. Outputs: ``probability`` (n, 8) float32 of each class;
+``momentum`` (n, 4) float32: pt (GeV), eta, phi and energy (GeV), pt and energy already multiplied by 1 - P(none).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from .reconstruction import MLPF
 
 
 class View(NamedTuple):
-    """What a layer sees, as names in the graph.
+    """The view of a layer, as names in the graph.
 
-    rows: the element in each slot, slots: the slot of each element, None where slots are elements. size: slots that see
-    each other, -1 for all. query, key: (windows, size, heads, 4) of the distance.
+    rows: the element in each slot. slots: the slot of each element. Both are None if slots are elements. size: number
+    of slots that see each other, -1 for all. query, key: (windows, size, heads, 4) components of the distance.
     """
 
     rows: str | None
@@ -40,8 +40,8 @@ class View(NamedTuple):
     key: str
 
 
-def described(model: MLPF) -> dict[str, str]:
-    """What the file's metadata say of inputs and outputs."""
+def metadata(model: MLPF) -> dict[str, str]:
+    """The metadata about inputs and outputs."""
     network = model.network
     return {
         "configuration": network.configuration.model_dump_json(),
@@ -100,7 +100,7 @@ class Layers:
         return self.build("LayerNormalization", x, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
 
     def attention(self, name: str, x: str, view: View) -> str:
-        """(n, width); see network.Attention and layout."""
+        """(n, width); see network.Attention and attention."""
         b, heads, depth = self.build, self.of.heads, self.of.width // self.of.heads
         sizes = [depth - CARRIED, depth - CARRIED, depth]
         x = self.linear(f"{name}.project", x)
@@ -115,7 +115,7 @@ class Layers:
         return self.linear(f"{name}.out", seen if view.slots is None else b("Gather", seen, view.slots, axis=0))
 
     def views(self) -> list[View]:
-        """What the layers see, in turn."""
+        """The views of the layers, used in turn."""
         b = self.build
         if self.of.attention == "exact":
             return [View(None, None, -1, *self.distance(b("Unsqueeze", "position", [0]), None))]
@@ -125,25 +125,25 @@ class Layers:
         return [self.window(order, empty) for order, empty in cuts]
 
     def window(self, order: str, empty: int) -> View:
-        """Windows along an order, with so many slots left empty at the beginning of a long event; see attention.Windows."""
+        """Windows along an order, with ``empty`` slots at the beginning of a long event; see attention.Windows."""
         b, size = self.build, self.of.window
         n = b("Shape", "features", start=0, end=1)
         empty_slots = b("Where", b("Greater", n, size), [empty], [0])
         windows = b("Div", b("Add", b("Add", n, empty_slots), size - 1), size)
-        local = b("Sub", self.counted(b("Mul", windows, size)), empty_slots)
+        local = b("Sub", self.count(b("Mul", windows, size)), empty_slots)
         filled = b("And", b("GreaterOrEqual", local, 0), b("Less", local, n))
         inside = b("Min", b("Max", local, 0), b("Sub", n, 1))
-        rows, numbers = b("Gather", order, inside), self.counted(n)
+        rows, numbers = b("Gather", order, inside), self.count(n)
         slots = b("ScatterElements", numbers, order, b("Add", numbers, empty_slots))
         position = b("Reshape", b("Gather", "position", rows), [-1, size, 2])
         return View(rows, slots, size, *self.distance(position, b("Reshape", filled, [-1, size, 1])))
 
-    def counted(self, n: str) -> str:
-        """(n,) 0, 1, … for n of shape (1,)."""
+    def count(self, n: str) -> str:
+        """(n,) 0, 1, …, n - 1 for n of shape (1,)."""
         return self.build("Range", 0, self.build("Squeeze", n, [0]), 1)
 
     def distance(self, position: str, filled: str | None) -> tuple[str, str]:
-        """(windows, size, heads, 4) that queries and keys carry, see attention.Distance; filled: (windows, size, 1)."""
+        """(windows, size, heads, 4) of queries and keys, see attention.Distance; filled: (windows, size, 1)."""
         b = self.build
         eta, phi = b("Split", position, split=[1, 1], axis=-1, outputs=2)
         eta = b("Sub", eta, b("ReduceMean", eta, [1], keepdims=1))
@@ -156,7 +156,7 @@ class Layers:
         return b("Concat", *query, axis=-1), b("Concat", *key, axis=-1)
 
     def order(self, shift: tuple[float, float]) -> str:
-        """(n,) elements along the curve; see morton.keys, of which this is the same to the last bit."""
+        """(n,) elements along the curve, exactly as by morton.keys."""
         from onnx import TensorProto
 
         b = self.build.to(np.float64)
@@ -165,29 +165,29 @@ class Layers:
         around = b("Div", b("Add", phi, shift[1]), 2 * np.pi)
         around = b("Sub", around, b("Floor", around))
         places = (self.bits(x, bits) for x, bits in ((across, BITS), (around, BITS - 1)))
-        left, right = (self.spread(x) for x in places)
-        place = b("BitwiseOr", self.shifted(left, 1), right)
-        keys = b("BitwiseOr", self.shifted(place, 20), self.ranks())
+        left, right = (self.spread_bits(x) for x in places)
+        place = b("BitwiseOr", self.shift_left(left, 1), right)
+        keys = b("BitwiseOr", self.shift_left(place, 20), self.ranks())
         n = b("Shape", "features", start=0, end=1)
         _, order = b("TopK", b("Cast", keys, to=TensorProto.INT64), n, largest=0, axis=0, outputs=2)
         return order
 
     def bits(self, x: str, bits: int) -> str:
-        """(n,) uint64 of numbers (n, 1) from 0 to 1."""
+        """(n,) uint64 with ``bits`` bits of numbers (n, 1) from 0 to 1."""
         from onnx import TensorProto
 
         b = self.build.to(np.float64)
         x = b("Mul", b("Min", b("Max", x, 0.0), 1.0), float(1 << bits))
         return b("Cast", b("Squeeze", x, [1]), to=TensorProto.UINT64)
 
-    def shifted(self, x: str, bits: int) -> str:
-        """Bits moved to the left."""
+    def shift_left(self, x: str, bits: int) -> str:
+        """(n,) integers with their bits shifted to the left."""
         return self.build("BitShift", x, np.uint64(bits), direction="LEFT")
 
-    def spread(self, x: str) -> str:
-        """A zero between each two bits."""
+    def spread_bits(self, x: str) -> str:
+        """(n,) integers with a zero put between each two bits."""
         for shift, mask in SPREAD:
-            x = self.build("BitwiseAnd", self.build("BitwiseOr", x, self.shifted(x, shift)), np.uint64(mask))
+            x = self.build("BitwiseAnd", self.build("BitwiseOr", x, self.shift_left(x, shift)), np.uint64(mask))
         return x
 
     def ranks(self) -> str:
@@ -203,7 +203,7 @@ class Layers:
         power = b("Add", power, b("Where", high, 1.0, b("Where", low, -1.0, 0.0)))
         fraction = b("Floor", b("Mul", b("Div", pt, b("Pow", 2.0, power)), 256.0))
         rank = b("Add", b("Mul", b("Add", power, 126.0), 256.0), fraction)
-        kind = self.shifted(b("Cast", "types", to=TensorProto.UINT64), 16)
+        kind = self.shift_left(b("Cast", "types", to=TensorProto.UINT64), 16)
         return b("BitwiseOr", kind, b("Cast", rank, to=TensorProto.UINT64))
 
     def answer(self, x: str) -> None:
@@ -216,16 +216,16 @@ class Layers:
         pt, energy = b("Split", b("Mul", "scale", b("Exp", logs)), split=[1, 1], axis=1, outputs=2)
         eta, phi = b("Split", "direction", split=[1, 1], axis=1, outputs=2)
         if self.of.angles:
-            eta, phi = self.turned(found, eta, phi)
+            eta, phi = self.turn(found, eta, phi)
         energy = b("Max", energy, b("Mul", pt, b("Cosh", eta)))
         b("Concat", b("Mul", pt, weight), eta, phi, b("Mul", energy, weight), axis=1, name="momentum")
 
     def linear_head(self, name: str, x: str) -> str:
-        """One of the answers."""
+        """One of the heads."""
         return self.perceptron(f"answer.{name}", x)
 
-    def turned(self, found: str, eta: str, phi: str) -> tuple[str, str]:
-        """Predicted directions, (n, 1) each."""
+    def turn(self, found: str, eta: str, phi: str) -> tuple[str, str]:
+        """Predicted eta and phi, (n, 1) each."""
         b = self.build
         step, cos, sin = (b("Gather", found, [i], axis=1) for i in (2, 3, 4))
         cos = b("Add", cos, 1.0)

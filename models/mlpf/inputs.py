@@ -1,7 +1,8 @@
-"""What networks take of elements: features by name from a schema, and where each element is.
+"""Inputs of networks on elements: features by name from a schema, and the position of each element.
 
-``compact`` is ours: nothing in it changes when an event is turned in phi. ``cms`` (55) and ``clic`` (17) are the published
-lists of the public MLPF; what our elements do not have is 0 there, as CMS does with what is foreign to a type.
+``compact`` is ours: nothing in it changes when an event is turned in phi. ``cms`` (55) and ``clic`` (17) are the
+published lists of the public MLPF; what our elements do not have is 0 there, as CMS does with what is foreign to a
+type.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ptmiss.angles import wrap
 from ptmiss.elements import ECAL, HCAL, TRACK, TYPES, Elements
 from ptmiss.errors import UnknownName
 
@@ -43,7 +45,7 @@ CLIC = (
     *("radiusOfInnermostHit|energy_ecal", "tanLambda|energy_hcal", "D0|energy_other", "omega|num_hits"),
     *("Z0|sigma_x", "time|sigma_y", "null|sigma_z"),
 )
-"""Columns of the public MLPF for CLIC and CLD: what they are for tracks, and for clusters."""
+"""Features of the public MLPF for CLIC and CLD; names with a bar have two meanings, for tracks and for clusters."""
 
 COMPACT = (
     *("is_track", "is_ecal", "is_hcal", "is_hf_em", "is_hf_had"),
@@ -53,7 +55,7 @@ COMPACT = (
     *neighbours.NAMES,
     *neighbours.BLOCKS,
 )
-"""Our features."""
+"""The features of this project's networks."""
 
 
 class Schema(NamedTuple):
@@ -73,12 +75,12 @@ def schema(name: str) -> Schema:
     return SCHEMAS[name]
 
 
-class Packed(NamedTuple):
-    """Elements of some events as networks take them; n elements, without padding.
+class PackedElements(NamedTuple):
+    """The n elements of some events as tensors, without padding.
 
-    features: (n, F) as the schema names them, not yet standardised. types: (n,) index in TYPES. scale: (n, 2) pt and
-    energy, GeV. direction: (n, 2) eta and phi at the beam. position: (n, 2) eta and phi on the calorimeter, where an
-    element that never gets there has its direction. offsets: (events + 1,). order: (2, n) elements along two
+    features: (n, F) in the schema's order, not yet standardised. types: (n,) index in TYPES. scale: (n, 2) pt and
+    energy, GeV. direction: (n, 2) eta and phi at the beam. position: (n, 2) eta and phi on the calorimeter, or the
+    direction of an element that does not reach it. offsets: (events + 1,). order: (2, n) elements along two
     space-filling curves, event after event.
     """
 
@@ -90,15 +92,15 @@ class Packed(NamedTuple):
     offsets: Tensor
     order: Tensor
 
-    def to(self, device: str) -> Packed:
-        """The same on a device; offsets stay, for they say how to cut."""
+    def to(self, device: str) -> PackedElements:
+        """The same on a device. Offsets stay on the CPU, where they are read to split events."""
         moved = [value if name == "offsets" else value.to(device) for name, value in self._asdict().items()]
-        return Packed(*moved)
+        return PackedElements(*moved)
 
 
-def packed(elements: Elements, chosen: Schema) -> Packed:
-    """Elements as a network with this schema takes them."""
-    where = Where.of(elements)
+def pack(elements: Elements, chosen: Schema) -> PackedElements:
+    """Elements as tensors, with the features of a schema."""
+    where = Surroundings.of(elements)
     features = np.stack([FEATURES[name](elements, where) for name in chosen.features], axis=-1, dtype=np.float32)
     arrays = (
         features,
@@ -109,19 +111,19 @@ def packed(elements: Elements, chosen: Schema) -> Packed:
         elements.offsets,
         orders(where.position, elements["type"], elements["pt"], elements.offsets),
     )
-    return Packed(*map(torch.from_numpy, arrays))
+    return PackedElements(*map(torch.from_numpy, arrays))
 
 
 def type_index(types: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Index in TYPES of each type."""
+    """(n,) index in TYPES of types (n,)."""
     return np.searchsorted(np.array(list(TYPES)), types)
 
 
 @dataclass
-class Where:
-    """Where elements are on the calorimeter, and what is around them there.
+class Surroundings:
+    """Positions of elements on the calorimeter, and their neighbours there.
 
-    position: (n, 2) eta and phi; reached: (n,) whether they get there.
+    position: (n, 2) eta and phi. reached: (n,) mask of the elements that reach the calorimeter.
     """
 
     position: NDArray[np.float32]
@@ -129,25 +131,25 @@ class Where:
     elements: Elements
 
     @staticmethod
-    def of(elements: Elements) -> Where:
-        """Of elements."""
+    def of(elements: Elements) -> Surroundings:
+        """The surroundings of elements."""
         reached = (elements["caloEta"] != 0) | (elements["caloPhi"] != 0)
         eta = np.where(reached, elements["caloEta"], elements["eta"])
         phi = np.where(reached, elements["caloPhi"], elements["phi"])
-        return Where(np.stack([eta, phi], axis=-1), reached, elements)
+        return Surroundings(np.stack([eta, phi], axis=-1), reached, elements)
 
     @cached_property
     def near(self) -> Near:
-        """What is around each element, found when first asked for."""
+        """The neighbours of each element, found at the first use."""
         return neighbours.near(self.elements, self.position)
 
     @cached_property
     def blocks(self) -> NDArray[np.float32]:
-        """(n, 11) see neighbours.BLOCKS."""
+        """(n, 11) features of each element's block, see neighbours.BLOCKS."""
         return neighbours.blocks(self.elements, self.near)
 
 
-Feature = Callable[[Elements, Where], NDArray]
+Feature = Callable[[Elements, Surroundings], NDArray]
 
 
 def _column(name: str) -> Feature:
@@ -171,7 +173,7 @@ def _by_kind(track: Feature, deposit: Feature) -> Feature:
     return lambda elements, where: np.where(elements["type"] == TRACK, track(elements, where), deposit(elements, where))
 
 
-def _nothing(elements: Elements, where: Where) -> Column:
+def _nothing(elements: Elements, where: Surroundings) -> Column:
     return np.zeros(len(elements["pt"]), np.float32)
 
 
@@ -185,11 +187,6 @@ def _around(index: int) -> Feature:
 
 def _of_block(index: int) -> Feature:
     return lambda elements, where: where.blocks[:, index]
-
-
-def wrapped(angle: NDArray[np.float32]) -> NDArray[np.float32]:
-    """An angle brought between -pi and pi."""
-    return (angle - np.float32(2 * np.pi) * np.round(angle / np.float32(2 * np.pi))).astype(np.float32, copy=False)
 
 
 _POSITION = (lambda e, w: w.position[:, 0], lambda e, w: w.position[:, 1])
@@ -208,7 +205,7 @@ _OURS: dict[str, Feature] = {
     "abs_eta": lambda e, w: np.abs(e["eta"]),
     "calo_eta": _POSITION[0],
     "bend_eta": lambda e, w: w.position[:, 0] - e["eta"],
-    "bend_phi": lambda e, w: wrapped(w.position[:, 1] - e["phi"]),
+    "bend_phi": lambda e, w: wrap(w.position[:, 1] - e["phi"]),
     "at_calorimeter": lambda e, w: w.reached,
     "charge": _column("charge"),
     "d0": lambda e, w: np.arcsinh(e["d0"] / np.float32(0.02)),
@@ -259,10 +256,10 @@ _CLIC: dict[str, Feature] = {
     "time|sigma_y": _of_deposits(_column("width")),
 }
 FEATURES: Mapping[str, Feature] = dict.fromkeys((*CMS, *CLIC), _nothing) | _CMS | _CLIC | _OURS
-"""How each feature is made of elements."""
+"""The function that computes each feature, (n,), of elements."""
 
 
 def moments(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and scale, each (F,), that standardise features (n, F); what never changes keeps scale 1."""
+    """Mean and scale, each (F,), that standardise features (n, F); a constant feature has scale 1."""
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     return mean.astype(np.float32), np.where(scale > 1e-6, scale, 1).astype(np.float32)

@@ -1,7 +1,7 @@
-"""The combined-graph layer of 2021: elements are hashed to bins by a learned embedding, and each bin is a graph.
+"""The combined-graph layer of 2021: locality-sensitive hashing of a learned embedding makes bins, each bin a graph.
 
-J. Pata et al., EPJC 81 (2021) 381, in the form of the CMS results at ACAT 2021. Empty slots of a bin have no edges, and an
-event's number of bins depends on the event alone.
+J. Pata et al., EPJC 81 (2021) 381, in the form of the CMS results at ACAT 2021. Here empty slots of a bin have no
+edges, and the number of an event's bins depends on this event alone.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import Windows
+from .attention import Windows, single_precision
 
-DISTANCE, LEAST = 0.1209, 0.001998  # of the kernel exp(-DISTANCE |di - dj|), and its smallest value
+DISTANCE, LEAST = 0.1209, 0.001998  # scale and least value of the kernel exp(-DISTANCE |di - dj|)
 MAX_BINS = 200
 SMALL = 1e-6
 
@@ -36,7 +36,7 @@ class GraphMessage(nn.Module):
 
 
 class CombinedGraph(nn.Module):
-    """Embedding, bins, kernel graph, messages."""
+    """A layer that embeds elements, puts them into bins, makes a graph of each bin, and passes messages along it."""
 
     codebook: Tensor
 
@@ -66,20 +66,21 @@ class CombinedGraph(nn.Module):
         return bins, kernel(bins.gather(x), bins.filled)
 
     def order(self, embedded: Tensor, offsets: Tensor) -> Tensor:
-        """(n,) elements of each event in the order of their hash, then of how well it fits, event after event."""
+        """(n,) elements of each event, sorted by hash and then by projection, event after event."""
         offsets = offsets.to(embedded.device)
-        hashes, fit = self.hashed(embedded, offsets)
+        hashes, fit = self.hash_elements(embedded, offsets)
         order = fit.argsort()
         order = order[hashes[order].argsort(stable=True)]
         event = torch.repeat_interleave(offsets.diff())
         return order[event[order].argsort(stable=True)]
 
-    def hashed(self, embedded: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-        """(n,) hash, below the event's number of bins, and how far along its direction each element is."""
+    def hash_elements(self, embedded: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """(n,) hash of each element, below the number of its event's bins, and (n,) projection on that direction."""
         counts = offsets.to(embedded.device).diff()
         half = ((counts + 2 * self.size - 1) // (2 * self.size)).clamp(1, MAX_BINS // 2)
         half = half[torch.repeat_interleave(counts)][:, None]
-        along = embedded.float() @ self.codebook
+        with single_precision(embedded):
+            along = embedded.float() @ self.codebook
         beyond = torch.arange(along.shape[1], device=along.device) >= half
         both = torch.cat([along.masked_fill(beyond, -torch.inf), (-along).masked_fill(beyond, -torch.inf)], dim=1)
         fit, index = both.max(dim=1)
@@ -87,6 +88,7 @@ class CombinedGraph(nn.Module):
 
 
 def kernel(embedded: Tensor, filled: Tensor) -> Tensor:
-    """(bins, size, size) edges between embedded elements (bins, size, d), none to or from empty slots."""
-    near = (-DISTANCE * torch.cdist(embedded.float(), embedded.float())).exp().clamp(LEAST, 1.0)
+    """(bins, size, size) strengths of edges between embedded elements (bins, size, d); 0 for empty slots."""
+    with single_precision(embedded):
+        near = (-DISTANCE * torch.cdist(embedded.float(), embedded.float())).exp().clamp(LEAST, 1.0)
     return near * filled[:, :, None] * filled[:, None, :]

@@ -1,8 +1,8 @@
-"""What is near an element on the calorimeter, in time linear in the number of elements.
+"""Neighbours of an element on the calorimeter, in time linear in the number of elements.
 
-Sums over all neighbours, and blocks: a track belongs to the nearest ECAL and HCAL cluster, an ECAL cluster to the HCAL
-cluster of its nearest track, or else to the nearest one. How much energy a block has beyond its tracks says what is
-neutral in it.
+There are sums over all neighbours, and blocks. A track belongs to the block of the nearest ECAL and HCAL cluster, an
+ECAL cluster to that of the HCAL cluster of its nearest track, or else to the nearest one. The energy of a block beyond
+its tracks is that of neutral particles.
 """
 
 from __future__ import annotations
@@ -13,22 +13,28 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ptmiss.angles import separation
 from ptmiss.elements import ECAL, HCAL, HF_EM, TRACK, Elements
 
 RADII = (0.05, 0.15)
 KINDS = ("track_pv", "track_other", "em", "had")
 NAMES = (*(f"{kind}_{radius}" for radius in RADII for kind in KINDS), "near", "energy_fraction")
 """``log(1 + sum of pT / GeV)`` of each kind within each radius, without the element itself; ``log(1 + number)`` within
-the larger; the element's share of the deposits' pT there."""
+the larger radius; the element's share of the deposits' pT within it."""
 BLOCKS = (
     *("block_tracks", "block_ecal", "block_free_ecal", "block_hcal", "block_number", "block_excess"),
     *("block_excess_all", "block_share", "own_tracks", "to_ecal", "to_hcal"),
 )
-"""Of the block that the element is in: ``log(1 + energy / GeV)`` of tracks, of ECAL clusters with and without a track, of
-the HCAL cluster; ``log(1 + number of tracks)``; what the calorimeters have beyond the tracks, without and with the free
-ECAL clusters, over a hadron's resolution, as asinh; the element's share of the tracks' or the calorimeters' energy; of
-tracks that point at this very cluster; distances of a track or ECAL cluster to the clusters that it belongs to, in units
-of the window, 1 for none."""
+"""Features of the element's block:
+
+* ``log(1 + energy / GeV)`` of tracks, of ECAL clusters with a track, of those without, and of the HCAL cluster
+* ``log(1 + number of tracks)``
+* the calorimeters' energy beyond the tracks, without and with the free ECAL clusters, over a hadron's resolution, as
+  asinh
+* the element's share of the energy of the tracks or the calorimeters
+* ``log(1 + energy / GeV)`` of tracks that point at this very cluster
+* distances of a track or ECAL cluster to its clusters, in units of the window; 1 for none
+"""
 
 CELL = RADII[1]
 ETA_CELLS = 74  # of CELL, up to |eta| 5.5
@@ -37,10 +43,10 @@ ECAL_WINDOW, HCAL_WINDOW = RADII  # of a link
 
 
 class Near(NamedTuple):
-    """What is around each of n elements.
+    """The neighbours of n elements.
 
-    sums: (n, 10) see NAMES. ecal, hcal: (n,) row of the nearest cluster in its window, -1 for none, of a track or, for
-    hcal, of an ECAL cluster. distances: (n, 2) to them.
+    sums: (n, 10), see NAMES. ecal: (n,) row of the nearest ECAL cluster in the window of a track; -1 for none. hcal:
+    (n,) row of the nearest HCAL cluster of a track or ECAL cluster; -1 for none. distances: (n, 2) to these clusters.
     """
 
     sums: NDArray[np.float32]
@@ -50,7 +56,7 @@ class Near(NamedTuple):
 
 
 def near(elements: Elements, position: NDArray[np.float32]) -> Near:
-    """What is around each element at a position (n, 2) on the calorimeter."""
+    """The neighbours of elements at positions (n, 2), eta and phi, on the calorimeter."""
     types = elements["type"]
     kind = np.select([types == TRACK, (types == ECAL) | (types == HF_EM)], [1, 2], 3)
     kind[(types == TRACK) & (elements["fromPV"] >= 2)] = 0
@@ -58,7 +64,7 @@ def near(elements: Elements, position: NDArray[np.float32]) -> Near:
 
 
 def blocks(elements: Elements, found: Near) -> NDArray[np.float32]:
-    """(n, 11) what the block of each element holds; see BLOCKS."""
+    """(n, 11) features of each element's block; see BLOCKS."""
     types, energy = elements["type"], elements["energy"].astype(np.float64)
     track, ecal, hcal = (types == kind for kind in (TRACK, ECAL, HCAL))
     n = len(types)
@@ -100,7 +106,7 @@ def _near(position, kind, types, pt, offsets):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _event(position, kind, types, pt, cell, first, last, sums, ecal, hcal, distances):  # type: ignore[no-untyped-def]
-    """Fill the rows of one event, whose elements are first put in the order of their cells."""
+    """Fill the rows of one event, whose elements are first sorted by cell."""
     start = np.zeros(ETA_CELLS * PHI_CELLS + 1, dtype=np.int64)
     for i in range(first, last):
         start[cell[i] + 1] += 1
@@ -127,12 +133,11 @@ def _event(position, kind, types, pt, cell, first, last, sums, ecal, hcal, dista
 
 @njit(cache=True)
 def _add(position, kind, types, pt, i, j, sums, ecal, hcal, distances):  # type: ignore[no-untyped-def]
-    """Add element j to the sums of element i, if it is near, and link i to it, if it is the nearest."""
+    """Add element j to the sums of element i if it is near, and link i to it if it is the nearest."""
     if i == j:
         return
     deta = position[i, 0] - position[j, 0]
-    dphi = abs(position[i, 1] - position[j, 1])
-    dphi = min(dphi, 2 * np.pi - dphi)
+    dphi = separation(position[i, 1], position[j, 1])
     square = deta * deta + dphi * dphi
     if square >= RADII[1] ** 2:
         return
@@ -149,7 +154,7 @@ def _add(position, kind, types, pt, i, j, sums, ecal, hcal, distances):  # type:
 
 @njit(cache=True)
 def _blocks(types, ecal, hcal, distances):  # type: ignore[no-untyped-def]
-    """Row that stands for the block of each element, and whether a track points at it, if it is an ECAL cluster."""
+    """Row that represents the block of each element, and whether a track points at each ECAL cluster."""
     block = np.arange(len(types))
     closest = np.full(len(types), np.float32(1e9))
     tracked = np.zeros(len(types), dtype=np.bool_)

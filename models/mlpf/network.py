@@ -1,7 +1,7 @@
-"""Networks that say of each element what it stands for: all take packed elements, all answer in the same form.
+"""Networks that predict the particle behind each element: from PackedElements to Outputs.
 
-``Transformer`` is ours; ``GraphNetwork`` is the same with the graph layers of 2021 in place of attention; ``Published2021``
-and ``PublishedV220`` are the published networks (see presets). Nothing is padded except inside of layout.
+``Transformer`` is this project's network. ``GraphNetwork`` is the same with graph layers of 2021 in place of attention.
+``Published2021`` and ``PublishedV220`` are published networks (see configuration.PRESETS). Only attention pads.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ from torch.nn import functional
 
 from ptmiss.elements import CLASSES, TYPES
 
-from .attention import CARRIED, Attending, EventAttention, Groups, PackedAttention, WindowAttention, Windows
+from .attention import CARRIED, EventAttention, Groups, PackedAttention, View, WindowAttention, Windows
 from .configuration import Configuration
-from .inputs import Packed, schema
+from .inputs import PackedElements, schema
 from .lsh import CombinedGraph
 
-SPREADS = (0.05, 0.15, 0.5, None)  # dR of what the heads of a layer look at; the last one looks everywhere
-MAX_LOG = 6.0  # of the ratio of energies
+SPREADS = (0.05, 0.15, 0.5, None)  # range in dR of the heads of a layer; the last one looks everywhere
+MAX_LOG = 6.0  # largest logarithm of the ratio of energies
 MAX_ETA = 6.0
 
 
 class Outputs(NamedTuple):
-    """What a network says of n elements.
+    """The predictions of a network for n elements.
 
-    logits: (n, 8) of CLASSES. log_pt, log_energy: (n,) logarithms of the ratios to the element's pt and energy.
-    eta: (n,). turn: (n, 2) cosine and sine, up to a common factor, of the angle from the element's phi, None for no
-    angle.
+    logits: (n, 8) of CLASSES. log_pt, log_energy: (n,) logarithms of the ratios to the element's pt and energy. eta:
+    (n,). turn: (n, 2) cosine and sine, up to a common factor, of the angle to the element's phi; None for phi itself.
     """
 
     logits: Tensor
@@ -43,11 +42,11 @@ class Outputs(NamedTuple):
 
     @property
     def probability(self) -> Tensor:
-        """(n, 8)."""
+        """(n, 8) probability of each class."""
         return self.logits.softmax(dim=-1)
 
-    def momentum(self, elements: Packed) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each (n,): pt (GeV), eta, phi and energy (GeV) of what the elements stand for, whatever its probability."""
+    def momentum(self, elements: PackedElements) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(n,) each: pt (GeV), eta, phi and energy (GeV), if there is a particle."""
         pt, energy = (elements.scale * torch.stack([self.log_pt, self.log_energy], -1).exp()).unbind(-1)
         phi = elements.direction[:, 1]
         if self.turn is not None:
@@ -57,7 +56,7 @@ class Outputs(NamedTuple):
 
 
 class Network(nn.Module):
-    """Anything that makes Outputs of Packed: what all networks share."""
+    """Base of all networks: schema, standardisation, configuration."""
 
     mean: Tensor
     scale: Tensor
@@ -69,21 +68,21 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.zeros(len(self.schema.features)))
         self.register_buffer("scale", torch.ones(len(self.schema.features)))
 
-    def standardised(self, elements: Packed) -> Tensor:
+    def standardise(self, elements: PackedElements) -> Tensor:
         """(n, F) features with mean 0 and width 1."""
         return (elements.features - self.mean) / self.scale
 
-    def groups(self, elements: Packed) -> list[Groups]:
-        """Which elements see each other in each layer, where not all of an event do."""
+    def groups(self, elements: PackedElements) -> list[Groups]:
+        """The elements that see each other in each layer; empty if all of an event do."""
         return []
 
-    def parameters_trained(self) -> int:
+    def count_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
 
 class Heads(nn.Module):
-    """Class, momentum and, if asked for, direction of each element; at the start it is what was measured."""
+    """Class, momentum and optionally direction of each element. A fresh network predicts the measured momentum."""
 
     def __init__(self, width: int, hidden: int, angles: bool):
         super().__init__()
@@ -93,8 +92,8 @@ class Heads(nn.Module):
         for parameter in list(self.momentum.parameters())[-2:]:
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, elements: Packed) -> Outputs:
-        """x: (n, width)."""
+    def forward(self, x: Tensor, elements: PackedElements) -> Outputs:
+        """Outputs for x (n, width)."""
         logits, momentum = self.classes(x).float(), self.momentum(x).float()
         eta, turn = elements.direction[:, 0], None
         if self.angles:
@@ -105,12 +104,12 @@ class Heads(nn.Module):
 
 
 def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """One hidden layer."""
+    """A perceptron with one hidden layer."""
     return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
 
 
 class Attention(nn.Module):
-    """Heads whose queries and keys leave room for the distance."""
+    """Multi-head attention whose queries and keys have four components fewer, which are those of the distance."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -119,7 +118,7 @@ class Attention(nn.Module):
         self.project = nn.Linear(width, heads * (2 * self.content + self.depth))
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, elements: Attending) -> Tensor:
+    def forward(self, x: Tensor, elements: View) -> Tensor:
         """(n, width)."""
         sizes = [self.content, self.content, self.depth]
         query, key, value = self.project(x).unflatten(-1, (self.heads, sum(sizes))).split(sizes, dim=-1)
@@ -127,21 +126,21 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """A pre-norm transformer layer: what is added to the raw x is made of the normalised one."""
+    """A pre-norm transformer layer: attention and feed-forward part act on the normalised x, and are added to x."""
 
     def __init__(self, width: int, heads: int, hidden: int):
         super().__init__()
         self.attention, self.feed = Attention(width, heads), perceptron(width, hidden, width)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, elements: Attending) -> Tensor:
+    def forward(self, x: Tensor, elements: View) -> Tensor:
         """(n, width)."""
         x = x + self.attention(self.norm1(x), elements)
         return x + self.feed(self.norm2(x))
 
 
 class Transformer(Network):
-    """Ours: a small encoder, pre-norm layers whose heads see near elements, heads that begin with what was measured."""
+    """This project's network: an encoder, pre-norm layers whose heads prefer near elements, and output heads."""
 
     def __init__(self, configuration: Configuration):
         super().__init__(configuration)
@@ -151,16 +150,16 @@ class Transformer(Network):
         self.norm = nn.LayerNorm(c.width)
         self.answer = Heads(c.width, c.hidden, c.angles)
 
-    def forward(self, elements: Packed) -> Outputs:
-        """Of packed elements."""
-        x = self.encoder(self.standardised(elements))
+    def forward(self, elements: PackedElements) -> Outputs:
+        """The outputs for packed elements."""
+        x = self.encoder(self.standardise(elements))
         views = self.views(elements)
         for i, layer in enumerate(self.layers):
             x = layer(x, views[i % len(views)])
         return self.answer(self.norm(x), elements)
 
-    def views(self, elements: Packed) -> Sequence[Attending]:
-        """What the layers see, in turn."""
+    def views(self, elements: PackedElements) -> Sequence[View]:
+        """The views of the layers, used in turn."""
         c, heads = self.configuration, spreads(self.configuration)
         if c.attention == "exact":
             return [EventAttention.of(elements.offsets, elements.position, heads)]
@@ -169,7 +168,7 @@ class Transformer(Network):
         windows = [Windows.of(order, elements.offsets, c.window, shift) for order, shift in cuts]
         return [WindowAttention.of(w, elements.position, heads) for w in windows]
 
-    def groups(self, elements: Packed) -> list[Groups]:
+    def groups(self, elements: PackedElements) -> list[Groups]:
         """The windows of each layer."""
         views = self.views(elements)
         seen = (views[i % len(views)] for i in range(len(self.layers)))
@@ -177,12 +176,12 @@ class Transformer(Network):
 
 
 def spreads(configuration: Configuration) -> list[float | None]:
-    """What each head of a layer looks at, see SPREADS."""
+    """The range in dR of each head of a layer, see SPREADS."""
     return [SPREADS[head % len(SPREADS)] for head in range(configuration.heads)]
 
 
 class GraphNetwork(Network):
-    """Ours with combined-graph layers in place of attention."""
+    """The transformer with combined-graph layers in place of attention."""
 
     def __init__(self, configuration: Configuration):
         super().__init__(configuration)
@@ -194,16 +193,16 @@ class GraphNetwork(Network):
         self.norms = nn.ModuleList(nn.LayerNorm(c.width) for _ in range(c.layers + 1))
         self.answer = Heads(c.width, c.hidden, c.angles)
 
-    def forward(self, elements: Packed) -> Outputs:
-        """Of packed elements."""
-        x = self.encoder(self.standardised(elements))
+    def forward(self, elements: PackedElements) -> Outputs:
+        """The outputs for packed elements."""
+        x = self.encoder(self.standardise(elements))
         for norm, layer in zip(self.norms, self.layers, strict=False):
             x = x + layer(norm(x), elements.offsets)
         return self.answer(self.norms[-1](x), elements)
 
-    def groups(self, elements: Packed) -> list[Groups]:
+    def groups(self, elements: PackedElements) -> list[Groups]:
         """The learned bins of each layer and the edges in them."""
-        x, found = self.encoder(self.standardised(elements)), []
+        x, found = self.encoder(self.standardise(elements)), []
         for norm, layer in zip(self.norms, self.layers, strict=False):
             assert isinstance(layer, CombinedGraph)
             bins, graph = layer.bins(norm(x), elements.offsets)
@@ -221,10 +220,10 @@ def decoder(*widths: int) -> nn.Sequential:
 
 
 class Published2021(Network):
-    """The GNN-LSH of CMS at ACAT 2021: three graph layers for all, two more for energies, decoders on all of them.
+    """The GNN-LSH of CMS at ACAT 2021: three graph layers, two more for energies, and decoders on all of them.
 
-    Its 55 inputs are CMS's of today, which are as many as were derived of 25 in 2021. What was appended twice by mistake
-    there is so here, for the count's sake.
+    Its 55 inputs are those of CMS today; in 2021 as many were derived from 25. The published code appends some outputs
+    twice by mistake. They are twice here too, so that the number of parameters is the published one.
     """
 
     def __init__(self, configuration: Configuration):
@@ -242,11 +241,11 @@ class Published2021(Network):
         self.energy = decoder(joint + beside + classes, 256, 128, 64, 1)
         self.pt = decoder(joint + beside + classes, 256, 128, 2)
 
-    def forward(self, elements: Packed) -> Outputs:
-        """Of packed elements."""
-        x = self.standardised(elements)
-        joint = self.norm(torch.cat([x, *self.passed(self.common, x, elements)], dim=-1))
-        energies = self.passed(self.energetic, x, elements)
+    def forward(self, elements: PackedElements) -> Outputs:
+        """The outputs for packed elements."""
+        x = self.standardise(elements)
+        joint = self.norm(torch.cat([x, *self.run_layers(self.common, x, elements)], dim=-1))
+        energies = self.run_layers(self.energetic, x, elements)
         beside = self.energy_norm(torch.cat([energies[0], energies[0], energies[1], energies[1]], dim=-1))
         logits = self.kind(joint)
         seen = torch.cat([joint, logits.detach()], dim=-1)
@@ -255,21 +254,21 @@ class Published2021(Network):
             logits.float(),
             self.log_pt(torch.cat([seen, beside], dim=-1), log_energy, elements),
             log_energy,
-            shifted(self.eta(seen).float(), elements),
-            turned(self.phi(seen).float(), elements),
+            shift_eta(self.eta(seen).float(), elements),
+            turn_phi(self.phi(seen).float(), elements),
         )
 
     @staticmethod
-    def passed(layers: nn.ModuleList, x: Tensor, elements: Packed) -> list[Tensor]:
-        """What each layer makes of the one before."""
+    def run_layers(layers: nn.ModuleList, x: Tensor, elements: PackedElements) -> list[Tensor]:
+        """The output of each layer, (n, width), of a chain of layers."""
         out = []
         for layer in layers:
             x = layer(x, elements.offsets)
             out.append(x)
         return out
 
-    def log_pt(self, seen: Tensor, log_energy: Tensor, elements: Packed) -> Tensor:
-        """Of ``a E / cosh eta + b``, as a logarithm of the ratio to the element's pt."""
+    def log_pt(self, seen: Tensor, log_energy: Tensor, elements: PackedElements) -> Tensor:
+        """(n,) logarithm of the ratio of ``a E / cosh eta + b`` to the element's pt."""
         a, b = self.pt(seen).float().unbind(-1)
         pt, energy = elements.scale.unbind(-1)
         massless = energy * log_energy.detach().exp() / elements.direction[:, 0].cosh()
@@ -277,14 +276,14 @@ class Published2021(Network):
         return functional.softplus(ratio, beta=10).clamp(math.exp(-MAX_LOG), math.exp(MAX_LOG)).log()
 
 
-def shifted(additive: Tensor, elements: Packed) -> Tensor:
-    """Eta as ``v (1 + n0) + n1`` of the element's v; additive: (n, 2)."""
+def shift_eta(additive: Tensor, elements: PackedElements) -> Tensor:
+    """(n,) eta as ``v (1 + n0) + n1``, with v that of the element and n (n, 2) from the network."""
     eta = elements.direction[:, 0]
     return (eta * (1 + additive[:, 0]) + additive[:, 1]).clamp(-MAX_ETA, MAX_ETA)
 
 
-def turned(linear: Tensor, elements: Packed) -> Tensor:
-    """(n, 2) cosine and sine of the angle to a direction whose sine and cosine are ``v (1 + n0) + n1`` of the element's."""
+def turn_phi(linear: Tensor, elements: PackedElements) -> Tensor:
+    """(n, 2) cosine and sine of the predicted phi less the element's; sine and cosine are ``v (1 + n0) + n1``."""
     phi = elements.direction[:, 1]
     sin, cos = phi.sin(), phi.cos()
     new_sin, new_cos = sin * (1 + linear[:, 0]) + linear[:, 1], cos * (1 + linear[:, 2]) + linear[:, 3]
@@ -299,7 +298,7 @@ class Block(nn.Sequential):
 
 
 class PerType(nn.Module):
-    """A block for each type of elements; each element goes through its own."""
+    """A block for each type of element."""
 
     def __init__(self, kinds: int, inputs: int, width: int, outputs: int):
         super().__init__()
@@ -317,7 +316,7 @@ class PerType(nn.Module):
 
 
 class LayerV220(nn.Module):
-    """Attention and feed-forward as in v2.2.0, where the normalised x goes on in place of the raw one."""
+    """Attention and feed-forward of v2.2.0, in which the normalised x, and not x itself, is passed on."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -326,8 +325,8 @@ class LayerV220(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
 
-    def forward(self, x: Tensor, asked: Tensor | None, elements: Attending) -> Tensor:
-        """(n, width); asked: what queries are made of, None for x itself."""
+    def forward(self, x: Tensor, asked: Tensor | None, elements: View) -> Tensor:
+        """(n, width); asked: (n, width) source of the queries, None for x itself."""
         x = self.norm1(x)
         query, key, value = self.query(x if asked is None else asked), self.key(x), self.value(x)
         q, k, v = (y.unflatten(-1, (self.heads, y.shape[-1] // self.heads)) for y in (query, key, value))
@@ -336,7 +335,7 @@ class LayerV220(nn.Module):
 
 
 class StackV220(nn.Module):
-    """An encoder for each type, and layers; the last one asks with what was encoded."""
+    """An encoder for each type, and layers; the queries of the last layer are made of the encoder's output."""
 
     def __init__(self, kinds: int, inputs: int, width: int, heads: int, layers: int):
         super().__init__()
@@ -344,7 +343,7 @@ class StackV220(nn.Module):
         self.layers = nn.ModuleList(LayerV220(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, types: Tensor, elements: Attending) -> Tensor:
+    def forward(self, x: Tensor, types: Tensor, elements: View) -> Tensor:
         """(n, width) of (n, inputs)."""
         x = encoded = self.encoder(x, types)
         for i, layer in enumerate(self.layers):
@@ -353,10 +352,9 @@ class StackV220(nn.Module):
 
 
 class PublishedV220(Network):
-    """The transformer of v2.2.0 for CMS: stacks for classes and for regression, encoders and energy heads for each type.
+    """The transformer of v2.2.0 for CMS: stacks for classes and regression, encoders and energy heads for each type.
 
-    Of its nine classes the first and the last stand for no particle of ours and are left out; padding does not leak, for
-    there is none.
+    The first and the last of its nine classes do not exist here and are left out. There is no padding.
     """
 
     KINDS, IDS, WIDTH, HEADS, LAYERS = 8, 9, 256, 16, 3
@@ -373,9 +371,9 @@ class PublishedV220(Network):
         self.eta, self.sin, self.cos = (Block(width, width, 2) for _ in range(3))
         self.register_buffer("row", torch.tensor([self.PRESENT.index(t) for t in TYPES]), persistent=False)
 
-    def forward(self, elements: Packed) -> Outputs:
-        """Of packed elements."""
-        x, types = self.standardised(elements), self.row[elements.types]
+    def forward(self, elements: PackedElements) -> Outputs:
+        """The outputs for packed elements."""
+        x, types = self.standardise(elements), self.row[elements.types]
         view = self.view(elements)
         named, measured = self.identification(x, types, view), self.regression(x, types, view)
         particle = self.particle(named).float().log_softmax(dim=-1)
@@ -385,12 +383,12 @@ class PublishedV220(Network):
             torch.cat([particle[:, :1], particle[:, 1:] + kind], dim=-1),
             self.pt(measured, types)[:, 0].float().clamp(-MAX_LOG, MAX_LOG),
             self.energy(measured, types)[:, 0].float().clamp(-MAX_LOG, MAX_LOG),
-            shifted(self.eta(measured).float(), elements),
-            turned(angles, elements),
+            shift_eta(self.eta(measured).float(), elements),
+            turn_phi(angles, elements),
         )
 
     @staticmethod
-    def view(elements: Packed) -> Attending:
+    def view(elements: PackedElements) -> View:
         """All elements of an event see each other: in one call on CUDA, one event at a time elsewhere."""
         if elements.features.is_cuda:
             return PackedAttention(elements.offsets)

@@ -1,4 +1,4 @@
-"""How an MLPF is trained: the recipe, and its run from events to weights."""
+"""The recipe of an MLPF, and its training on a dataset."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from pydantic import Field
 from torch import Tensor
 
 from ptmiss.errors import OptionError
+from ptmiss.files import AnyPath, as_path
 
 from ..training import DecoupledSettings, Progress, Training
 from . import losses, monitoring
 from .configuration import Configuration, preset
 from .dataset import Batch, Dataset, Loader, plain
-from .inputs import moments, packed
+from .inputs import moments, pack
 from .losses import Weights
 from .monitoring import Particles
 from .network import Network, Outputs, build
 from .reconstruction import MLPF, load
 
-MEASURED_EVENTS = 200  # that say how features are standardised
-VALIDATION_BUDGET = 20_000  # elements at a time
+MEASURED_EVENTS = 200  # events whose moments standardise the features
+VALIDATION_BUDGET = 20_000  # elements that are processed together
 
 
 class Recipe(DecoupledSettings):
-    """All that a training depends on beside its events.
+    """Everything that a training depends on, except its events.
 
-    preset: see presets; width to attention: what is other than there. loss: ours, with focal classification in place of
-    the weighted one, or a published one; term: weights of its terms that are other than usual, see losses.Weights; one for
-    angles asks for a network that predicts them. budget: elements in a batch; parts: epochs that
-    together see every event once. init: weights to begin from.
+    preset: see configuration.PRESETS. inputs to attention: changes to the preset. loss: this project's (``ours``), the
+    same with focal classification (``focal``), or a published one. term: weights of its terms, see losses.Weights; one
+    for angles makes the network predict them. budget: elements in a batch. parts: number of epochs that together use
+    every event once. start_from: weights to begin with.
     """
 
+    epochs: int = Field(10, ge=1)
     preset: str = "compact"
     inputs: Literal["compact", "cms", "clic"] | None = None
     width: int | None = None
@@ -47,24 +49,24 @@ class Recipe(DecoupledSettings):
     term: Weights = Weights()
     budget: int = Field(6000, ge=1)
     parts: int = Field(1, ge=1)
-    init: Path | None = None
+    start_from: Path | None = None
     rate: float = Field(2e-3, gt=0)
 
     def configuration(self) -> Configuration:
-        """The network that is trained: that of the weights to begin from, or the preset with what is other."""
-        if self.init is not None:
-            return load(self.init).network.configuration
+        """The configuration of the network: that of the weights to begin with, or the preset with its changes."""
+        if self.start_from is not None:
+            return load(self.start_from).network.configuration
         base = preset(self.preset).model_dump()
         changed = {name: getattr(self, name) for name in base if getattr(self, name, None) is not None}
         changed["angles"] = base["angles"] or self.term.angles > 0
         return Configuration(**{**base, **changed})
 
-    def of(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """The loss of what a network says of a batch."""
+    def loss_of(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """The loss of a network's outputs for a batch, a scalar."""
         if self.loss == "2021":
-            return losses.published_2021(outputs, batch)
+            return losses.loss_2021(outputs, batch)
         if self.loss == "v2.2.0":
-            return losses.published_v220(outputs, batch)
+            return losses.loss_v220(outputs, batch)
         return losses.ours(outputs, batch, self.term, focal=self.loss == "focal")
 
 
@@ -72,11 +74,11 @@ def train(
     training: Dataset,
     validation: Dataset,
     recipe: Recipe,
-    directory: Path,
+    directory: AnyPath,
     sources: Any,
     progress: Progress | None = None,
 ) -> tuple[Network, Training]:
-    """A fresh network and its training in a directory, which goes on where it stopped."""
+    """A network and its training in a directory; ``Training.run`` trains it, from the checkpoint if there is one."""
     torch.manual_seed(recipe.seed)
     configuration = recipe.configuration()
     network = build(configuration)
@@ -86,7 +88,7 @@ def train(
         loss=lambda net, batch: loss(net, batch, recipe),
         validate=lambda net: validate(net, validation, recipe),
         settings=recipe,
-        directory=directory,
+        directory=as_path(directory),
         configuration={
             **recipe.model_dump(mode="json"),
             "network": configuration.model_dump(mode="json"),
@@ -99,18 +101,18 @@ def train(
 
 
 def loss(network: Network, batch: Batch, recipe: Recipe) -> Tensor:
-    """The loss of a network on a batch."""
+    """The loss of a network on a batch, a scalar."""
     batch = batch.to(recipe.device)
-    return recipe.of(network(batch.elements), batch)
+    return recipe.loss_of(network(batch.elements), batch)
 
 
 def begin(network: Network, training: Dataset, recipe: Recipe) -> None:
-    """Take the weights to begin from, or learn how features are standardised."""
-    if recipe.init is not None:
-        network.load_state_dict(load(recipe.init).network.state_dict())
+    """Load the weights to begin with into a fresh network, or set the moments that standardise its features."""
+    if recipe.start_from is not None:
+        network.load_state_dict(load(recipe.start_from).network.state_dict())
         return
     some = np.linspace(0, len(training) - 1, min(MEASURED_EVENTS, len(training))).astype(int)
-    features = packed(training.select(some).elements, network.schema).features.numpy()
+    features = pack(training.select(some).elements, network.schema).features.numpy()
     mean, scale = (torch.from_numpy(x).to(network.mean.device) for x in moments(features))
     network.mean.copy_(mean)
     network.scale.copy_(scale)
@@ -118,27 +120,27 @@ def begin(network: Network, training: Dataset, recipe: Recipe) -> None:
 
 @torch.no_grad()
 def validate(network: Network, validation: Dataset, recipe: Recipe) -> dict[str, float]:
-    """Loss, and pTmiss and jets against those of the targets."""
+    """Loss, and widths of pTmiss and jets with respect to those of the targets."""
     total, elements = 0.0, 0
     for batch in plain(validation, network.schema, VALIDATION_BUDGET):
         n = len(batch.kind)
         total, elements = total + n * float(loss(network, batch, recipe)), elements + n
     found = MLPF(network, "in training", recipe.device)(validation.elements, VALIDATION_BUDGET)
     network.train()
-    numbers = monitoring.measured(
-        Particles.of(found.pt, found.eta, found.phi, np.zeros_like(found.pt), found.offsets), true(validation)
+    numbers = monitoring.measure(
+        Particles.of(found.pt, found.eta, found.phi, np.zeros_like(found.pt), validation.offsets), true(validation)
     )
     return {"loss": total / max(elements, 1)} | numbers
 
 
 def true(events: Dataset) -> Particles:
-    """What the elements stand for."""
+    """The particles behind the elements."""
     pt, eta, phi, energy = (events.targets[name] for name in ("pt", "eta", "phi", "energy"))
     return Particles.of(pt, eta, phi, energy, events.offsets)
 
 
-def check_init(recipe: Recipe) -> None:
-    """Raise OptionError if a network is asked for beside weights to begin from."""
+def check_start(recipe: Recipe) -> None:
+    """Raise OptionError if options describe a network although there are weights to begin with."""
     asked = [n for n in ("inputs", "width", "layers", "heads", "hidden", "window", "attention") if getattr(recipe, n)]
-    if recipe.init is not None and asked:
-        raise OptionError(f"--init {recipe.init} says what the network is made of; leave out --{', --'.join(asked)}")
+    if recipe.start_from is not None and asked:
+        raise OptionError(f"--start-from {recipe.start_from} determines the network: leave out --{', --'.join(asked)}")

@@ -1,11 +1,15 @@
 """Columnar missing transverse momentum and hadronic recoil at hadron colliders.
 
-The names here are what a notebook needs; each is imported when it is first used:
+These are the names that a notebook needs. Each is imported when it is first used:
 
-* ``skim``, ``run``, ``resolution``, ``compare``, ``calibrate``, ``report``, ``simulate``: the verbs of the command line
-* ``make_estimators``, ``evaluate``, ``Estimator``: pTmiss of events, in a processor of your own
-* ``load_model``: a network that runs on your own arrays; ``load_corrections``: a calibration that does
-* ``read_table``, ``RecoilTable``: one row an event; ``recoil``: the module of u∥, u⊥ and mT
+* ``skim``, ``run``, ``resolution``, ``compare``, ``calibrate``, ``report``, ``simulate``, ``templates``: the verbs of
+  the command line
+* ``make_estimators``, ``evaluate``, ``Estimator``: pTmiss of events, for a processor of your own
+* ``load_model``, ``load_corrections``: a network and a calibration, to apply to arrays of your own
+* ``load_published``: corrections of the recoil and of XY that others publish
+* ``load_selection``: what makes an event, by name or of a file
+* ``read_table``, ``RecoilTable``: one row per event
+* ``recoil``: the module of u∥, u⊥ and mT
 """
 
 from importlib import import_module
@@ -18,9 +22,11 @@ if TYPE_CHECKING:
     from ptmiss.corrections import load as load_corrections
     from ptmiss.estimators import Estimator, evaluate, make_estimators
     from ptmiss.networks.registry import load_model
+    from ptmiss.published import load as load_published
+    from ptmiss.selections import load_selection
     from ptmiss.table import RecoilTable
     from ptmiss.table import read as read_table
-    from ptmiss.verbs import calibrate, compare, report, resolution, run, simulate, skim
+    from ptmiss.verbs import calibrate, compare, report, resolution, run, simulate, skim, templates
 
 __all__ = [
     "Estimator",
@@ -31,6 +37,8 @@ __all__ = [
     "evaluate",
     "load_corrections",
     "load_model",
+    "load_published",
+    "load_selection",
     "make_estimators",
     "read_table",
     "recoil",
@@ -39,6 +47,7 @@ __all__ = [
     "run",
     "simulate",
     "skim",
+    "templates",
 ]
 
 _HOMES = {
@@ -47,6 +56,8 @@ _HOMES = {
     "evaluate": "estimators",
     "load_corrections": "corrections:load",
     "load_model": "networks.registry",
+    "load_published": "published:load",
+    "load_selection": "selections",
     "make_estimators": "estimators",
     "read_table": "table:read",
     "recoil": "recoil:",
@@ -54,7 +65,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: ``ptmiss --help`` must not wait for numpy."""
+    """Import a name when it is first used, so that ``ptmiss --help`` need not wait for numpy."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home, colon, there = _HOMES.get(name, "verbs").partition(":")

@@ -1,8 +1,8 @@
-"""Particle-flow candidates of many events as flat columns and offsets, with names and categories made uniform.
+"""Particle-flow candidates of many events as flat columns and offsets, with uniform names and categories.
 
-Three layouts are read: PFNano (``PFCands_*``), NanoAOD v15 (``PFCand_*``, which keeps only some candidates and columns)
-and the files of our own simulation (``PFCands_*`` with ``fromPV``). What a file does not store is derived where a rule
-exists, and what does not make sense is repaired and counted, never silently.
+Three layouts are read: PFNano (``PFCands_*``), NanoAOD v15 (``PFCand_*``, only some candidates and columns) and the
+files of ``ptmiss simulate`` (``PFCands_*`` with ``fromPV``). A column that a file does not store is derived if there is
+a rule for it. A value that makes no sense is repaired, and the repairs are counted.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError
-from ptmiss.segments import Offsets, Rows, from_counts, select
+from ptmiss.segments import Offsets, Rows, from_counts
 
-COLLECTIONS = ("PFCands", "PFCand")
+OF_NANOAOD = "PFCand"
+COLLECTIONS = ("PFCands", OF_NANOAOD)
 BRANCHES = {
     "pt": ("pt",),
     "eta": ("eta",),
@@ -33,18 +34,18 @@ BRANCHES = {
     "fromPV": ("fromPV",),
     "pvAssocQuality": ("pvAssocQuality",),
 }
-"""Columns of the record (GeV, cm, rad) and the branch suffixes that may hold each, the first found counting."""
+"""Columns of the record (GeV, cm, rad), and the branch suffixes that may hold each: the first that exists counts."""
 
 DERIVED_FROM = {
     "charge": ("pdgId",),
     "fromPV": ("charge", "pdgId", "pvAssocQuality", "puppiWeight"),
     "puppiWeight": ("pt", "eta", "phi", "charge", "fromPV", "dz"),
 }
-"""What a column is derived from where no branch holds it."""
+"""Columns from which another is derived if no branch holds it."""
 
 TRACK_DETAILS = ("dxy", "dz")
 
-PART = 1 << 16  # candidates that are worked on at a time
+PART = 1 << 16  # candidates that are processed together: few enough for the cache
 
 CHARGES = {11: -1, 13: -1, 211: 1}
 CATEGORIES = ("charge", "pdgId", "fromPV")
@@ -65,32 +66,33 @@ class Candidates(Rows):
 
     columns: flat arrays, shape (candidates,), float32 or int32, by name (see BRANCHES).
     offsets: (events + 1,) int64; event i owns ``column[offsets[i]:offsets[i + 1]]``.
-    repaired: how many candidates were repaired, by what was wrong with them.
+    repaired: number of repaired candidates for each fault.
     """
 
     repaired: Mapping[str, int] = field(default_factory=dict)
 
     def keep(self, mask: NDArray[np.bool_]) -> Candidates:
-        """Only the candidates in the mask; the number of events stays."""
+        """The candidates in a mask, shape (candidates,); the number of events stays the same."""
         if mask.all():
             return self
-        columns = {name: column[mask] for name, column in self.columns.items()}
-        return replace(self, columns=columns, offsets=select(mask, self.offsets))
+        rows = np.flatnonzero(mask)
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return replace(self, columns=columns, offsets=np.searchsorted(rows, self.offsets))
 
 
 def collection(branches: Collection[str]) -> str | None:
-    """Name of the candidates' collection in a file with these branches, if it has one."""
+    """Name of the collection of candidates in a file with these branches, or None."""
     return next((name for name in COLLECTIONS if f"{name}_pt" in branches), None)
 
 
-def stored(column: str, suffixes: Collection[str]) -> str | None:
-    """The branch suffix that holds a column, if any does."""
+def suffix_of(column: str, suffixes: Collection[str]) -> str | None:
+    """The branch suffix that holds a column, or None."""
     return next((suffix for suffix in BRANCHES[column] if suffix in suffixes), None)
 
 
 def inputs(column: str, suffixes: Collection[str], wanted_by: tuple[str, ...] = ()) -> set[str]:
-    """The columns to read so that one can be had; ColumnError names the first that is not there."""
-    if stored(column, suffixes):
+    """The columns to read for one column, stored or derived; ColumnError names the first that is missing."""
+    if suffix_of(column, suffixes):
         beside = ("charge",) if column in TRACK_DETAILS else ()
         return {column}.union(*(inputs(c, suffixes) for c in beside))
     if column not in DERIVED_FROM or column in wanted_by:
@@ -102,7 +104,11 @@ def require(columns: Iterable[str], branches: Collection[str], estimator: str, p
     """Raise ColumnError unless a file with these branches can give the columns, stored or derived."""
     name = collection(branches)
     if name is None:
-        raise ColumnError(f"estimator {estimator!r} needs PF candidates (PFCands_* or PFCand_*); {path} has none")
+        stored = sorted(
+            branch.removesuffix("_pt") for branch in branches if branch.endswith("MET_pt") and branch[:3] != "Gen"
+        )
+        hint = f"; of what it stores: --estimators {','.join(f'stored.{met}' for met in stored)}" if stored else ""
+        raise ColumnError(f"estimator {estimator!r} needs PF candidates (PFCands_* or PFCand_*); {path} has none{hint}")
     there = {branch.removeprefix(f"{name}_") for branch in branches if branch.startswith(f"{name}_")}
     for column in columns:
         try:
@@ -116,9 +122,9 @@ def require(columns: Iterable[str], branches: Collection[str], estimator: str, p
 
 
 def read(events: ak.Array, columns: Iterable[str]) -> Candidates:
-    """The candidates of these events, cleaned, with the columns asked for; only the branches they need are touched.
+    """The cleaned candidates of these events, with flat columns (candidates,). Only the branches of these are read.
 
-    events: an array of events with a collection ``PFCands`` or ``PFCand`` (coffea's NanoEvents, for one).
+    events: an array of events with a collection ``PFCands`` or ``PFCand``, for example coffea's NanoEvents.
     """
     name = next((c for c in COLLECTIONS if c in events.fields), None)
     if name is None:
@@ -126,7 +132,7 @@ def read(events: ak.Array, columns: Iterable[str]) -> Candidates:
     record = events[name]
     wanted = {"pt", *columns}
     touched = set().union(*(inputs(c, record.fields) for c in wanted))
-    raw = {c: flat(record[stored(c, record.fields)], c) for c in touched}
+    raw = {c: flat(record[suffix_of(c, record.fields)], c) for c in touched}
     offsets = from_counts(ak.to_numpy(ak.num(record["pt"])))
     complete = derive(raw, wanted)
     if "puppiWeight" in wanted and "puppiWeight" not in complete:
@@ -135,26 +141,29 @@ def read(events: ak.Array, columns: Iterable[str]) -> Candidates:
 
 
 def good_vertices(events: ak.Array) -> NDArray:
-    """(events,) number of good vertices, or of all where the file does not tell them apart."""
+    """(events,) number of good vertices, or of all vertices in a file without ``PV_npvsGood``."""
     return ak.to_numpy(events.PV["npvsGood" if "npvsGood" in events.PV.fields else "npvs"])
 
 
 def puppi_weights(columns: Mapping[str, NDArray], offsets: Offsets, npv: NDArray) -> NDArray[np.float32]:
-    """PUPPI weights where a file stores none (see ptmiss.puppi); npv: number of good vertices of each event."""
-    from ptmiss import puppi  # compiled when it first runs
+    """(candidates,) PUPPI weights for files that store none, see ptmiss.puppi; npv: (events,) good vertices."""
+    from ptmiss import puppi  # imports numba, which most uses do not need
 
     origin = puppi.charged_origin(columns["charge"], columns["fromPV"], columns["dz"])
     return puppi.weights(columns["pt"], columns["eta"], columns["phi"], origin, offsets, npv)
 
 
 def flat(column: Any, name: str) -> NDArray:
-    """A jagged column as one flat array: int32 for categories, float32 otherwise."""
+    """A jagged column as one flat array (candidates,): int32 for categories, float32 otherwise."""
     values = ak.to_numpy(ak.flatten(column))
     return values.astype(np.int32 if name in INTEGERS else np.float32, copy=False)
 
 
 def derive(raw: Mapping[str, NDArray], wanted: Collection[str]) -> dict[str, NDArray]:
-    """The columns read with those that have to be derived; neutrals without track details get dxy = dz = 0."""
+    """The columns that were read, each (candidates,), and those derived from them.
+
+    Neutral candidates without track details get dxy = dz = 0.
+    """
     columns = dict(raw)
     if "charge" not in columns and "pdgId" in columns:
         columns["charge"] = charge_of(columns["pdgId"])
@@ -168,7 +177,7 @@ def derive(raw: Mapping[str, NDArray], wanted: Collection[str]) -> dict[str, NDA
 
 
 def charge_of(pdg_id: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Charge from pdgId: an electron or muon has the opposite sign of its number, neutral and HF candidates none."""
+    """(candidates,) charge from pdgId: that of a lepton has the opposite sign of its code, HF candidates have none."""
     charge = np.zeros(len(pdg_id), np.int32)
     for code, sign in CHARGES.items():
         charge[pdg_id == code], charge[pdg_id == -code] = sign, -sign
@@ -181,12 +190,15 @@ def from_pv(
     pv_assoc_quality: NDArray[np.integer],
     puppi_weight: NDArray[np.floating],
 ) -> NDArray[np.int32]:
-    """``fromPV`` (0 to 3) where PFNano does not store it.
+    """(candidates,) ``fromPV``, 0 to 3, for PFNano files, which do not store it.
 
-    Neutral 3; charged with a PUPPI weight of one 3 if its track was used in the vertex fit (pvAssocQuality 7), else 2;
-    other electrons and muons 2; other charged 1 if the association is loose (below 6), else 0. With this rule the
-    released DeepMET weights come to a median of 2.0 GeV (resolution tune) and 2.8 GeV (response tune) of the answers
-    that CMSSW stored in real PFNano events.
+    * Neutral candidates have 3.
+    * Charged ones with a PUPPI weight of one have 3 if the vertex fit used their track (pvAssocQuality 7), else 2.
+    * Other electrons and muons have 2.
+    * Other charged ones have 1 if the association is loose (pvAssocQuality below 6), else 0.
+
+    With this rule the released DeepMET weights agree with the values that CMSSW stored in real PFNano events: in the
+    median to 2.0 GeV (resolution tune) and 2.8 GeV (response tune).
     """
     lepton = np.isin(np.abs(pdg_id), (11, 13))
     of_vertex = puppi_weight > 0.999
@@ -196,10 +208,11 @@ def from_pv(
 
 
 def clean(candidates: Candidates) -> Candidates:
-    """Candidates without values that no estimator can use; how many were repaired is counted by what was wrong.
+    """Candidates whose values every estimator can use; each kind of repair is counted.
 
-    A momentum that is not finite drops the candidate; another value that is not finite becomes 0; an unknown pdgId
-    becomes a charged (211) or neutral (130) hadron by its charge; charge and fromPV are brought into their range.
+    A candidate without a finite momentum is dropped. Another value that is not finite becomes 0. An unknown pdgId
+    becomes that of a charged (211) or neutral (130) hadron, by the charge. ``charge`` and ``fromPV`` are clipped to
+    their ranges.
     """
     repaired: Counter[str] = Counter()
     finite = np.ones(candidates.offsets[-1], bool)
@@ -225,7 +238,7 @@ def clean(candidates: Candidates) -> Candidates:
 
 
 def hadron_unless(known: NDArray[np.bool_], columns: Mapping[str, NDArray]) -> NDArray[np.int32]:
-    """PdgId with the unknown ones made hadrons of the candidate's charge, neutral where there is no charge."""
+    """(candidates,) pdgId, in which unknown codes are replaced by a hadron of the same charge, neutral without one."""
     if known.all():
         return columns["pdgId"]
     charge = columns.get("charge", np.zeros_like(columns["pdgId"]))

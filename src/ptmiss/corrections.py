@@ -2,14 +2,16 @@
 
 The file is correctionlib JSON, and its corrections can be evaluated without this package (see docs/calibration.md):
 ``<estimator>_xy`` (sample, axis, npv), ``<estimator>_u_par`` and ``<estimator>_u_perp`` (qt, njets, u, systematic),
-``<estimator>_response`` (sample, kind, qt), and ``npv_weight`` (npv) where simulation was weighted. correctionlib maps a
-NaN or a negative qT to some bin without a word, so every input is checked here first.
+``<estimator>_response`` (sample, kind, qt), and ``npv_weight`` (npv) where simulation was weighted. correctionlib maps
+a NaN or a negative qT to some bin without a word, so every input is checked here first.
+
+The order is one: the mean is taken off, then the recoil is mapped. A file of ``<estimator>_xy`` and ``npv_weight``
+alone is what a calibration of runs begins with; it maps nothing.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,16 +24,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptmiss.errors import CorrectionError, FileError, UnknownName
-from ptmiss.files import cached_by_file
-from ptmiss.recoil import Vector, met_from_recoil, recoil
+from ptmiss.files import AnyPath, as_path, cached_by_file, digest
+from ptmiss.recoil import met_from_recoil, recoil
+from ptmiss.typing import Array, Vector
 
-SCHEMA = "ptmiss-calibration-1"
+SCHEMA = "ptmiss-calibration-2"
 NOMINAL = "nominal"
+UP, DOWN = "_up", "_down"  # endings of the two sides of a systematic
 SAMPLES = ("data", "mc")
 AXES = ("x", "y")
 PILEUP = "npv_weight"
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,22 @@ class Corrections:
     def estimators(self) -> list[str]:
         """Estimators that can be corrected."""
         return list(self.metadata["estimators"])
+
+    @cached_property
+    def maps(self) -> bool:
+        """Whether recoils are mapped, and not only the mean of pTmiss taken off."""
+        return f"{self.estimators[0]}_u_par" in self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """Of the corrections; the set itself raises where a name is not there."""
+        return frozenset(self.set)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the manifest of a run keeps of the corrections that it applied."""
+        applied = {name: self.metadata[name] for name in ("xy", "pileup")}
+        return {"path": self.path, "sha256": self.sha256, "maps": self.maps, **applied}
 
     def systematics(self, estimator: str) -> list[str]:
         """Variations of an estimator's recoil, ``nominal`` first."""
@@ -80,7 +98,7 @@ class Corrections:
         return np.asarray(self.set[f"{estimator}_u_{component}"].evaluate(qt, counts, u, systematic))
 
     def shift(self, estimator: str, npv: ArrayLike, sample: str) -> Vector:
-        """(events, 2) mean pTmiss of ``data`` or ``mc`` at a number of vertices, GeV: what the XY correction takes off."""
+        """(events, 2) mean pTmiss of ``data`` or ``mc`` against nPV, GeV, which the XY correction subtracts."""
         self._require(estimator)
         if sample not in SAMPLES:
             raise UnknownName("sample", sample, SAMPLES)
@@ -90,16 +108,16 @@ class Corrections:
         return np.stack([correction.evaluate(sample, axis, npv) for axis in AXES], axis=-1)
 
     def response(self, estimator: str, qt: ArrayLike, sample: str, kind: str = "plateau") -> Array:
-        """The response to divide u by: of the ``plateau``, or of each ``bin`` of qT."""
+        """The response to divide u by, in the shape of qT (GeV): of the ``plateau``, or of each ``bin`` of qT."""
         self._require(estimator)
         qt = np.asarray(qt, float)
         self._check("qt", qt, np.isfinite(qt) & (qt >= 0), "a number from 0")
         return np.asarray(self.set[f"{estimator}_response"].evaluate(sample, kind, qt))
 
     def weight(self, npv: ArrayLike) -> Array:
-        """Weights of simulated events by their number of vertices; 1 where the calibration did without."""
+        """(events,) weights of simulated events by their number of vertices; 1 where the calibration did without."""
         npv = np.asarray(npv, float)
-        if PILEUP not in self.set:
+        if PILEUP not in self._names:
             return np.ones_like(npv)
         self._check("npv", npv, np.isfinite(npv) & (npv >= 0), "a number from 0")
         return np.asarray(self.set[PILEUP].evaluate(npv))
@@ -115,25 +133,28 @@ class Corrections:
         systematic: str = NOMINAL,
         visible: Vector | None = None,
     ) -> Vector:
-        """(events, 2) corrected pTmiss, GeV; an event whose pTmiss or boson is not finite stays as it is.
+        """(events, 2) corrected pTmiss, GeV.
 
-        Of ``mc`` the mean is taken off and the recoil against the boson is mapped, in the order in which they were
-        derived, with what is ``visible`` of the boson (see ptmiss.recoil); of ``data``, and of a simulated
-        ``background`` that has no such boson, only the mean is taken off.
+        The mean is taken off first. Then of ``mc`` the recoil against the boson is mapped, with what is ``visible`` of
+        the boson (see ptmiss.recoil); not of ``data``, nor of a simulated ``background``, nor of an event without a
+        boson (NaN). An event whose pTmiss is not finite stays as it is.
         """
-        mapped = sample == "mc"
-        good = np.isfinite(met).all(axis=1) & (np.isfinite(boson).all(axis=1) | (not mapped))
-        out, npv, njets = np.array(met, float), np.asarray(npv)[good], np.asarray(njets)[good]
-        shift = self.shift(estimator, npv, "data" if sample == "data" else "mc")
-        if not mapped:
-            out[good] -= shift
+        out = self.centred(estimator, met, npv, "data" if sample == "data" else "mc")
+        if sample != "mc" or not self.maps:
             return out
-        before, after = (shift, 0.0) if self.metadata["xy_first"] else (0.0, shift)
-        seen = None if visible is None else visible[good]
-        u = recoil(boson[good], out[good] - before, seen)
+        seen = boson if visible is None else visible
+        known = np.isfinite(out + boson + seen).all(axis=1)
+        boson, seen, njets = boson[known], seen[known], np.asarray(njets)[known]
+        u = recoil(boson, out[known], seen)
         par = self.u(estimator, "par", u.qt, njets, u.u_par, systematic)
         perp = self.u(estimator, "perp", u.qt, njets, u.u_perp, systematic)
-        out[good] = met_from_recoil(par, perp, boson[good], seen) - after
+        out[known] = met_from_recoil(par, perp, boson, seen)
+        return out
+
+    def centred(self, estimator: str, met: Vector, npv: ArrayLike, sample: str) -> Vector:
+        """(events, 2) pTmiss less its mean in ``data`` or ``mc``, GeV; what is not finite stays as it is."""
+        out, finite = np.array(met, float), np.isfinite(met).all(axis=1)
+        out[finite] -= self.shift(estimator, np.asarray(npv)[finite], sample)
         return out
 
     def _require(self, estimator: str) -> None:
@@ -151,10 +172,15 @@ class Corrections:
             )
 
 
+def source_of(variation: str) -> str:
+    """The systematic that a variation is one side of: ``jes`` of ``jes_up``; one without sides is its own."""
+    return variation.removesuffix(UP).removesuffix(DOWN)
+
+
 @cached_by_file
-def load(path: Path | str) -> Corrections:
+def load(path: AnyPath) -> Corrections:
     """The corrections of a file, read once in each process while it stays as it is."""
-    path = Path(path)
+    path = as_path(path)
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
@@ -171,7 +197,7 @@ def load(path: Path | str) -> Corrections:
         evaluators = correctionlib.CorrectionSet.from_string(text)
     except (RuntimeError, IndexError, ValueError) as error:
         raise CorrectionError(f"{path}: {str(error).splitlines()[0]}") from error
-    return Corrections(str(path), hashlib.sha256(raw).hexdigest(), metadata, evaluators)
+    return Corrections(str(path), digest(raw), metadata, evaluators)
 
 
 def _metadata(path: Path, description: Any) -> dict[str, Any]:

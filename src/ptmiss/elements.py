@@ -1,15 +1,16 @@
-"""Particle-flow elements of many events, and what each stands for, as flat columns and offsets.
+"""Particle-flow elements of many events, and the particle behind each, as flat columns and offsets.
 
-Elements are what a detector sees before particle flow: tracks, clusters, the halves of HF towers. The files of our own
-simulation have them (``PFElement_*``, with the truth ``PFElementTarget_*`` beside them, row by row); NanoAOD has only what
-particle flow made of them. Nothing is repaired here: what cannot be right is an error that says where it is.
+Elements are what a detector sees before particle flow: tracks, clusters, the halves of HF towers. Files of ``ptmiss
+simulate`` have them (``PFElement_*``) and the truth beside them, row by row (``PFElementTarget_*``). NanoAOD has only
+the candidates that particle flow made of them. Nothing is repaired here: a value that cannot be right is an error with
+its place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
@@ -33,7 +34,7 @@ CLASSES = (
     "HF hadron",
     "HF photon",
 )
-"""What an element can stand for, in the order of ``PFElementTarget_type``."""
+"""The classes of particles behind an element, in the order of ``PFElementTarget_type``."""
 
 COLUMNS = {
     "type": np.int32,
@@ -56,7 +57,7 @@ COLUMNS = {
     "width": np.float32,
     "nCells": np.int32,
 }
-"""Columns of elements: GeV, cm, rad; what each means is in ptmiss.simulation.schema."""
+"""Columns of elements (GeV, cm, rad); ptmiss.simulation.schema explains each."""
 
 TARGET_COLUMNS = {
     "type": np.int32,
@@ -72,7 +73,7 @@ TARGET_COLUMNS = {
 }
 """Columns of targets: GeV, rad."""
 
-PART = 1 << 15  # elements that are worked on at a time
+PART = 1 << 15  # elements that are processed together
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,13 @@ class Elements(Rows):
 
     @staticmethod
     def of_events(events: ak.Array) -> Elements:
-        """The elements of these events, checked; events: coffea's NanoEvents of a file that ``require`` accepts."""
+        """The checked elements, flat columns (elements,), of NanoEvents from a file that ``require`` accepts."""
         elements = Elements(*_read(events, COLLECTION, COLUMNS))
         elements.check()
         return elements
 
     def check(self) -> None:
-        """Raise ColumnError if there is an unknown type, or a value that is not finite."""
+        """Raise ColumnError for an unknown type, and for a value that is not finite."""
         _check_types(self, COLLECTION, TYPES)
         _check_finite(self, COLLECTION)
 
@@ -101,15 +102,30 @@ class Targets(Rows):
 
     @staticmethod
     def of_events(events: ak.Array) -> Targets:
-        """The targets of these events, checked."""
+        """The checked targets of these events, flat columns (elements,)."""
         targets = Targets(*_read(events, TARGETS, TARGET_COLUMNS))
         _check_types(targets, TARGETS, dict(enumerate(CLASSES)))
         _check_finite(targets, TARGETS)
         return targets
 
 
+class Prediction(NamedTuple):
+    """The particles behind elements, row by row.
+
+    kind: (elements,) most likely class, numbered as CLASSES. pt, energy: (elements,) expectations in GeV, multiplied by
+    1 - P(none). eta, phi: (elements,), rad. probability: (elements, 8) of each class.
+    """
+
+    kind: NDArray[np.integer]
+    pt: NDArray[np.floating]
+    eta: NDArray[np.floating]
+    phi: NDArray[np.floating]
+    energy: NDArray[np.floating]
+    probability: NDArray[np.floating]
+
+
 def require(branches: Collection[str], path: str, targets: bool = False) -> None:
-    """Raise ColumnError unless a file with these branches has elements, and targets if asked for."""
+    """Raise ColumnError unless a file with these branches has elements, and with ``targets`` also these."""
     if f"{COLLECTION}_pt" not in branches:
         raise ColumnError(
             f"{path} has no particle-flow elements ({COLLECTION}_*): NanoAOD has candidates, not elements; "
@@ -133,7 +149,7 @@ def _read(events: ak.Array, name: str, columns: Mapping[str, Any]) -> tuple[dict
 
 
 def _origin(events: ak.Array) -> str:
-    """What to call these events in an error."""
+    """The name of the events' file, for an error."""
     metadata = getattr(events, "metadata", None) or {}
     return str(metadata.get("filename", "this array of events"))
 

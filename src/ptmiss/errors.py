@@ -7,18 +7,19 @@
     ├── ColumnError      a file lacks a column that an estimator or a processor needs
     ├── FilesetError     a fileset has a wrong key or value
     ├── WeightsError     a weights file does not match its hash, its shapes or its layout
-    ├── CorrectionError  a correction file is of another schema, or is asked for what it cannot answer
+    ├── CorrectionError  a correction file has another schema, or no answer to what it is asked
     ├── UnknownName      an estimator, processor or model that does not exist
-    ├── OptionError      an option, or two options together, that make no sense
+    ├── OptionError      an option has a wrong value, or contradicts another
     ├── ChunkError       a worker failed on one range of entries
-    ├── TrainingError    a training that cannot go on
-    ├── LedgerError      a number that what was skipped, or counted twice, would make wrong
+    ├── TrainingError    a training cannot go on
+    ├── LedgerError      events were skipped or counted twice, and would make a number wrong
     └── Interrupted      a run was stopped from outside
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -43,11 +44,11 @@ class WeightsError(PtmissError):
 
 
 class CorrectionError(PtmissError):
-    """A correction file is of another schema, or is asked for what it cannot answer."""
+    """A correction file has another schema, or no answer to what it is asked."""
 
 
 class OptionError(PtmissError):
-    """An option, or two options together, that make no sense."""
+    """An option has a wrong value, or contradicts another."""
 
 
 class ChunkError(PtmissError):
@@ -55,11 +56,11 @@ class ChunkError(PtmissError):
 
 
 class TrainingError(PtmissError):
-    """A training that cannot go on."""
+    """A training cannot go on."""
 
 
 class LedgerError(PtmissError):
-    """A number that what was skipped, or counted twice, would make wrong."""
+    """Events were skipped or counted twice, and would make a number wrong."""
 
 
 class Interrupted(PtmissError):  # noqa: N818  (nothing is wrong)
@@ -67,7 +68,7 @@ class Interrupted(PtmissError):  # noqa: N818  (nothing is wrong)
 
 
 class UnknownName(PtmissError):  # noqa: N818  (reads as the sentence it prints)
-    """A name that stands for nothing, with the nearest one that does."""
+    """A name that does not exist. The message offers the nearest one that does."""
 
     def __init__(self, kind: str, name: str, allowed: Iterable[str]):
         self.kind, self.name, self.allowed = kind, name, sorted(allowed)
@@ -78,6 +79,17 @@ class UnknownName(PtmissError):  # noqa: N818  (reads as the sentence it prints)
 
 
 def hint(name: str, allowed: Iterable[str], likeness: float = 0.5) -> str:
-    """``", did you mean 'x'?"`` for the nearest allowed name, or nothing where none is alike."""
+    """``", did you mean 'x'?"`` for the nearest allowed name; empty if none is similar."""
     nearest = get_close_matches(name, list(allowed), n=1, cutoff=likeness)
     return f", did you mean {nearest[0]!r}?" if nearest else ""
+
+
+@contextmanager
+def needs_torch(what: str) -> Iterator[None]:
+    """Imports that need torch: where there is none, one line says what needs it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise OptionError(f"{what} needs torch, the extra train: pip install 'ptmiss[train]'") from error

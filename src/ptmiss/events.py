@@ -1,17 +1,19 @@
-"""Event files: what is in them, checked before any event is read, and the schema under which coffea reads them."""
+"""Event files: their content, checked before any event is read, and the schema with which coffea reads them."""
 
 from __future__ import annotations
 
 import glob
-import hashlib
+import io
 import uuid
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import fsspec.core
 import numpy as np
 import pyarrow.parquet
 import uproot
@@ -19,18 +21,39 @@ from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
 from numpy.typing import NDArray
 
 from ptmiss.errors import FileError
+from ptmiss.files import digest
 
 TREE = "Events"
-
+SUMS = ("Runs", "LuminosityBlocks")  # trees with sums over all generated events, which skims keep
+SUMW, COUNT = (
+    ("genEventSumw", "genEventSumw_"),
+    ("genEventCount", "genEventCount_"),
+)  # as in NanoAOD, and in its version 6
+SUMW2 = ("genEventSumw2", "genEventSumw2_")
+THEORY = ("LHEScaleSumw", "LHEPdfSumw", "PSSumw")
+GENERATOR = ("genWeight", "Generator_", "GenPart_", "nGenPart", "GenMET_", "LHEWeight_")
+STATED = (
+    "size",
+    "mtime",
+    "ETag",
+    "Content-MD5",
+    "Digest",
+    "Last-Modified",
+    "LastModified",
+    "last_modified",
+    "checksum",
+)
+"""What file systems say of a file, by any of their names for it."""
 
 PLAIN = ("PFCands", "PFCand", "PV")
+"""Collections that are read as plain records."""
 
 
 class EventSchema(PFNanoAODSchema):
-    """Coffea's PFNano schema, quiet about what a file does not have, with some collections as plain records.
+    """Coffea's PFNano schema, without warnings about missing cross references, and with some plain records.
 
-    A plain record has no behaviour and so asks for no column that an analysis may not need: v15 files store no charge
-    of the candidates, skims no position of the vertex.
+    A plain record has no behaviour, and so requires no column. With a behaviour, files of NanoAOD v15 would fail, which
+    store no charge of the candidates, and so would skims without the position of the vertex.
     """
 
     warn_missing_crossrefs = False
@@ -43,8 +66,26 @@ class EventSchema(PFNanoAODSchema):
 
 
 @dataclass(frozen=True)
+class Generated:
+    """The generated events of which a file has a part; events: their number, None if the file states only weights.
+
+    sumw2: the sum of squared weights, None if the file has none. theory: what scales, PDFs and the shower make of the
+    sum of weights, relative to it, by the column's name: ``LHEScaleSumw``, ``LHEPdfSumw``, ``PSSumw``.
+    """
+
+    events: int | None
+    sumw: float
+    sumw2: float | None = field(default=None, compare=False)
+    theory: Mapping[str, tuple[float, ...]] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
 class EventFile:
-    """One input file, looked into but not yet read. size: bytes of all its events, uncompressed; 0 if not known."""
+    """One input file that was opened, but none of whose events was read yet.
+
+    size: bytes of all its events, uncompressed; 0 if the file does not say. generated: from its tree ``Runs``.
+    recorded: whether these are runs of a detector.
+    """
 
     path: str
     tree: str
@@ -53,19 +94,57 @@ class EventFile:
     identity: bytes
     branches: frozenset[str]
     size: int = 0
+    generated: Generated | None = None
+    recorded: bool = False
+
+    @property
+    def kind(self) -> str | None:
+        """``mc`` for a file with a generator's branches, ``data`` with runs of a detector; None if neither is there."""
+        if self.generated or any(name.startswith(GENERATOR) for name in self.branches):
+            return "mc"
+        return "data" if self.recorded else None
 
     def events(self, start: int = 0, stop: int | None = None) -> Any:
-        """The events in a range of entries as coffea NanoEvents with virtual columns: read when first touched."""
+        """Coffea's NanoEvents of a range of entries. Columns are virtual: each is read when it is first used."""
         options = {"schemaclass": EventSchema, "entry_start": start, "entry_stop": stop, "mode": "virtual"}
         if self.format == "parquet":
             return NanoEventsFactory.from_parquet(self.path, **options).events()
         return NanoEventsFactory.from_root({self.path: self.tree}, **options).events()
 
+    def ranges(self, size: int, limit: int | None = None) -> Iterator[tuple[int, int]]:
+        """Ranges of similar length, at most ``size`` entries each: of the file, or of its first ``limit`` entries."""
+        entries = min(self.entries, limit or self.entries)
+        pieces = -(-entries // size)
+        return ((piece * entries // pieces, (piece + 1) * entries // pieces) for piece in range(pieces))
+
+    def chunks(self, size: int, limit: int | None = None) -> Iterator[Any]:
+        """The events of each of these ranges."""
+        return (self.events(start, stop) for start, stop in self.ranges(size, limit))
+
+
+def read_chunks(
+    files: Sequence[EventFile],
+    size: int,
+    limit: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    what: str = "read",
+) -> Iterator[Any]:
+    """The events of files one after the other, up to ``size`` at a time and ``limit`` from each.
+
+    progress: called after the work on each chunk with ``what``, the events done, and all events.
+    """
+    total, done = sum(min(file.entries, limit or file.entries) for file in files), 0
+    for events in chain.from_iterable(file.chunks(size, limit) for file in files):
+        yield events
+        done += len(events)
+        if progress:
+            progress(what, done, total)
+
 
 def expand(patterns: Iterable[str], strict: bool = True) -> list[str]:
-    """Paths of local files, globs and URLs, in the order given; a glob's files sorted.
+    """Paths of local files, globs and URLs, in the given order; the files of a glob are sorted.
 
-    A glob that matches nothing is an error; so is a path where there is no file, if ``strict``.
+    FileError if a glob matches nothing, and, with ``strict``, if there is no file at a path.
     """
     return [path for pattern in patterns for path in _matches(pattern, strict)]
 
@@ -84,7 +163,7 @@ def _matches(pattern: str, strict: bool) -> list[str]:
 
 
 def inspect(path: str, tree: str = TREE) -> EventFile:
-    """Entries and branches of a ROOT (TTree, RNTuple) or parquet file; FileError says what is wrong with it."""
+    """Entries and branches of a ROOT (TTree, RNTuple) or parquet file; FileError if it is not readable."""
     try:
         return _inspect_parquet(path) if path.endswith(".parquet") else _inspect_root(path, tree)
     except FileNotFoundError as error:
@@ -104,14 +183,63 @@ def _inspect_root(path: str, tree: str) -> EventFile:
             raise EOFError(f"it ends at byte {size} of {file.file.fEND} (truncated?)")
         branches = frozenset(events.keys(recursive=False))
         size = getattr(events, "uncompressed_bytes", 0)  # an RNTuple does not say
-        return EventFile(path, tree, "root", events.num_entries, file.file.uuid.bytes, branches, size)
+        about = _of_runs(file, tree.rpartition("/")[0])
+        identity = file.file.uuid.bytes
+        if not any(identity):  # written without one
+            identity = _identity(path, events.num_entries, file.file.fEND)
+        return EventFile(path, tree, "root", events.num_entries, identity, branches, size, *about)
+
+
+def _of_runs(file: Any, folder: str) -> tuple[Generated | None, bool]:
+    """What was generated, and whether the runs are those of a detector: of the trees of sums beside the events."""
+    trees = [file[place] for name in SUMS if (place := f"{folder}/{name}".lstrip("/")) in file]
+    for tree in trees:
+        there = tree.keys(recursive=False)
+        weights, counts = (next((f for f in spelled if f in there), None) for spelled in (SUMW, COUNT))
+        if weights:
+            sums = {name: _column(tree, name).sum() for name in (weights, counts) if name}
+            squares = next((float(_column(tree, name).sum()) for name in SUMW2 if name in there), None)
+            count = int(sums[counts]) if counts else None
+            return Generated(count, float(sums[weights]), squares, _theory(tree, weights)), False
+    runs = [_column(tree, "run") for tree in trees if "run" in tree.keys(recursive=False)]
+    return None, any(len(numbers) > 0 and bool((numbers > 1).all()) for numbers in runs)
+
+
+def _theory(tree: Any, weights: str) -> dict[str, tuple[float, ...]]:
+    """Sums of theory weights of all rows, each stored relative to the row's sum of weights; none where rows differ."""
+    share = _column(tree, weights) / (_column(tree, weights).sum() or 1)
+    found: dict[str, tuple[float, ...]] = {}
+    for name in THEORY:
+        spelled = next((each for each in (name, f"{name}_") if each in tree.keys(recursive=False)), None)
+        rows = ak.to_list(tree[spelled].array()) if spelled else []
+        if rows and rows[0] and {len(row) for row in rows} == {len(rows[0])}:
+            found[name] = tuple(map(float, share @ np.asarray(rows, np.float64)))
+    return found
+
+
+def _column(tree: Any, name: str) -> NDArray[Any]:
+    return np.asarray(tree[name].array())
 
 
 def _inspect_parquet(path: str) -> EventFile:
-    file = pyarrow.parquet.ParquetFile(path)
-    identity = hashlib.md5(path.encode(), usedforsecurity=False).digest()
-    size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
-    return EventFile(path, TREE, "parquet", file.metadata.num_rows, identity, frozenset(file.schema_arrow.names), size)
+    files, place = fsspec.core.url_to_fs(path)
+    with files.open(place) as opened:
+        file = pyarrow.parquet.ParquetFile(opened)
+        metadata, branches = file.metadata, frozenset(file.schema_arrow.names)
+    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    footer, info = io.BytesIO(), files.info(place)
+    metadata.write_metadata_file(footer)
+    identity = _identity(path, {name: str(info[name]) for name in STATED if name in info}, footer.getvalue())
+    return EventFile(path, TREE, "parquet", metadata.num_rows, identity, branches, size)
+
+
+def _identity(*known: object) -> bytes:
+    """16 bytes of what is known of a file without a UUID: of parquet its footer, and what its place says of it.
+
+    The footer has sizes, positions and ranges of all columns. Other content with the same footer and size, at a place
+    that names no time and no checksum, cannot be told from the old.
+    """
+    return bytes.fromhex(digest(repr(known).encode()))[:16]
 
 
 def _names(path: str) -> list[str]:
@@ -131,7 +259,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def event_weight(events: Any) -> NDArray[np.float64]:
-    """Generator weight of each event; 1 in data."""
+    """(events,) generator weight; 1 in data."""
     if "genWeight" in events.fields:
         return ak.to_numpy(events.genWeight).astype(np.float64)
     return np.ones(len(events))

@@ -1,22 +1,48 @@
-"""Files written whole or not at all, held for one process, or taken along to workers on other disks."""
+"""Files that are written whole or not at all, locked for one process, or sent along to workers on other disks."""
 
 from __future__ import annotations
 
 import atexit
 import fcntl
+import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from ptmiss.errors import FileError, OptionError
 
-Place = TypeVar("Place", str, Path, str | Path)
+AnyPath = str | os.PathLike[str]
+Place = TypeVar("Place", str, Path, AnyPath)
+Rest = ParamSpec("Rest")
 Result = TypeVar("Result")
+
+
+def as_path(given: AnyPath) -> Path:
+    """A path from a string or from any path; OptionError for what is neither."""
+    try:
+        return Path(given)
+    except TypeError:
+        raise OptionError(f"expected a path, not {given!r} ({type(given).__name__})") from None
+
+
+def check_file(given: AnyPath, endings: Sequence[str], force: bool = False, option: str = "--output") -> Path:
+    """The path of a file to be written, before the work.
+
+    OptionError if it has another ending, is a directory, or is there already, unless ``force`` allows to replace it.
+    """
+    path = as_path(given)
+    if path.suffix not in endings:
+        raise OptionError(f"{option} {path}: expected a {' or '.join(endings)} file")
+    if path.is_dir():
+        raise OptionError(f"{option} {path} is a directory, expected a file")
+    if path.exists() and not force:
+        raise OptionError(f"{option} {path} is there already (--force replaces it)")
+    return path
 
 
 @contextmanager
@@ -39,15 +65,26 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: AnyPath, content: bytes | str) -> None:
     """Write a file whole or not at all."""
-    with replacing(path) as temporary:
+    with replacing(as_path(path)) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def digest(content: bytes | Path) -> str:
+    """SHA-256 of a file, or of some bytes."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold a file for this process; OptionError says who holds it already. The system lets go when a process dies."""
+def lock(path: Path, what: str) -> Iterator[None]:
+    """Lock a file for this process until the end of the block.
+
+    OptionError names the process that holds it already. The system releases the lock when a process dies.
+    """
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,7 +100,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
 
 
 def holder(path: Path) -> str | None:
-    """Who holds a file that :func:`locked` made, if anyone does."""
+    """The process that has a file :func:`locked <lock>`, if one has."""
     try:
         with path.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -74,40 +111,40 @@ def holder(path: Path) -> str | None:
     return None
 
 
-def cached_by_file(function: Callable[[Place], Result]) -> Callable[[Place], Result]:
-    """Cache a function of one file for as long as the file stays as it is, by its size, time of change and inode.
+def cached_by_file(function: Callable[Concatenate[Place, Rest], Result]) -> Callable[Concatenate[Place, Rest], Result]:
+    """Cache a function of a file until the file's size, time of change or inode is another.
 
-    A notebook or a long-lived worker meets other content under the name that it knows.
+    The name alone is not enough: a notebook or a long-lived worker may find new content under an old name.
     """
 
     @lru_cache(maxsize=16)
-    def cached(path: Place, _stamp: tuple[int, int, int] | None) -> Result:
-        return function(path)
+    def cached(path: Place, _stamp: tuple[int, int, int] | None, /, *rest: Rest.args, **named: Rest.kwargs) -> Result:
+        return function(path, *rest, **named)
 
     @wraps(function)
-    def call(path: Place) -> Result:
-        return cached(path, _stamp(path))
+    def call(path: Place, /, *rest: Rest.args, **named: Rest.kwargs) -> Result:
+        return cached(path, _stamp(path), *rest, **named)  # type: ignore[arg-type]
 
     call.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
     return call
 
 
-def _stamp(path: str | Path) -> tuple[int, int, int] | None:
-    """What changes when a file does; None where there is no file."""
+def _stamp(path: AnyPath) -> tuple[int, int, int] | None:
+    """Size, time of change and inode of a file; None if there is no such file."""
     try:
-        status = Path(path).stat()
+        status = as_path(path).stat()
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def portable(path: str) -> tuple[str, bytes]:
-    """A file's name and content, to be pickled."""
+    """A file's name and content, ready to be pickled."""
     return path, Path(path).read_bytes()
 
 
 def unportable(path: str, content: bytes) -> str:
-    """Where a file is in this process: its own place if it is there, else a temporary one."""
+    """The path of a file in this process: its own if the content is there, else that of a temporary copy."""
     return path if _content(path) == content else _temporary(Path(path).name, content)
 
 

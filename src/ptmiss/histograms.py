@@ -13,14 +13,14 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss.recoil import Recoil, Vector, azimuth, magnitude, recoil
+from ptmiss import binning
+from ptmiss.recoil import Recoil, azimuth, magnitude
+from ptmiss.typing import Vector
 
-QT_EDGES = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 140, 170, 200, 230, 260, 290, 350)
-PLATEAU = (150, 1000)
+QT_EDGES, NPV_EDGES, PLATEAU = binning.QT_EDGES, binning.NPV_EDGES, binning.PLATEAU
+BIN_MINIMUM = 10.0  # GeV: below, the response of a bin of qT says nothing
 QT_STORED = tuple(sorted({*QT_EDGES, *PLATEAU}))
 """Edges of the stored qT axis: those that are shown, and the plateau's."""
-NPV_EDGES = (4.5, 7.5, 9.5, 11.5, 13.5, 15.5, 17.5, 19.5, 21.5, 23.5, 27.5, 31.5, 35.5, 40.6, 50.5, 60.5, 80.5, 100.5)
-"""Published up to 40.6; continued to the range of today's pile-up."""
 NJETS = 3  # 0, 1, 2 or more
 RESIDUAL = (200, -200.0, 200.0)  # bins, low, high in GeV
 VERTICES = 120  # each number of vertices below this has a bin of its own
@@ -55,7 +55,7 @@ class Moment(NamedTuple):
         return f"w{self.weight} par{self.par} perp{self.perp} qt{self.qt}"
 
     def term(self, recoil: Recoil, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What each event adds to the sum."""
+        """(events,) what each event adds to the sum, in powers of GeV."""
         return weight**self.weight * recoil.u_par**self.par * recoil.u_perp**self.perp * recoil.qt**self.qt
 
 
@@ -64,13 +64,29 @@ def _moments(weight: int, order: int) -> list[Moment]:
     return along + [Moment(weight, 0, perp, 0) for perp in range(1, order + 1)]
 
 
-MOMENTS = (*_moments(1, 2), *_moments(2, 4))
-"""What is summed in each bin: in w up to second order for means and RMS, in w² up to fourth order for their errors."""
+MOMENTS = (*_moments(1, 2), *_moments(2, 4), *(Moment(2, par, perp, 1 - par) for par in (0, 1) for perp in (1, 2)))
+"""What is summed in each bin: in w up to second order for means and RMS, in w² up to fourth order for their errors.
+
+The last four, of both components, are for what the RMS of u_perp and the response have in common."""
 
 COMPONENTS = ("par", "perp")
+OBSERVABLES = ("u_par", "u_perp", "met", "met_phi", "mt")
+"""Spectra of one quantity: (systematic, estimator, value)."""
 MET_AXES = ("x", "y")
-MET_MOMENTS = ("w", "w2", "wx", "wxx")
-"""Sums of weights, of their squares, of w x and of w x²: they add up exactly, means do not."""
+MET_MOMENTS = ("w", "w2", "wx", "wxx", "w2x", "w2xx")
+"""Sums of w x^k and w² x^k over events of weight w: they add up exactly. Those in w² are for errors."""
+
+
+def qt_range(low: float, high: float) -> tuple[slice, slice, slice]:
+    """Index over (qt, npv, njets) of the stored qT bins between two edges; an infinite one has the overflow."""
+    edges = list(map(float, QT_STORED))
+    stop = None if high == np.inf else edges.index(high) + 1
+    return slice(edges.index(low) + 1, stop), slice(None), slice(None)
+
+
+def qt_bin(qt: NDArray) -> NDArray[np.intp]:
+    """(events,) number of the bin of qT (GeV) on the stored axis with flow; a bin holds its lower edge."""
+    return np.searchsorted(QT_STORED, qt, side="right")
 
 
 def axes(estimators: Iterable[str]) -> list[Any]:
@@ -114,8 +130,9 @@ def book_met(estimators: Iterable[str]) -> dict[str, hist.Hist]:
 def book_calibration(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     """Empty histograms of what a calibration starts from.
 
-    residuals: (estimator, qt, njets, component, residual) in the calibration's bins: u_par - qT and u_perp.
-    met_xy: (estimator, axis, npv, moment), sums over pTmiss_x and pTmiss_y at each number of vertices (see MET_MOMENTS).
+    residuals: (estimator, qt, njets, component, residual) in the calibration's bins: u_par - qT and u_perp, to be
+    filled after the XY correction. met_xy: (estimator, axis, npv, moment), sums over pTmiss_x and pTmiss_y at each
+    number of vertices (see MET_MOMENTS), to be filled before it.
     """
     estimator = hist.axis.StrCategory(list(estimators), name="estimator", label="estimator", overflow=False)
     qt = hist.axis.Variable(CALIBRATION_QT, name="qt", label=r"$q_\mathrm{T}$ (GeV)", underflow=False)
@@ -183,36 +200,37 @@ def fill_met(
         histograms[name].fill(systematic=systematic, estimator=estimator, **{name: value}, weight=weight)
 
 
-def fill_calibration(
-    histograms: Mapping[str, hist.Hist],
-    estimator: str,
-    boson: Vector,
-    met: Vector,
-    npv: NDArray,
-    njets: NDArray,
-    weight: NDArray[np.float64],
+def fill_residuals(
+    histograms: Mapping[str, hist.Hist], estimator: str, recoil: Recoil, njets: NDArray, weight: NDArray[np.float64]
 ) -> None:
-    """Fill one estimator's residuals and its mean pTmiss; events whose recoil is not finite are left out."""
-    finite = np.isfinite(boson + met).all(axis=1)
-    u, met = recoil(boson[finite], met[finite]), met[finite]
-    npv, njets, weight = npv[finite], njets[finite], weight[finite]
-    where = {"estimator": estimator, "qt": u.qt, "njets": np.clip(njets, 0, NJETS - 1), "weight": weight}
+    """Fill one estimator's residuals, arrays of shape (events,); events whose recoil is not finite are left out."""
+    finite = np.isfinite(recoil.u_par + recoil.u_perp + recoil.qt)
+    u = Recoil(*(part[finite] for part in recoil))
+    where = {"estimator": estimator, "qt": u.qt, "njets": np.clip(njets[finite], 0, NJETS - 1)}
     for component, residual in zip(COMPONENTS, (u.u_par - u.qt, u.u_perp), strict=True):
-        histograms["residuals"].fill(**where, component=component, residual=residual)
-    for axis, sample in zip(MET_AXES, met.T, strict=True):
-        sums = (weight, weight**2, weight * sample, weight * sample**2)
+        histograms["residuals"].fill(**where, component=component, residual=residual, weight=weight[finite])
+
+
+def fill_met_xy(
+    histograms: Mapping[str, hist.Hist], estimator: str, met: Vector, npv: NDArray, weight: NDArray[np.float64]
+) -> None:
+    """Fill the sums behind one estimator's mean pTmiss, shape (events, 2); what is not finite is left out."""
+    finite = np.isfinite(met).all(axis=1)
+    met, npv, w = met[finite], npv[finite], weight[finite]
+    for axis, x in zip(MET_AXES, met.T, strict=True):
+        sums = (w, w**2, w * x, w * x**2, w**2 * x, w**2 * x**2)
         for moment, value in zip(MET_MOMENTS, sums, strict=True):
             histograms["met_xy"].fill(estimator=estimator, axis=axis, npv=npv, moment=moment, weight=value)
 
 
-def scaled(histogram: hist.Hist, factor: float) -> hist.Hist:
+def scale(histogram: hist.Hist, factor: float) -> hist.Hist:
     """A histogram with every weight multiplied by a factor: moments in w² by its square."""
     if "moment" not in histogram.axes.name:
         return histogram * factor
     return _by_moment(histogram, factor, factor**2)
 
 
-def subtracted(histogram: hist.Hist, background: hist.Hist) -> hist.Hist:
+def subtract(histogram: hist.Hist, background: hist.Hist) -> hist.Hist:
     """Data less background: sums of weights subtract, sums of squared weights add."""
     if "moment" not in histogram.axes.name:
         return histogram + background * -1.0

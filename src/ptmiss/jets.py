@@ -1,6 +1,7 @@
-"""Jets: anti-kT 0.4 on PUPPI-weighted candidates, and on the hard collision's stable particles. No energy corrections.
+"""Anti-kT jets with R = 0.4, of candidates or of generated particles, without energy corrections.
 
-fastjet (Cacciari, Salam, Soyez, EPJC 72 (2012) 1896) is loaded on first use; it is GPL, hence never more than an extra.
+fastjet (Cacciari, Salam, Soyez, EPJC 72 (2012) 1896) is imported when it is first used. It stays an optional dependency
+because its licence is the GPL.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss.angles import wrap
 from ptmiss.errors import PtmissError
+from ptmiss.segments import from_counts
 
 RADIUS = 0.4
 MIN_PT, MIN_GEN_PT = 15.0, 10.0
 
 
 class Jets(NamedTuple):
-    """Jets, flat over events and sorted in pT: GeV; ``counts``, shape (events,), jets of each event."""
+    """Jets of many events, sorted in pT within each: columns (jets,) in GeV and rad; counts (events,) of jets."""
 
     pt: NDArray[np.float64]
     eta: NDArray[np.float64]
@@ -28,7 +31,10 @@ class Jets(NamedTuple):
 
 
 def cluster(momentum: NDArray[np.float64], offsets: NDArray[np.int64], min_pt: float) -> Jets:
-    """Jets of flat four-momenta, shape (particles, 4) as px, py, pz, E, cut into events by offsets."""
+    """Jets above ``min_pt`` (GeV) of flat four-momenta, shape (particles, 4): px, py, pz, E in GeV.
+
+    offsets: (events + 1,).
+    """
     try:
         import fastjet
     except ImportError as error:
@@ -48,14 +54,29 @@ def cluster(momentum: NDArray[np.float64], offsets: NDArray[np.int64], min_pt: f
 
 
 def match(jets: Jets, others: Jets, window: float = RADIUS) -> NDArray[np.int32]:
-    """Row inside the event of the nearest other jet within a window, -1 for none, shape (jets,)."""
+    """(jets,) number, in its event, of the nearest other jet within a window in (eta, phi); -1 for none."""
+    counts = np.repeat(others.counts, jets.counts)  # of the others in each jet's event
+    one = np.repeat(np.arange(len(jets.pt)), counts)
+    row = np.arange(len(one)) - np.repeat(from_counts(counts)[:-1], counts)
+    other = np.repeat(_first(others, jets), counts) + row
+    distance = np.hypot(jets.eta[one] - others.eta[other], wrap(jets.phi[one] - others.phi[other]))
+    near = np.flatnonzero(distance < window)
+    near = near[np.lexsort((distance[near], one[near]))]
+    matched, nearest = np.unique(one[near], return_index=True)
     out = np.full(len(jets.pt), -1, dtype=np.int32)
-    first, other_first = 0, 0
-    for n, m in zip(jets.counts, others.counts, strict=True):
-        if n and m:
-            mine, theirs = slice(first, first + n), slice(other_first, other_first + m)
-            dphi = np.abs(jets.phi[mine, None] - others.phi[None, theirs])
-            distance = np.hypot(jets.eta[mine, None] - others.eta[None, theirs], np.minimum(dphi, 2 * np.pi - dphi))
-            out[mine] = np.where(distance.min(axis=1) < window, distance.argmin(axis=1), -1)
-        first, other_first = first + n, other_first + m
+    out[matched] = row[near[nearest]]
     return out
+
+
+def responses(jets: Jets, others: Jets, window: float) -> NDArray[np.float64]:
+    """(jets,) pT of the nearest other jet within a window over the jet's own; NaN for none."""
+    row = match(jets, others, window)
+    has = row >= 0
+    out = np.full(len(row), np.nan)
+    out[has] = others.pt[(_first(others, jets) + row)[has]] / jets.pt[has]
+    return out
+
+
+def _first(others: Jets, jets: Jets) -> NDArray[np.int64]:
+    """(jets,) row of the first other jet in each jet's event."""
+    return np.repeat(from_counts(others.counts)[:-1], jets.counts)

@@ -1,19 +1,23 @@
 """From sums of weights to a luminosity, and from a luminosity to the events that stand for it: the one place for both.
 
-A dataset is what a manifest keeps of it: ``metadata`` (cross section in pb, luminosity in fb^-1) and ``ledger``, which
-says what was read, skipped and found twice.
+A dataset is what a manifest or a table keeps of it: ``metadata`` (cross section in pb, luminosity in fb^-1),
+``ledger``, which says what was generated, read, skipped and found twice, and of a table ``scale``, by which its weights
+were multiplied already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ptmiss.errors import LedgerError, OptionError
 
 PER_FB = 1e3  # pb in fb^-1
 RESCALE = "--rescale takes what is there for the whole"
+ROUNDING = 1e-4  # sums of weights, stored as float32 and some of them negative, differ by less
+
+Dataset = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,41 +38,156 @@ class Skipped:
         return f"skipped {self.path}{where} of dataset {self.dataset!r}, {events} events: {self.reason}"
 
 
-def factor(name: str, dataset: Mapping[str, Any], luminosity: float, rescale: bool = False) -> float:
-    """Factor that brings a simulated dataset of a manifest to a luminosity in fb^-1: cross section L / Σ weights.
+class Total(NamedTuple):
+    """The sum of weights that a cross section stands for, and whose it is: of ``Runs``, ``events`` or ``metadata``."""
 
-    The weights are those of the events that were read. If something was skipped this is right only where what is
-    missing is like what is not: LedgerError, unless ``rescale``.
+    sumw: float
+    of: str
+
+
+def total(dataset: Dataset) -> Total:
+    """The sum of weights that a dataset's cross section stands for, less the share of it that was skipped.
+
+    It is that of all that was generated, where the fileset or the files say it: a skim has fewer events. Where all
+    of them are there, and have other weights than the files say, those of the events count.
     """
-    cross_section = dataset["metadata"].get("cross_section")
-    if cross_section is None:
-        raise OptionError(f"a background to subtract needs a cross_section (pb) in its metadata; {name!r} has none")
+    ledger = dataset["ledger"]
+    share = ledger["events"] / ledger["listed"] if ledger["listed"] else 1.0
+    if stated := dataset["metadata"].get("sumw"):
+        _require_known(dataset, "sum of weights")
+        return Total(stated * share, "metadata")
+    generated = ledger.get("generated")
+    if generated is None or _contradicts(ledger):
+        return Total(ledger["sumw"], "events")
+    return Total(generated["sumw"] * share + generated["elsewhere"], "Runs")
+
+
+def _contradicts(ledger: Mapping[str, Any]) -> bool:
+    """Whether all that was generated was read, and weighs something else than the files say."""
+    generated = ledger["generated"]
+    if generated["events"] is None or generated["files"] < generated["of"] or ledger["events"] < ledger["listed"]:
+        return False
+    if ledger["events"] != generated["events"]:
+        return bool(ledger["events"] > generated["events"])
+    return bool(abs(ledger["sumw"] - generated["sumw"]) > ROUNDING * abs(generated["sumw"]))
+
+
+def warning(dataset: Dataset) -> str | None:
+    """What is to be told of the sum of weights of a dataset; None if it is as it should be."""
+    generated = dataset["ledger"].get("generated")
+    if generated is None or "sumw" in dataset["metadata"] or dataset["metadata"].get("kind") == "data":
+        return None
+    read = f"the weights of {dataset['ledger']['events']} events read add up to {dataset['ledger']['sumw']:.7g}"
+    if _contradicts(dataset["ledger"]):
+        said = f"{generated['events']} events and {generated['sumw']:.7g}"
+        return f"{read}, `Runs` of the files say {said}; that of the events is used"
+    if generated["files"] < generated["of"]:
+        without = generated["of"] - generated["files"]
+        return f"{read}, and {without} of {generated['of']} files have no sums in `Runs`: there the events read count"
+    return None
+
+
+def cross_section(name: str, dataset: Dataset) -> float:
+    """Cross section (pb) of a simulated dataset; OptionError if its metadata have none."""
+    if (stated := dataset["metadata"].get("cross_section")) is None:
+        raise OptionError(f"dataset {name!r} has no cross_section (pb) in its metadata, which a luminosity needs")
+    return float(stated)
+
+
+def factor(name: str, dataset: Dataset, luminosity: float, rescale: bool = False, otherwise: str = RESCALE) -> float:
+    """Factor that brings the weights of a simulated dataset to a luminosity in fb^-1: cross section L / Σ weights.
+
+    If something was skipped this is right only where what is missing is like what is not: LedgerError, unless
+    ``rescale``. otherwise: what the user can do about an error, for its end.
+    """
+    sigma = cross_section(name, dataset)
     if not rescale:
-        require_complete(name, dataset)
-    sumw = dataset["ledger"]["sumw"]
+        require_complete(name, dataset, otherwise)
+    sumw, of = total(dataset)
     if not sumw > 0:
-        raise LedgerError(f"dataset {name!r}: the weights of its events add up to {sumw:g}, which scales to nothing")
-    return PER_FB * cross_section * luminosity / sumw
+        raise LedgerError(
+            f"dataset {name!r}: the weights of its events add up to {sumw:g} (by its {of}), which scales to nothing"
+        )
+    return float(PER_FB * sigma * luminosity / sumw / dataset.get("scale", 1.0))
 
 
-def luminosity(name: str, dataset: Mapping[str, Any], rescale: bool = False) -> float:
-    """Luminosity (fb^-1) of the events of a dataset of a manifest that were read: LedgerError if some were not.
+def luminosity(name: str, dataset: Dataset, rescale: bool = False, otherwise: str = RESCALE) -> float:
+    """Luminosity (fb^-1) of the events of a dataset of data that were read: LedgerError if some were not.
 
     With ``rescale`` it is reduced by the fraction that was skipped, where that is known.
     """
     stated = dataset["metadata"].get("luminosity")
     if stated is None:
-        raise OptionError(f"to subtract backgrounds, dataset {name!r} needs a luminosity (fb^-1) in its metadata")
+        raise OptionError(f"dataset {name!r} has no luminosity (fb^-1) in its metadata, which simulation is brought to")
     if not rescale:
-        require_complete(name, dataset)
-    skipped = [entry["events"] for entry in _missing(dataset)]
-    if None in skipped:
-        raise LedgerError(f"dataset {name!r}: a skipped file may have any number of events, its luminosity is unknown")
+        require_complete(name, dataset, otherwise)
+    skipped = _require_known(dataset, "luminosity")
     read = dataset["ledger"]["events"]
-    return stated * read / (read + sum(skipped))
+    return float(stated * read / (read + sum(skipped)) if skipped else stated)
 
 
-def require_complete(name: str, dataset: Mapping[str, Any], otherwise: str = RESCALE) -> None:
+def luminosities(datasets: Mapping[str, Dataset], rescale: bool = False, otherwise: str = RESCALE) -> float:
+    """Luminosity (fb^-1) of several datasets of data together, counted once where they are of the same sections.
+
+    Raises LedgerError if they share events, or state several luminosities for the same sections.
+    """
+    require_distinct(datasets)
+    found = {name: luminosity(name, dataset, rescale, otherwise) for name, dataset in datasets.items()}
+    groups: list[list[str]] = []
+    for name, dataset in datasets.items():
+        same = dataset["ledger"].get("same_sections", {})
+        for other in (other for other in same if other in datasets):
+            _require_same(datasets, name, other)
+        group = next((names for names in groups if not same.keys().isdisjoint(names)), None)
+        if group is None:
+            groups.append([name])
+        else:
+            group.append(name)
+    return sum(max(found[name] for name in names) for names in groups)
+
+
+def _require_same(datasets: Mapping[str, Dataset], name: str, other: str) -> None:
+    own, others = (datasets[each]["metadata"]["luminosity"] for each in (name, other))
+    if abs(own - others) > ROUNDING * own:
+        count = datasets[name]["ledger"]["same_sections"][other]
+        raise LedgerError(
+            f"datasets {name!r} and {other!r} have {count} luminosity sections in common, and luminosities of {own:g} "
+            f"and {others:g} fb^-1: expected the same, which is counted once, or sections of their own"
+        )
+
+
+def require_distinct(datasets: Mapping[str, Dataset]) -> None:
+    """Raise LedgerError if some of these datasets share events: they and their luminosity would count twice."""
+    for name, dataset in datasets.items():
+        duplicates = dataset["ledger"]["duplicates"] or {}
+        if others := [other for other in duplicates.get("datasets", []) if other in datasets]:
+            raise LedgerError(
+                f"datasets {name!r} and {others[0]!r} share events, of which {duplicates['events']} are there more "
+                "than once (run, lumi, event): they and their luminosity would count twice"
+            )
+
+
+def common_factor(datasets: Mapping[str, Dataset], luminosity: float, otherwise: str = RESCALE) -> float:
+    """The one factor that brings all of some simulated datasets to a luminosity; LedgerError if they need several."""
+    factors = {name: factor(name, dataset, luminosity, otherwise=otherwise) for name, dataset in datasets.items()}
+    low, high = min(factors, key=factors.__getitem__), max(factors, key=factors.__getitem__)
+    if factors[high] > factors[low] * (1 + ROUNDING):
+        raise LedgerError(
+            f"the weights of datasets {low!r} and {high!r} are of different luminosities; ptmiss skim --luminosity "
+            "scales them"
+        )
+    return factors[low]
+
+
+def kind_of(name: str, dataset: Dataset) -> str:
+    """``data`` or ``mc``; OptionError if nothing says it."""
+    kind = dataset["metadata"].get("kind")
+    if kind is None:
+        raise OptionError(f"dataset {name!r} needs a kind in its metadata, which its files do not show: 'data' or 'mc'")
+    return str(kind)
+
+
+def require_complete(name: str, dataset: Dataset, otherwise: str = RESCALE) -> None:
     """Raise LedgerError if anything of a dataset of a manifest was skipped, or was counted twice.
 
     otherwise: what the user can do about it, for the end of the error.
@@ -82,8 +201,19 @@ def require_complete(name: str, dataset: Mapping[str, Any], otherwise: str = RES
 
 def duplicates_line(duplicates: Mapping[str, Any]) -> str:
     """Events that were found twice, in words."""
-    return f"{duplicates['events']} events (run, lumi, event) are there more than once, in {', '.join(duplicates['files'])}"
+    others = "".join(f", and in dataset {other!r}" for other in duplicates.get("datasets", []))
+    files = ", ".join(duplicates["files"])
+    return f"{duplicates['events']} events (run, lumi, event) are there more than once, in {files}{others}"
 
 
-def _missing(dataset: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _require_known(dataset: Dataset, what: str) -> list[int]:
+    """How many events each skipped part has; LedgerError where nobody can know it."""
+    for entry in _missing(dataset):
+        if entry["events"] is None:
+            name = entry["dataset"]
+            raise LedgerError(f"dataset {name!r}: a skipped file may have any number of events, its {what} is unknown")
+    return [entry["events"] for entry in _missing(dataset)]
+
+
+def _missing(dataset: Dataset) -> list[dict[str, Any]]:
     return [entry for entry in dataset["ledger"]["skipped"] if entry["events"] != 0]

@@ -1,4 +1,4 @@
-"""How a result came to be, kept with it: command, versions, inputs."""
+"""How a result was made, kept beside it: command, versions, inputs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,36 @@ import platform
 import shlex
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ptmiss.version import __version__
 
-PACKAGES = ("awkward", "coffea", "hist", "numpy", "pyarrow", "scipy", "uproot")
+PACKAGES = (
+    "awkward",
+    "awkward-cpp",
+    "boost-histogram",
+    "coffea",
+    "correctionlib",
+    "fastjet",
+    "hist",
+    "iminuit",
+    "llvmlite",
+    "numba",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "torch",
+    "uproot",
+    "vector",
+)
+"""What computes, or reads what is computed with."""
 
 
 def provenance(**details: Any) -> dict[str, Any]:
-    """A manifest that JSON can hold, with the details of this result."""
+    """A manifest for JSON: command, time and versions, and the details of this result."""
     command = [Path(sys.argv[0]).name, *sys.argv[1:]]
     return {
         "ptmiss": __version__,
@@ -29,5 +48,12 @@ def provenance(**details: Any) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that a result depends on."""
-    return {package: version(package) for package in PACKAGES}
+    """Versions of the packages that a result depends on, as far as they are installed."""
+    return {package: found for package in PACKAGES if (found := _version(package))}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

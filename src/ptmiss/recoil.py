@@ -1,21 +1,22 @@
-"""The hadronic recoil and its frame: the one place that knows the sign convention.
+"""The hadronic recoil and its frame. The sign convention is decided here and nowhere else.
 
 A transverse vector is an array of shape (events, 2): its x and y components in GeV.
 
-``V`` is the vector boson, ``u = -(V + pTmiss)`` the hadronic recoil. ``u_par`` is the component of ``u`` along
-``t = -V / qT``, the direction in which a perfect recoil points, so ``u_par`` is close to ``+qT`` for a good estimator;
-``u_perp = -u_x t_y + u_y t_x`` is the component across it (CMS-JME-24-001).
+``V`` is the vector boson, and ``u = -(V + pTmiss)`` the hadronic recoil. ``u_par`` is the component of ``u`` along
+``t = -V / qT``, the direction of a perfect recoil, so it is close to ``+qT`` for a good estimator. The component across
+it is ``u_perp = -u_x t_y + u_y t_x`` (CMS-JME-24-001).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import awkward as ak
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Vector = NDArray[np.float64]
-Scalar = NDArray[np.float64]
+from ptmiss.typing import Scalar, Vector
 
 
 class Recoil(NamedTuple):
@@ -32,51 +33,76 @@ def cartesian(pt: ArrayLike, phi: ArrayLike) -> Vector:
     return np.stack([pt * np.cos(phi), pt * np.sin(phi)], axis=-1)
 
 
+def transverse_sum(particles: ak.Array) -> NDArray[np.float64]:
+    """(events, 2) sum of the transverse momenta of each event's particles, GeV."""
+    pt = ak.values_astype(particles.pt, np.float64)
+    sums = (ak.sum(pt * np.cos(particles.phi), axis=-1), ak.sum(pt * np.sin(particles.phi), axis=-1))
+    return np.stack([ak.to_numpy(s) for s in sums], axis=-1)
+
+
 def magnitude(vector: Vector) -> Scalar:
-    """Length of each vector, GeV."""
+    """(events,) lengths of (events, 2) vectors, GeV."""
     return np.hypot(vector[..., 0], vector[..., 1])
 
 
 def azimuth(vector: Vector) -> Scalar:
-    """Angle of each vector in (-pi, pi], rad."""
+    """(events,) angles of (events, 2) vectors in (-pi, pi], rad."""
     return np.arctan2(vector[..., 1], vector[..., 0])
 
 
 def direction(vector: Vector) -> Vector:
-    """Unit vector along each vector; a vector of zero length counts as the x axis."""
+    """(events, 2) unit vectors along (events, 2) vectors; that of a vector of zero length is the x axis."""
     length = magnitude(vector)[..., np.newaxis]
     return np.divide(vector, length, out=np.broadcast_to([1.0, 0.0], vector.shape).copy(), where=length > 0)
 
 
 def across(unit: Vector) -> Vector:
-    """The unit vector at a right angle, anticlockwise."""
+    """(events, 2) unit vectors, turned anticlockwise by a right angle."""
     return np.stack([-unit[..., 1], unit[..., 0]], axis=-1)
 
 
 def project(vector: Vector, axis: Vector) -> tuple[Scalar, Scalar]:
-    """Components of a vector along and across an axis, GeV."""
+    """(events,) components of (events, 2) vectors along and across (events, 2) axes, GeV."""
     t = direction(axis)
     return np.sum(vector * t, axis=-1), np.sum(vector * across(t), axis=-1)
 
 
 def recoil(boson: Vector, met: Vector, visible: Vector | None = None) -> Recoil:
-    """The recoil that an estimator's pTmiss leaves, in the frame of the boson.
+    """The recoil that follows from an estimator's pTmiss, in the frame of the boson.
 
-    visible: what is seen of the boson, the boson itself if None (Z → ll); in W → lv the charged lepton, since the neutrino is
-    in pTmiss already.
+    Args:
+        boson: (events, 2) pT of the boson, GeV.
+        met: (events, 2) pTmiss, GeV.
+        visible: (events, 2) pT of the visible part of the boson, GeV: all of it if None (Z → ll), the charged lepton in
+            W → lv, since the neutrino is in pTmiss already.
+
+    Returns:
+        u_par, u_perp and qT in GeV, each of shape (events,).
     """
     u_par, u_perp = project(-((boson if visible is None else visible) + met), -boson)
     return Recoil(u_par, u_perp, magnitude(boson))
 
 
+def finite_in_all(recoils: Iterable[Recoil | Vector]) -> NDArray[np.bool_]:
+    """(events,) mask of events in which every estimator's recoil, or its (events, 2) pTmiss, is finite.
+
+    Estimators are compared on these, so that none is measured on easier events than another.
+    """
+    found = [np.isfinite(np.stack(u, axis=-1) if isinstance(u, Recoil) else u).all(axis=-1) for u in recoils]
+    return np.logical_and.reduce(found)
+
+
 def met_from_recoil(u_par: Scalar, u_perp: Scalar, boson: Vector, visible: Vector | None = None) -> Vector:
-    """pTmiss = -(visible + u) for a recoil given in the frame of the boson: the inverse of :func:`recoil`."""
+    """(events, 2) pTmiss = -(visible + u), GeV, for a recoil in the frame of the boson: the inverse of :func:`recoil`.
+
+    u_par, u_perp: (events,), GeV. boson, visible: (events, 2), GeV, see :func:`recoil`.
+    """
     t = direction(-boson)
     u = u_par[..., np.newaxis] * t + u_perp[..., np.newaxis] * across(t)
     return -((boson if visible is None else visible) + u)
 
 
 def transverse_mass(lepton: Vector, met: Vector) -> Scalar:
-    """mT = sqrt(2 pT pTmiss (1 - cos dphi)), GeV; rounding below zero counts as zero."""
+    """(events,) mT = sqrt(2 pT pTmiss (1 - cos dphi)), GeV, of (events, 2) vectors; rounding below zero gives zero."""
     product = magnitude(lepton) * magnitude(met) - np.sum(lepton * met, axis=-1)
     return np.sqrt(np.maximum(2 * product, 0))

@@ -1,23 +1,23 @@
-"""What a run leaves: a directory with a manifest and histograms, in formats that cannot run code.
+"""Results of a run: a directory with a manifest and histograms, in formats that cannot run code.
 
-* ``manifest.json``: how it was made: command, versions, processor, inputs, and of each dataset its cut flow, its notes,
-  and what was read and skipped
+* ``manifest.json``: command, versions, processor, inputs; and for each dataset the cut flow, the notes, and the events
+  that were read and skipped
 * ``histograms.zip``: all histograms as uhi JSON and arrays, named ``dataset/histogram``; the manifest has its hash
 
-Beside them is what the run needed while it went on, see ptmiss.runs.directory.
+The files that the run itself needs are in the same directory, see ptmiss.runs.directory.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,11 @@ import hist
 import uhi.io.zip
 
 from ptmiss.errors import FileError, OptionError
-from ptmiss.files import write_atomically
+from ptmiss.files import AnyPath, as_path, digest, write_atomically
 
 MANIFEST, HISTOGRAMS = "manifest.json", "histograms.zip"
+LISTING = ".written"  # files that were written to a directory, one a line: what --force may remove
+FORCE = "--force replaces what ptmiss wrote there, and leaves other files"
 
 Outputs = Mapping[str, Any]
 
@@ -36,29 +38,43 @@ Outputs = Mapping[str, Any]
 class RunResult:
     """Results of a run.
 
-    manifest: how it was made, with ``datasets`` by name: ``metadata``, ``files`` and what is not a histogram.
-    histograms: histograms by dataset and name.
+    Attributes:
+        manifest: how it was made. ``datasets`` has, by name, ``metadata``, ``files`` and all outputs but histograms.
+        histograms: the histograms by dataset and name.
     """
 
     manifest: Mapping[str, Any]
     histograms: Mapping[str, Mapping[str, hist.Hist]]
 
+    def __repr__(self) -> str:
+        events = {name: about.get("ledger", {}).get("events") for name, about in self.manifest["datasets"].items()}
+        return "\n".join(
+            f"{name}: {'' if events[name] is None else f'{events[name]} events, '}histograms {', '.join(found)}"
+            for name, found in self.histograms.items()
+        )
+
 
 def as_json(manifest: Mapping[str, Any]) -> str:
-    """A manifest as people read it."""
+    """A manifest as indented text."""
     return json.dumps(manifest, indent=2) + "\n"
 
 
-def check_writable(directory: Path, force: bool = False) -> None:
-    """Raise OptionError if results are there already, unless they may be replaced."""
+def check_writable(directory: AnyPath, force: bool = False, option: str = "--output") -> None:
+    """Raise OptionError if the directory has content, unless ``force`` allows to replace what this package wrote."""
+    directory = as_path(directory)
     if directory.exists() and not directory.is_dir():
-        raise OptionError(f"--output {directory} is a file, expected a directory")
+        raise OptionError(f"{option} {directory} is a file, expected a directory")
     if directory.exists() and any(directory.iterdir()) and not force:
-        raise OptionError(f"--output {directory} is not empty (--force replaces it)")
+        raise OptionError(f"{option} {directory} is not empty ({FORCE})")
+    if (directory / MANIFEST).exists() and Path(MANIFEST) not in written(directory):
+        raise OptionError(f"{option} {directory} has a {MANIFEST} of something else, choose another directory")
 
 
-def save(directory: Path, manifest: Mapping[str, Any], outputs: Mapping[str, Outputs]) -> None:
-    """Write the outputs of each dataset, then the manifest with their hash, each whole or not at all."""
+def save(directory: Path, manifest: Mapping[str, Any], outputs: Mapping[str, Outputs]) -> RunResult:
+    """Write the histograms of each dataset, then the manifest with their hash, each file whole or not at all.
+
+    Returns both.
+    """
     datasets = {
         dataset: {**manifest["datasets"][dataset], **{k: v for k, v in out.items() if not isinstance(v, hist.Hist)}}
         for dataset, out in outputs.items()
@@ -69,19 +85,31 @@ def save(directory: Path, manifest: Mapping[str, Any], outputs: Mapping[str, Out
             for name, value in out.items():
                 if isinstance(value, hist.Hist):
                     uhi.io.zip.write(archive, f"{dataset}/{name}", value)
-    digest = hashlib.sha256(content.getbuffer()).hexdigest()
-    made = as_json({**manifest, "datasets": datasets, "sha256": {HISTOGRAMS: digest}})
-    write_atomically(directory / HISTOGRAMS, content.getvalue())
+    archived = settled(content)
+    made = as_json({**manifest, "datasets": datasets, "sha256": {HISTOGRAMS: digest(archived)}})
+    write_atomically(directory / HISTOGRAMS, archived)
     write_atomically(directory / MANIFEST, made)
+    histograms = {name: {k: v for k, v in out.items() if isinstance(v, hist.Hist)} for name, out in outputs.items()}
+    return RunResult(json.loads(made), histograms)
 
 
-def load(directory: Path) -> RunResult:
-    """Read the results of a run."""
+def settled(archive: io.BytesIO) -> bytes:
+    """The content of an archive in the order of its names and without times: the same content gives the same bits."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(archive) as found, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in sorted(found.namelist()):
+            made.writestr(zipfile.ZipInfo(name), found.read(name), zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def load(directory: AnyPath) -> RunResult:
+    """Read the results of a run; FileError if they are incomplete or damaged."""
+    directory = as_path(directory)
     try:
         manifest = json.loads((directory / MANIFEST).read_text())
         content = (directory / HISTOGRAMS).read_bytes()
-        if hashlib.sha256(content).hexdigest() != manifest["sha256"][HISTOGRAMS]:
-            raise ValueError(f"{HISTOGRAMS} is not the one that {MANIFEST} is about")
+        if digest(content) != manifest["sha256"][HISTOGRAMS]:
+            raise ValueError(f"{HISTOGRAMS} has another SHA-256 than {MANIFEST} states")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = [n.removesuffix(".json").rsplit("/", 1) for n in archive.namelist() if n.endswith(".json")]
             found: dict[str, dict[str, hist.Hist]] = {dataset: {} for dataset in manifest["datasets"]}
@@ -96,19 +124,73 @@ def load(directory: Path) -> RunResult:
 
 @contextmanager
 def replacing_directory(directory: Path) -> Iterator[Path]:
-    """A temporary directory beside ``directory`` that takes its place on success and is removed on failure."""
+    """A temporary directory to write to. Its files come to ``directory`` after success, and are removed after failure.
+
+    Of what is in ``directory`` already, files that this package wrote there before are removed; all others stay. One of
+    the user's whose name is needed is kept as ``<name>.orig``.
+    """
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+        place = directory if directory.is_dir() else directory.parent
+        place.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=place))
     except OSError as error:
         raise FileError(f"cannot write {directory}: {error.strerror}") from error
     try:
         yield temporary
-        temporary.chmod(0o755)
-        if directory.exists():
-            shutil.rmtree(directory)
-        temporary.replace(directory)
+        made = _files(temporary)
+        write_atomically(temporary / LISTING, _listing(made))
+        if place == directory:
+            _exchange(directory, temporary, made)
+        else:
+            temporary.chmod(0o755)
+            temporary.replace(directory)
     except OSError as error:
         raise FileError(f"cannot write {directory}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path.relative_to(directory) for path in directory.rglob("*") if not path.is_dir())
+
+
+def _listing(paths: Iterable[Path]) -> str:
+    return "".join(f"{path}\n" for path in sorted(paths))
+
+
+def written(directory: Path) -> set[Path]:
+    """The files, relative to a directory, that this package wrote there."""
+    listing = directory / LISTING
+    return {Path(line) for line in listing.read_text().splitlines()} if listing.is_file() else set()
+
+
+def make_way(directory: Path, names: Iterable[Path], ours: Container[Path]) -> None:
+    """Remove files that this package wrote to a directory; give others of these names the ending ``.orig``."""
+    for name in names:
+        path = directory / name
+        if name in ours:
+            path.unlink(missing_ok=True)
+        elif path.is_symlink() or path.exists():
+            spare = (path.with_name(f"{path.name}.orig{number or ''}") for number in count())
+            path.rename(next(other for other in spare if not other.exists()))
+
+
+def claim(directory: Path, names: Iterable[str]) -> None:
+    """Make way in a directory for files of these names, and note that this package writes them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths, ours = {Path(name) for name in names}, written(directory)
+    make_way(directory, paths, ours)
+    write_atomically(directory / LISTING, _listing(ours | paths))
+
+
+def _exchange(directory: Path, new: Path, made: Sequence[Path]) -> None:
+    """Replace what this package wrote to a directory by other files; the manifest goes first and comes last."""
+    ours = written(directory)
+    make_way(directory, sorted(ours | set(made), key=lambda path: path.name != MANIFEST), ours)
+    (new / LISTING).replace(directory / LISTING)
+    for path in sorted(made, key=lambda path: path.name == MANIFEST):
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (new / path).replace(directory / path)
+    for folder in {directory / path.parent for path in ours} - {directory}:
+        with suppress(OSError):  # it has something
+            folder.rmdir()

@@ -1,4 +1,4 @@
-"""Flat arrays cut into events by offsets: event ``i`` owns ``values[offsets[i]:offsets[i + 1]]``; sums over them."""
+"""Flat arrays cut into events by offsets, and sums over them: event i owns ``values[offsets[i]:offsets[i + 1]]``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class Rows:
         return np.stack([pt * np.cos(phi), pt * np.sin(phi)], axis=-1)
 
     def parts(self, size: int) -> list[slice]:
-        """Consecutive whole events, at most ``size`` rows together unless one event alone has more; at least one part."""
+        """Slices of consecutive whole events with at most ``size`` rows each, or one event that has more.
+
+        There is at least one part, even without events.
+        """
         edges = [0]
         while edges[-1] < len(self):
             first = edges[-1]
@@ -51,14 +54,14 @@ class Rows:
 
 
 def from_counts(counts: NDArray[np.integer]) -> Offsets:
-    """Offsets, shape (events + 1,), of events with so many entries each."""
+    """Offsets, shape (events + 1,), from the number of entries of each event, shape (events,)."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
 def sum_by_event(values: NDArray, offsets: Offsets) -> NDArray[np.float64]:
-    """Sum of values, shape (entries,) or (entries, k), in each event, in float64; empty events give 0.
+    """Sums of values, shape (entries,) or (entries, k), over each event: (events,) or (events, k), float64.
 
-    ``np.add.reduceat`` alone returns the next event's first value for an empty event.
+    An empty event has 0. ``np.add.reduceat`` alone would give it the first value of the next event.
     """
     total = np.zeros((len(offsets) - 1, *values.shape[1:]), dtype=np.float64)
     filled = np.flatnonzero(np.diff(offsets))
@@ -68,5 +71,5 @@ def sum_by_event(values: NDArray, offsets: Offsets) -> NDArray[np.float64]:
 
 
 def select(mask: NDArray[np.bool_], offsets: Offsets) -> Offsets:
-    """Offsets after only the entries in the mask are kept."""
-    return np.concatenate([[0], np.cumsum(mask, dtype=np.int64)])[offsets]
+    """Offsets, shape (events + 1,), of the entries in a mask, shape (entries,)."""
+    return np.searchsorted(np.flatnonzero(mask), offsets).astype(np.int64)

@@ -1,15 +1,21 @@
 """The recoil table: one row an event, flat columns, parquet. It opens alike in pandas, polars and RDataFrame.
 
-Columns: ``run luminosityBlock event weight npv njets``; ``boson_pt boson_phi boson_mass`` of the selected muon pair and
-``lepton_pt lepton_phi`` of a single selected muon, NaN where there is none; ``met_<estimator>_pt
-met_<estimator>_phi``; in simulation ``genmet_pt genmet_phi genboson_pt genboson_phi``. GeV and rad, float32. How the
-table was made is in the file's metadata under ``ptmiss``.
+Columns: ``run luminosityBlock event weight npv njets``; ``boson_pt boson_phi boson_mass`` of the selected lepton pair
+or photon and ``lepton_pt lepton_phi`` of a single selected lepton, NaN where there is none; ``met_<estimator>_pt
+met_<estimator>_phi``, and of its variations ``met_<estimator>_pt_jes_up`` and so on, with corrections beside them
+``met_<estimator>_pt_corrected`` and ``met_<estimator>_pt_corrected_<systematic>``; in simulation ``genmet_pt
+genmet_phi genboson_pt genboson_phi genseen_pt genseen_phi``, the last of what is seen of the generated boson (see
+ptmiss.truth); ``dataset`` of the fileset; ``weight_<name>_up weight_<name>_down`` of the selection's weights, all
+others nominal. GeV and rad, float32. How the table was made is in the file's metadata under ``ptmiss``: of each of
+``datasets`` its metadata and ledger, and ``scale``, by which its weights were multiplied; ``luminosity`` (fb^-1) that
+they stand for.
 """
 
 from __future__ import annotations
 
+import html
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,11 +27,17 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from ptmiss.errors import ColumnError, FileError, UnknownName
-from ptmiss.files import replacing
-from ptmiss.recoil import Vector, azimuth, cartesian, magnitude
+from ptmiss.errors import ColumnError, FileError, OptionError, UnknownName
+from ptmiss.files import AnyPath, as_path, replacing
+from ptmiss.recoil import azimuth, cartesian, magnitude
+from ptmiss.selections import Selection, load_selection
+from ptmiss.typing import Vector
 
 METADATA = b"ptmiss"
+DATASET = "dataset"
+CORRECTED = "_corrected"  # ending of the columns of corrected pTmiss, before that of a systematic
+WEIGHT = "weight_"  # before the name of a weight's variation
+SHOWN = 5  # rows in a notebook
 EVENT_COLUMNS = {
     "run": np.uint32,
     "luminosityBlock": np.uint32,
@@ -39,20 +51,47 @@ EVENT_COLUMNS = {
     "lepton_pt": np.float32,
     "lepton_phi": np.float32,
 }
-TRUTH_COLUMNS = dict.fromkeys(("genmet_pt", "genmet_phi", "genboson_pt", "genboson_phi"), np.float32)
+TRUTH_COLUMNS = dict.fromkeys(
+    (f"{name}_{part}" for name in ("genmet", "genboson", "genseen") for part in ("pt", "phi")), np.float32
+)
 
 
-def polar(name: str, vector: Vector) -> dict[str, NDArray]:
-    """Columns ``<name>_pt`` (GeV) and ``<name>_phi`` (rad) of vectors, shape (events, 2)."""
-    return {f"{name}_pt": magnitude(vector), f"{name}_phi": azimuth(vector)}
+def polar(name: str, vector: Vector, systematic: str = "") -> dict[str, NDArray]:
+    """Columns ``<name>_pt`` (GeV) and ``<name>_phi`` (rad) of vectors, (events, 2); systematic: an ending of both."""
+    return {f"{name}_pt{systematic}": magnitude(vector), f"{name}_phi{systematic}": azimuth(vector)}
 
 
 def rows(columns: Mapping[str, NDArray]) -> pa.Table:
-    """Columns in the table's types and order: those of the event, then those of the estimators, then the truth."""
+    """Columns (events,) in the table's types and order: of the event, then of the estimators, then of the truth."""
+    weights = {name: np.float32 for name in columns if name.startswith(WEIGHT)}
     mets = {name: np.float32 for name in columns if name.startswith("met_")}
     truth = {name: kind for name, kind in TRUTH_COLUMNS.items() if name in columns}
-    types = EVENT_COLUMNS | mets | truth
+    types = EVENT_COLUMNS | weights | mets | truth
     return pa.table({name: np.asarray(columns[name], kind) for name, kind in types.items()})
+
+
+def of_dataset(
+    data: pa.Table, name: str, names: Sequence[str], scale: float = 1.0, others: Collection[str] = ()
+) -> pa.Table:
+    """Rows of a dataset, one of some, with its name, and their weights times a factor.
+
+    others: columns of other rows. What the generator says is then NaN where these have none, and a varied weight, or
+    a variation of corrected pTmiss, is the nominal one.
+    """
+    truth = not TRUTH_COLUMNS.keys().isdisjoint(others)
+    missing = sorted(each for each in others if each.startswith(WEIGHT) and each not in data.column_names)
+    for place, column in enumerate(missing, start=len(EVENT_COLUMNS)):
+        data = data.add_column(place, column, pa.array(data["weight"].to_numpy().astype(np.float32)))
+    for column in (each for each in data.column_names if each == "weight" or each.startswith(WEIGHT)):
+        values = data[column].to_numpy()
+        data = data.set_column(data.column_names.index(column), column, pa.array(values * values.dtype.type(scale)))
+    for column, kind in TRUTH_COLUMNS.items():
+        if truth and column not in data.column_names:
+            data = data.append_column(column, pa.array(np.full(len(data), np.nan, kind)))
+    for column in sorted(each for each in others if CORRECTED in each and each not in data.column_names):
+        data = data.append_column(column, data[column[: column.index(CORRECTED)] + CORRECTED])
+    index = pa.array(np.full(len(data), list(names).index(name), np.int32))
+    return data.append_column(DATASET, pa.DictionaryArray.from_arrays(index, list(names)))
 
 
 @dataclass(frozen=True)
@@ -68,6 +107,13 @@ class RecoilTable:
     def __len__(self) -> int:
         return self.data.num_rows
 
+    def __repr__(self) -> str:
+        of = f" of {', '.join(self.datasets)}" if self.datasets else ""
+        return f"{len(self)} events{of}, pTmiss by {', '.join(self.estimators)}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.data.slice(0, SHOWN).to_pandas().to_html(index=False)}"
+
     def __getitem__(self, name: str) -> NDArray:
         if name not in self.data.column_names:
             raise ColumnError(f"the table has no column {name!r}; there: {', '.join(self.data.column_names)}")
@@ -82,7 +128,7 @@ class RecoilTable:
         ]
 
     def vector(self, name: str) -> Vector:
-        """(events, 2) vectors, GeV, of ``boson``, ``lepton``, ``genmet``, ``genboson`` or ``met_<estimator>``."""
+        """(events, 2) ``boson``, ``lepton``, ``genmet``, ``genboson``, ``genseen`` or ``met_<estimator>``, GeV."""
         return cartesian(self[f"{name}_pt"], self[f"{name}_phi"])
 
     def met(self, estimator: str) -> Vector:
@@ -91,19 +137,85 @@ class RecoilTable:
             raise UnknownName("estimator in the table", estimator, self.estimators)
         return self.vector(f"met_{estimator}")
 
+    def systematics(self, estimator: str) -> list[str]:
+        """The systematics of an estimator that the table has: ``jes_up``, ``jes_down``, …; also ``corrected``, …"""
+        start = f"met_{estimator}_pt_"
+        return [column.removeprefix(start) for column in self.data.column_names if column.startswith(start)]
+
+    def varied(self, estimator: str, systematic: str) -> Vector:
+        """(events, 2) pTmiss of an estimator with one of its systematics, GeV."""
+        if systematic not in self.systematics(estimator):
+            raise UnknownName(f"systematic of {estimator} in the table", systematic, self.systematics(estimator))
+        return cartesian(*(self[f"met_{estimator}_{part}_{systematic}"] for part in ("pt", "phi")))
+
+    @property
+    def weights(self) -> list[str]:
+        """Names of the variations of the weights that the table has: ``pileup_up``, ``pileup_down``, …"""
+        return [column.removeprefix(WEIGHT) for column in self.data.column_names if column.startswith(WEIGHT)]
+
+    def weight(self, variation: str = "nominal") -> NDArray[np.float64]:
+        """(events,) weights, with one of their variations."""
+        if variation != "nominal" and variation not in self.weights:
+            raise UnknownName("variation of the weights in the table", variation, ["nominal", *self.weights])
+        return np.asarray(self["weight" if variation == "nominal" else WEIGHT + variation], np.float64)
+
     def only(self, estimators: Iterable[str]) -> RecoilTable:
         """Without the other estimators."""
         kept = set(estimators)
-        others = [f"met_{name}_{part}" for name in self.estimators if name not in kept for part in ("pt", "phi")]
+        starts = tuple(f"met_{name}_{part}" for name in self.estimators if name not in kept for part in ("pt", "phi"))
+        others = [c for c in self.data.column_names if c in starts or c.startswith(tuple(f"{s}_" for s in starts))]
         return replace(self, data=self.data.drop_columns(others))
+
+    @property
+    def datasets(self) -> Mapping[str, Any]:
+        """What is known of each dataset: ``metadata``, ``ledger``, ``scale``; nothing in a table made by hand."""
+        return dict(self.provenance.get("datasets") or {})
+
+    def of(self, dataset: str | None = None) -> RecoilTable:
+        """The rows of a dataset, or all where they may be taken together; OptionError where one has to be named."""
+        parts = self.apart() if dataset is None else dict.fromkeys(self.datasets)
+        if dataset is not None and dataset not in parts:
+            raise UnknownName("dataset in the table", dataset, parts)
+        if dataset is None and len(parts) > 1:
+            raise OptionError(f"the table holds data and simulation, expected one of its datasets: {', '.join(parts)}")
+        return self if dataset is None or len(parts) == 1 else self._rows_of(dataset)
+
+    def _rows_of(self, dataset: str) -> RecoilTable:
+        part = self.select(self[DATASET] == dataset)
+        about = self.datasets[dataset]
+        if about["metadata"].get("kind") == "data":
+            part = replace(part, data=part.data.drop_columns([c for c in TRUTH_COLUMNS if c in part.data.column_names]))
+        return replace(part, provenance={**self.provenance, "datasets": {dataset: about}})
+
+    def apart(self) -> Mapping[str, RecoilTable]:
+        """The tables of its datasets, if they cannot be taken together: data and simulation; itself without a name
+        else.
+
+        Weights of several processes may be added: skim scales them to one luminosity, unless it is told not to.
+        """
+        kinds = {about["metadata"].get("kind") for about in self.datasets.values()}
+        return {"": self} if len(kinds) < 2 else {name: self._rows_of(name) for name in self.datasets}
+
+    @property
+    def selection(self) -> Selection:
+        """The selection with which it was made; the default one of a table made by hand."""
+        return load_selection(self.provenance.get("selection") or "default")
+
+    def in_window(self) -> NDArray[np.bool_]:
+        """(events,) those with a selected boson, in the mass window of the selection if it is a lepton pair."""
+        keep, window = np.isfinite(self["boson_pt"]), self.selection.window
+        return keep if window is None else keep & (self["boson_mass"] > window[0]) & (self["boson_mass"] < window[1])
 
     def select(self, mask: NDArray[np.bool_]) -> RecoilTable:
         """Only the events in the mask."""
         return replace(self, data=self.data.filter(pa.array(mask)))
 
 
-def read(path: Path) -> RecoilTable:
+def read(path: AnyPath) -> RecoilTable:
     """A recoil table from its file."""
+    path = as_path(path)
+    if path.is_dir():
+        raise FileError(f"{path} is a directory, expected a recoil table, the parquet file that ptmiss skim writes")
     try:
         data = pa.parquet.read_table(path)
         metadata = pa.parquet.read_metadata(path).metadata or {}
@@ -137,7 +249,7 @@ class TableWriter:
             others = [f.name for f in data.schema if f.name not in floats]
             options = {"compression": "zstd", "use_dictionary": others, "use_byte_stream_split": floats}
             self._writer = pa.parquet.ParquetWriter(self._path, data.schema, **options)
-        self._writer.write_table(data)
+        self._writer.write_table(data.select(self._writer.schema.names))
         self.rows += data.num_rows
 
     def close(self, provenance: Mapping[str, Any]) -> None:

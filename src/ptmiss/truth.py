@@ -1,4 +1,12 @@
-"""What the generator says: pTmiss, and the boson as neutrinos and dressed leptons."""
+"""What the generator says: pTmiss, the boson of the hard process, and what is seen of it.
+
+One definition for every file with NanoAOD's ``GenPart``. The leptons of the hard process are its electrons, muons and
+neutrinos in the final state, and its taus as they decay. An event has a boson where there are exactly two of them and
+at most one heavy particle (W, Z, gamma*, H or top) in the hard process. The boson is that particle, after all recoil;
+where the record has none, the sum of the two leptons, dressed with the prompt photons within ΔR 0.1.
+
+Top pairs, single tops and pairs of bosons have no single boson, and so none here, whatever they decay to.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +15,19 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from ptmiss.leptons import delta_r
-from ptmiss.recoil import Vector, cartesian
+from ptmiss.angles import delta_r
+from ptmiss.recoil import cartesian, transverse_sum
+from ptmiss.typing import Vector
 
+IS_PROMPT, FROM_HARD_PROCESS, DIRECT_HARD_TAU_PRODUCT, IS_LAST_COPY = 1 << 0, 1 << 8, 1 << 10, 1 << 13
+"""Bits of ``GenPart_statusFlags``."""
+COLUMNS = ("pdgId", "statusFlags", "status", "pt", "eta", "phi", "mass")
+CHARGED, NEUTRINOS, TAU, PHOTON = (11, 13), (12, 14, 16), (15,), (22,)
+HEAVY = (6, 23, 24, 25)
+MIN_PHOTON_MASS = 1.0  # GeV, of a gamma*
 DRESSING_DR = 0.1
-CHARGED, NEUTRAL = (11, 13), (12, 14)
-IS_PROMPT = 1 << 0  # bit of GenPart_statusFlags
+MATCHING_DR = 0.1  # of a reconstructed lepton to the generated one
+MUON_ETA = 2.5  # beyond it a muon leaves nothing to see
 
 
 def is_data(events: Any) -> bool:
@@ -25,6 +40,16 @@ def has_truth(events: Any) -> bool:
     return "GenMET" in events.fields and not is_data(events)
 
 
+def has_particles(events: Any) -> bool:
+    """Whether these events are simulated, with generated particles and where they come from."""
+    return "GenPart" in events.fields and "statusFlags" in events.GenPart.fields and not is_data(events)
+
+
+def generated_particles(events: Any) -> ak.Array:
+    """The columns of GenPart that are read: pt, eta, phi, mass (GeV), pdgId, status, statusFlags."""
+    return ak.zip({name: events.GenPart[name] for name in COLUMNS})
+
+
 def generated_met(events: Any) -> Vector:
     """(events, 2) generated pTmiss, GeV; NaN where there is none (data)."""
     if not has_truth(events):
@@ -33,49 +58,84 @@ def generated_met(events: Any) -> Vector:
 
 
 def generated_boson(events: Any) -> Vector:
-    """(events, 2) sum of exactly two prompt leptons (e, mu dressed, or neutrinos), GeV; NaN for any other number.
-
-    Z → ll and W → lv are meant; in top pairs there is no one boson, and the number of leptons says so.
-    """
-    if "GenPart" not in events.fields or is_data(events):
+    """(events, 2) transverse momentum of the boson of the hard process, GeV; NaN where there is not exactly one."""
+    if not has_particles(events):
         return np.full((len(events), 2), np.nan)
-    leptons = ak.concatenate([neutrinos(events.GenPart), dressed_leptons(events)], axis=1)
-    total = np.stack([ak.to_numpy(ak.sum(leptons[c], axis=-1)) for c in ("px", "py")], axis=-1)
-    return np.where(ak.to_numpy(ak.num(leptons) == 2)[:, np.newaxis], total, np.nan)
+    particles = generated_particles(events)
+    leptons, heavy = particles[hard_leptons(particles)], particles[heavy_particles(particles)]
+    photons = radiation(particles, leptons[of_kind(leptons, CHARGED + TAU)])
+    recorded = ak.to_numpy(ak.num(heavy))[:, np.newaxis]
+    boson = np.where(recorded == 1, transverse_sum(heavy), transverse_sum(leptons) + transverse_sum(photons))
+    single = (ak.to_numpy(ak.num(leptons))[:, np.newaxis] == 2) & (recorded <= 1)
+    return np.where(single, boson, np.nan)
 
 
-def neutrinos(particles: ak.Array) -> ak.Array:
-    """Px and py of the prompt neutrinos in the final state."""
-    return momenta(particles[prompt(particles, NEUTRAL)])
+def visible_boson(events: Any, leptons: ak.Array) -> Vector:
+    """(events, 2) what is seen of the boson, GeV; NaN where there is no boson.
+
+    Not seen are neutrinos, those of taus too, and muons beyond ``|η|`` 2.5. Reconstructed leptons (records with pt,
+    eta, phi, pdgId) stand for the generated ones that they are; a lepton that is not of the boson stays in the recoil.
+    """
+    boson = generated_boson(events)
+    if not has_particles(events):
+        return boson
+    particles = generated_particles(events)
+    decays = particles[decay_leptons(particles)]
+    muon_outside = of_kind(decays, (13,)) & (np.abs(decays.eta) > MUON_ETA)
+    unseen = decays[of_kind(decays, NEUTRINOS) | muon_outside]
+    found, generated = match(leptons, decays[of_kind(decays, CHARGED) & ~muon_outside])
+    return boson - transverse_sum(unseen) - transverse_sum(generated) + transverse_sum(found)
 
 
-def dressed_leptons(events: Any) -> ak.Array:
-    """Px and py of prompt electrons and muons with the photons within ΔR 0.1: the file's own, or made here."""
-    if "GenDressedLepton" in events.fields:
-        return momenta(events.GenDressedLepton)
-    particles = events.GenPart
-    bare = particles[prompt(particles, CHARGED)]
-    photons = particles[(particles.pdgId == 22) & (particles.status == 1)]
-    lepton, photon = ak.unzip(ak.cartesian([_directed(bare), _directed(photons)], nested=True))
-    near = delta_r(lepton, photon) < DRESSING_DR
-    photon_momenta, lepton_momenta = momenta(photon), momenta(bare)
-    return ak.zip(
-        {c: lepton_momenta[c] + ak.sum(ak.where(near, photon_momenta[c], 0.0), axis=-1) for c in ("px", "py")}
-    )
+def match(leptons: ak.Array, generated: ak.Array) -> tuple[ak.Array, ak.Array]:
+    """(events, var) the leptons near a generated one of the same pdgId, and the generated ones, the nearest to each."""
+    lepton, other = ak.unzip(ak.cartesian([_directions(leptons), _directions(generated)], nested=True))
+    dr = ak.where(lepton.pdgId == other.pdgId, delta_r(lepton, other), np.inf)
+    best = ak.argmin(dr, axis=-1, keepdims=True)
+    close = ak.fill_none(ak.flatten(dr[best] < MATCHING_DR, axis=-1), False)
+    return leptons[close], ak.flatten(other[best], axis=-1)[close]
 
 
-def prompt(particles: ak.Array, kinds: tuple[int, ...]) -> ak.Array:
-    """Mask of prompt particles of these kinds in the final state."""
+def hard_leptons(particles: ak.Array) -> ak.Array:
+    """(events, var) mask of the leptons of the hard process: e, mu and stable neutrinos, taus as they decay."""
+    stable = of_kind(particles, CHARGED + NEUTRINOS) & (particles.status == 1)
+    last_tau = of_kind(particles, TAU) & has(particles, IS_LAST_COPY)
+    return has(particles, FROM_HARD_PROCESS) & (stable | last_tau)
+
+
+def decay_leptons(particles: ak.Array) -> ak.Array:
+    """(events, var) mask of stable e, mu and neutrinos, of the hard process or straight from one of its taus."""
+    stable = of_kind(particles, CHARGED + NEUTRINOS) & (particles.status == 1)
+    return stable & has(particles, FROM_HARD_PROCESS | DIRECT_HARD_TAU_PRODUCT)
+
+
+def heavy_particles(particles: ak.Array) -> ak.Array:
+    """(events, var) mask of the last copies of W, Z, gamma*, H and top of the hard process."""
+    virtual = of_kind(particles, PHOTON) & (particles.mass > MIN_PHOTON_MASS)
+    last = has(particles, FROM_HARD_PROCESS) & has(particles, IS_LAST_COPY)
+    return last & (of_kind(particles, HEAVY) | virtual)
+
+
+def radiation(particles: ak.Array, leptons: ak.Array) -> ak.Array:
+    """(events, var) prompt photons within ΔR 0.1 of any of the leptons, each once."""
+    photons = particles[of_kind(particles, PHOTON) & (particles.status == 1) & has(particles, IS_PROMPT)]
+    photon, lepton = ak.unzip(ak.cartesian([_directions(photons), _directions(leptons)], nested=True))
+    return photons[ak.any(delta_r(photon, lepton) < DRESSING_DR, axis=-1)]
+
+
+def of_kind(particles: ak.Array, kinds: tuple[int, ...]) -> ak.Array:
+    """(events, var) mask of particles and antiparticles of these PDG codes."""
     kind = np.abs(particles.pdgId)
-    of_kind = (kind == kinds[0]) | (kind == kinds[1])
-    return of_kind & (particles.status == 1) & ((particles.statusFlags & IS_PROMPT) != 0)
+    mask = kind == kinds[0]
+    for other in kinds[1:]:
+        mask = mask | (kind == other)
+    return mask
 
 
-def momenta(particles: ak.Array) -> ak.Array:
-    """Px and py in float64."""
-    pt = ak.values_astype(particles.pt, np.float64)
-    return ak.zip({"px": pt * np.cos(particles.phi), "py": pt * np.sin(particles.phi)})
+def has(particles: ak.Array, flags: int) -> ak.Array:
+    """(events, var) mask of particles with any of these status flags."""
+    return (particles.statusFlags & flags) != 0
 
 
-def _directed(particles: ak.Array) -> ak.Array:
-    return ak.zip({name: particles[name] for name in ("pt", "eta", "phi")})
+def _directions(particles: ak.Array) -> ak.Array:
+    return ak.zip({name: particles[name] for name in ("pt", "eta", "phi", "pdgId")})

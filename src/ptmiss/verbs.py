@@ -9,20 +9,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import hist
 import pandas as pd
+from coffea.processor import ProcessorABC
 
-from ptmiss import comparison, jacobian, plots, reports, resolutions, results
 from ptmiss import corrections as correction_files
-from ptmiss import table as tables
-from ptmiss.errors import OptionError
+from ptmiss import plots, reports, resolutions, results
 from ptmiss.estimators import Estimator, make_estimators
+from ptmiss.files import AnyPath, as_path, check_file, write_atomically
+from ptmiss.fitting import inputs as fit_inputs
+from ptmiss.fitting.templates import Region
 from ptmiss.provenance import provenance
 from ptmiss.reports import resolution_report
+from ptmiss.resolutions import comparison, jacobian
 from ptmiss.results import RunResult
 from ptmiss.runs import directory as run_directory
 from ptmiss.runs import fileset as filesets
@@ -30,10 +31,11 @@ from ptmiss.runs import runner
 from ptmiss.runs import skim as skimming
 from ptmiss.runs.fileset import Fileset
 from ptmiss.runs.options import RunOptions
+from ptmiss.selections import Selection, load_selection
 from ptmiss.table import RecoilTable
+from ptmiss.table import read as read_table
 
-Path_ = str | Path
-Files = Path_ | Sequence[Path_] | Mapping[str, Any]
+Files = AnyPath | Sequence[AnyPath] | Mapping[str, Any]
 Estimators = str | Iterable[str | Estimator]
 
 
@@ -42,14 +44,19 @@ class Resolution:
     """Response and resolution of every estimator.
 
     table: a row for each estimator, region and bin, with errors; see ptmiss.resolutions.tabulate. Widths in GeV.
+    figures: their paths, where they were written, the overview first. left_out: events of a table that count for no
+    estimator, since one of them has no finite pTmiss; a run has them in its notes.
     """
 
     table: pd.DataFrame
+    figures: Sequence[Path] = ()
+    left_out: int = 0
 
-    def draw(self, directory: Path_, formats: Sequence[str] = ("png",), label: str = "") -> list[Path]:
+    def draw(self, directory: AnyPath, formats: Sequence[str] = ("png",), label: str = "") -> list[Path]:
         """Draw its figures into a directory; returns their paths, the overview first."""
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        return plots.resolution_figures(self.table, Path(directory), formats, label)
+        place = as_path(directory)
+        place.mkdir(parents=True, exist_ok=True)
+        return plots.resolution_figures(self.table, place, formats, label)
 
     def inclusive(self) -> pd.DataFrame:
         """Response and widths (GeV) of each estimator against qT, with errors."""
@@ -72,9 +79,10 @@ def fileset_of(files: Files, dataset: str = "events") -> Fileset:
     if isinstance(files, Mapping):
         parsed = all(isinstance(value, filesets.Dataset) for value in files.values())
         return dict(files) if parsed else filesets.parse(files)
-    if isinstance(files, str | Path):
-        return filesets.read(Path(files)) if str(files).endswith(".json") else fileset_of([files], dataset)
-    return filesets.parse({dataset: [str(path) for path in files]})
+    if isinstance(files, Iterable) and not isinstance(files, str):
+        return filesets.parse({dataset: [str(as_path(path)) for path in files]})
+    path = str(as_path(files))
+    return filesets.read(path) if path.endswith(".json") else fileset_of([path], dataset)
 
 
 def estimators_of(estimators: Estimators) -> list[Estimator]:
@@ -87,12 +95,18 @@ def estimators_of(estimators: Estimators) -> list[Estimator]:
 
 def skim(
     files: Files,
-    output: Path_,
+    output: AnyPath,
     estimators: Estimators = ("pf", "puppi"),
     *,
-    selection: str = "default",
+    selection: Selection | AnyPath = "default",
     vertex: str = "default",
+    corrections: AnyPath | None = None,
+    luminosity: float | None = None,
+    raw_weights: bool = False,
+    rescale: bool = False,
+    friend: AnyPath | None = None,
     resume: bool = False,
+    force: bool = False,
     **how: Any,
 ) -> RecoilTable:
     """Write the recoil table of event files, one row an event, and read it.
@@ -101,9 +115,15 @@ def skim(
         files: event files (ROOT or parquet; paths, globs, URLs), or a fileset.
         output: the table, a parquet file.
         estimators: names or estimators.
-        selection: name of a preset of cuts.
+        selection: a Selection, the name of a preset, or a file.
         vertex: whose candidates, ``default`` or ``lepton``.
+        corrections: a file that ``calibrate`` wrote, for columns of corrected pTmiss beside the others.
+        luminosity: scale the weights of simulation to it, fb^-1.
+        raw_weights: leave weights as they are, also of several datasets.
+        rescale: take what was read for the whole, if something was skipped.
+        friend: a directory for friend trees, ROOT files with pTmiss of every event of each file.
         resume: go on with what an earlier skim left.
+        force: replace a table that is there, or what an earlier skim left.
         **how: executor, workers, chunksize, …: see ptmiss.runs.options.RunOptions.
 
     Returns:
@@ -112,22 +132,23 @@ def skim(
     Raises:
         ColumnError: a file lacks what an estimator or the selection needs; before any event is read.
     """
-    made = estimators_of(estimators)
-    with RunOptions(**how).opened() as opened:
-        place = Path(output)
-        skimming.skim(fileset_of(files), made, place, selection=selection, vertex=vertex, resume=resume, **opened)
-    return tables.read(place)
+    made, place = estimators_of(estimators), skimming.check_startable(output, resume, force, friend)
+    weighting = skimming.Weighting(luminosity, raw_weights, rescale)
+    chosen: dict[str, Any] = {"selection": selection, "vertex": vertex, "weighting": weighting, "friend": friend}
+    with RunOptions(**how).open() as opened:
+        skimming.skim(fileset_of(files), made, place, corrections=corrections, resume=resume, **chosen, **opened)
+    return read_table(place)
 
 
 def run(
     processor: str,
     files: Files,
-    output: Path_,
+    output: AnyPath,
     estimators: Estimators = ("pf", "puppi"),
     *,
-    selection: str = "default",
+    selection: Selection | AnyPath | None = None,
     vertex: str = "default",
-    corrections: Path_ | None = None,
+    corrections: AnyPath | None = None,
     options: Mapping[str, Any] | None = None,
     resume: bool = False,
     force: bool = False,
@@ -136,11 +157,12 @@ def run(
     """Run a coffea processor over a fileset and keep its histograms.
 
     Args:
-        processor: ``zmumu``, ``wjets``, ``validation``, ``FILE.py`` or ``FILE.py:Class``.
+        processor: ``zmumu``, ``zee``, ``gammajet``, ``wmunu``, ``wenu``, ``validation``,
+             ``FILE.py`` or ``FILE.py:Class``.
         files: a fileset, or event files.
         output: directory of the results.
         estimators: names or estimators.
-        selection: name of a preset of cuts.
+        selection: a Selection, the name of a preset, or a file; None for that of the processor.
         vertex: whose candidates, ``default`` or ``lepton``.
         corrections: a file that ``calibrate`` wrote.
         options: the processor's own.
@@ -154,68 +176,133 @@ def run(
     Raises:
         ChunkError: a worker failed; what is done is kept.
     """
-    place, path = Path(output), None if corrections is None else Path(corrections)
+    place, path = as_path(output), None if corrections is None else as_path(corrections)
     run_directory.check_startable(place, (results.MANIFEST,), resume, force)
     fileset, made = fileset_of(files), estimators_of(estimators)
-    cls = runner.find_processor(processor)
-    shared = {"estimators": made, "selection": selection}
-    taken = {name: value for name, value in shared.items() if name in inspect.signature(cls).parameters}
-    own_vertex = {} if vertex == "default" else {"vertex": vertex}  # an error where a processor takes none
-    instance = runner.make_processor(cls, {**taken, **own_vertex, **(options or {}), "corrections": path})
-    with RunOptions(**how).opened() as opened, run_directory.open_directory(place, resume) as directory:
+    asked = {} if selection is None else {"selection": load_selection(selection)}
+    chosen = {"estimators": made, **asked, "vertex": vertex, "corrections": path, **(options or {})}
+    instance = _processor(processor, chosen)
+    with RunOptions(**how).open() as opened, run_directory.open_directory(place, resume) as directory:
         outputs, details = runner.run(fileset, instance, directory=directory, **opened)
         manifest = provenance(
             processor=processor,
             estimators=[estimator.manifest_entry() for estimator in made],
-            selection=selection,
+            selection=selection_of(instance),
             vertex=vertex,
             options=dict(options or {}),
-            corrections=path and {"path": str(path), "sha256": correction_files.load(path).sha256},
+            corrections=path and correction_files.load(path).record,
             **details,
         )
-        results.save(place, manifest, outputs)
-    return results.load(place)
+        return results.save(place, manifest, outputs)
 
 
-def resolution(source: Path_ | RecoilTable, correction: str = "plateau", **options: Any) -> Resolution:
+def selection_of(processor: ProcessorABC) -> dict[str, Any] | None:
+    """The selection of a processor, every key of it; None if it has none."""
+    selection = getattr(processor, "selection", None)
+    return selection.model_dump(mode="json") if isinstance(selection, Selection) else None
+
+
+def _processor(name: str, chosen: Mapping[str, Any]) -> ProcessorABC:
+    """A processor with what was chosen for it; estimators, selection and the default vertex are for those that ask."""
+    cls = runner.find_processor(name)
+    asked = inspect.signature(cls).parameters
+    optional = {"estimators", "selection"} | ({"vertex"} if chosen["vertex"] == "default" else set())
+    return runner.make_processor(
+        cls, {key: value for key, value in chosen.items() if key in asked or key not in optional}
+    )
+
+
+def resolution(
+    source: AnyPath | RecoilTable,
+    output: AnyPath | None = None,
+    correction: str = "bin",
+    *,
+    window: float | None = None,
+    formats: Sequence[str] = ("png",),
+    label: str = "",
+    force: bool = False,
+    **options: Any,
+) -> Resolution:
     """Response and resolution of a recoil table or of a run.
 
     Args:
         source: a recoil table, its file, or the directory of a run.
-        correction: what u is divided by: ``none``, ``plateau`` (response above 150 GeV) or ``bin`` (of each qT bin).
-        **options: boson; of a run also dataset, subtract, rescale; see ptmiss.reports.resolution_report.
+        output: directory for table and figures; None writes nothing.
+        correction: what u is divided by: the response of each ``bin`` of qT, that of the ``plateau`` (qT > 150 GeV), or
+            ``none``.
+        window: also the RMS inside so many GeV, for comparison with code that truncates.
+        formats: of the figures.
+        label: above the figures.
+        force: replace results that are there.
+        **options: boson, dataset, subtract, rescale; see ptmiss.reports.resolution_report.
 
     Returns:
         A table with errors, and what draws it.
     """
-    if isinstance(source, RecoilTable):
-        return Resolution(resolutions.tabulate(resolutions.from_table(source, **options), correction))
-    histograms: Mapping[str, hist.Hist] = resolution_report.histograms_of(Path(source), **options)
-    return Resolution(resolutions.tabulate(histograms, correction))
+    if output is not None:
+        results.check_writable(output, force)
+    given = source if isinstance(source, RecoilTable) else as_path(source)
+    place = read_table(given) if isinstance(given, Path) and not given.is_dir() else given
+    histograms = resolution_report.histograms_of(place, **options)
+    table = resolutions.tabulate(histograms, correction, window)
+    left_out = 0
+    if isinstance(place, RecoilTable):
+        left_out = resolutions.left_out(place.of(options.get("dataset")), options.get("boson", "boson"))
+    if output is None:
+        return Resolution(table, left_out=left_out)
+    name = "a recoil table" if isinstance(source, RecoilTable) else str(source)
+    details = {"source": name, "correction": correction, "window": window, "left_out": left_out}
+    return Resolution(table, resolution_report.write(table, as_path(output), formats, label, **details), left_out)
 
 
-def compare(source: Path_ | RecoilTable, against: Sequence[str] = ("pf", "puppi"), **options: Any) -> pd.DataFrame:
+def compare(
+    source: AnyPath | RecoilTable,
+    against: Sequence[str] | None = None,
+    *,
+    mt: bool = False,
+    by: Sequence[str] = (),
+    dataset: str | None = None,
+    output: AnyPath | None = None,
+    force: bool = False,
+    **options: Any,
+) -> pd.DataFrame:
     """Estimators of a recoil table against others on the same events, with paired bootstrap errors.
 
     Args:
         source: a recoil table, or its file.
-        against: estimators to compare with.
-        **options: boson, above and below (qT, GeV), by (axes), weighted; or ``mt=True`` for mT of W decays.
+        against: estimators to compare with; None for those of pf and puppi that are there, or the first of the table.
+        mt: of W decays, mT in place of the recoil.
+        by: axes whose bins are compared too, ``qt``, ``npv``, ``njets``.
+        dataset: of a table of several, the one to compare on.
+        output: a CSV file to write.
+        force: replace a file that is there.
+        **options: weighted; without mt also boson, above and below (qT, GeV).
 
     Returns:
-        A row for each estimator and bin: widths in GeV, gains in %, and their errors.
+        A row for each estimator and bin: widths in GeV, gains as fractions, and their errors.
     """
-    read = source if isinstance(source, RecoilTable) else tables.read(Path(source))
-    if options.pop("mt", False):
-        return jacobian.of_table(read, list(against), **options)
-    edges = comparison.edges(list(options.pop("by", ())))
-    return comparison.of_table(read, list(against), edges=edges, **options)
+    if output is not None:
+        check_file(output, (".csv",), force)
+    read = (source if isinstance(source, RecoilTable) else read_table(source)).of(dataset)
+    against = references(read) if against is None else against
+    if mt:
+        found = jacobian.of_table(read, list(against), **options)
+    else:
+        found = comparison.of_table(read, list(against), edges=comparison.edges(list(by)), **options)
+    if output is not None:
+        write_atomically(output, found.to_csv(index=False, float_format="%.6g"))
+    return found
+
+
+def references(table: RecoilTable) -> list[str]:
+    """The estimators of a table that others are compared with, unless some are named."""
+    return [name for name in ("pf", "puppi") if name in table.estimators] or table.estimators[:1]
 
 
 def calibrate(
-    data: Path_,
-    mc: Path_,
-    output: Path_,
+    data: AnyPath,
+    mc: AnyPath,
+    output: AnyPath,
     estimators: Sequence[str] = ("pf", "puppi"),
     backgrounds: Sequence[str] = (),
     **options: Any,
@@ -228,18 +315,20 @@ def calibrate(
         output: directory of corrections, tables and figures; it must be empty unless ``force``.
         estimators: what to calibrate.
         backgrounds: ``SOURCE[=FACTOR]`` each.
-        **options: minimum, pileup, test, era, order, label, progress, force.
+        **options: minimum, pileup, test, era, order, label, progress (see ptmiss.progress), force.
 
     Returns:
-        The corrections, ready to be applied.
+        The corrections, ready to be applied. Of runs without corrections they are XY lines and pile-up weights alone
+        (``maps`` is False): run again with them, and calibrate those runs.
     """
-    results.check_writable(Path(output), options.pop("force", False))
-    derive = import_module("ptmiss.calibration.report").calibrate
-    path = derive(str(data), str(mc), list(backgrounds), list(estimators), Path(output), **options)
+    from ptmiss.calibration.report import calibrate as derive
+
+    results.check_writable(output, options.pop("force", False))
+    path = derive(str(as_path(data)), str(as_path(mc)), list(backgrounds), list(estimators), output, **options)
     return correction_files.load(path)
 
 
-def report(sources: Path_ | Sequence[Path_], output: Path_, *, force: bool = False, **options: Any) -> Path:
+def report(sources: AnyPath | Sequence[AnyPath], output: AnyPath, *, force: bool = False, **options: Any) -> Path:
     """Write one page of HTML of recoil tables, runs, calibrations, evaluations and models.
 
     Args:
@@ -251,14 +340,38 @@ def report(sources: Path_ | Sequence[Path_], output: Path_, *, force: bool = Fal
     Returns:
         The page's path.
     """
-    path = Path(output)
-    if path.exists() and not force:
-        raise OptionError(f"--output {path} is there already (--force replaces it)")
-    given = [sources] if isinstance(sources, str | Path) else list(sources)
-    return reports.report([str(source) for source in given], path, **options)
+    path = check_file(output, (".html",), force)
+    given = list(sources) if isinstance(sources, Sequence) and not isinstance(sources, str) else [sources]
+    return reports.report([str(as_path(source)) for source in given], path, **options)
 
 
-def simulate(process: str, n: int, output: Path_, seed: int = 1, **options: Any) -> Path:
+def templates(
+    run: AnyPath,
+    observable: str,
+    output: AnyPath,
+    estimators: Sequence[str] = (),
+    *,
+    force: bool = False,
+    **options: Any,
+) -> list[Region]:
+    """Write the histograms of a run for fits in Combine and pyhf.
+
+    Args:
+        run: directory of a run.
+        observable: ``mt``, ``met``, ``met_phi``, ``u_par`` or ``u_perp``.
+        output: directory of the ROOT file, the cards and the workspaces.
+        estimators: whose pTmiss; of all in the run if none is named.
+        force: replace templates that are there.
+        **options: signal, luminosity, norms, minimum, label; see ptmiss.fitting.inputs.write.
+
+    Returns:
+        A region for each estimator: events of each process, nominal and varied, in bins.
+    """
+    results.check_writable(output, force)
+    return fit_inputs.write(run, observable, output, estimators, **options)
+
+
+def simulate(process: str, n: int, output: AnyPath, seed: int = 1, *, force: bool = False, **options: Any) -> Path:
     """Simulate events in a CMS-like detector, with pile-up and truth (needs the extra ``simulation``).
 
     Args:
@@ -266,11 +379,13 @@ def simulate(process: str, n: int, output: Path_, seed: int = 1, **options: Any)
         n: how many events.
         output: the event file.
         seed: the same seed gives the same file.
-        **options: profile, pileup_mean, overrides, elements, workers, file_format, progress.
+        force: replace a file that is there.
+        **options: profile, pileup_mean, overrides, elements, shower_weights, workers, file_format,
+            progress.
 
     Returns:
         The event file's path.
     """
     from ptmiss import simulation
 
-    return simulation.simulate(process, n, seed, Path(output), **options).path
+    return simulation.simulate(process, n, seed, check_file(output, (".root",), force), **options).path

@@ -1,22 +1,21 @@
-"""The vertex of the lepton: candidates of single-lepton events as they are seen from the vertex closest to the lepton.
+"""The vertex of the lepton: candidates of single-lepton events with respect to the vertex closest to the lepton.
 
-The PV-agnostic variant of CMS-JME-24-001: the primary vertex is the one closest in z to the lepton, and the beam spot
-if none is within 0.2 cm; ``dz``, ``fromPV`` and the PUPPI weights are recomputed with respect to it before the
-estimators run. Use :func:`at_lepton` on events as they were read; :func:`choose` and :func:`moved` work on flat arrays.
-Lengths in cm.
+This is the PV-agnostic variant of CMS-JME-24-001. The primary vertex is the one closest in z to the lepton, or the beam
+spot if none is within 0.2 cm. ``dz``, ``fromPV`` and the PUPPI weights are computed anew for it before the estimators
+run. :func:`at_lepton` does this for events; :func:`choose` and :func:`move` work on flat arrays. Lengths are in cm.
 
 Events that keep the file's vertex, and events without exactly one lepton, keep every value bit by bit. In the others:
 
-* exact: z of the vertex and the shift of ``dz``; which tracks the file's vertex fitted (they are now in another's fit)
-  and which tracks are in no fit; the PUPPI weights that follow from ``fromPV`` and ``dz``
-* approximate: which other vertex a track is nearest to, or was fitted to: files do not say, so it is the nearest in z,
-  where ``dz`` as it is stored (8 bits in our files: to 0.008 cm at 4 to 8 cm) and the vertices that the file lists
-  decide. NanoAOD of CMS lists three other vertices, our files all
-* not changed: ``dxy`` (files store no x and y of other vertices), ``pvAssocQuality`` (it belongs to a track's own
+* exact: z of the vertex and the shift of ``dz``; the tracks in the fit of the file's vertex, which are now in another
+  vertex's fit; the tracks in no fit; the PUPPI weights that follow from ``fromPV`` and ``dz``
+* approximate: the other vertex that a track is nearest to or was fitted to. Files do not store it, so it is the nearest
+  in z among the vertices that the file lists, by the stored ``dz`` (8 bits in simulated files: to 0.008 cm at 4 to
+  8 cm). CMS's NanoAOD lists three other vertices, simulated files list all
+* unchanged: ``dxy`` (files store no x and y of other vertices), ``pvAssocQuality`` (it describes a track and its own
   vertex), jets, muon isolation and stored METs; neutral candidates but for their weights; ``dz`` of candidates without
   track details in PFNano
 
-At the beam spot the lepton itself is of another vertex's fit, or of none: PUPPI and track may lose it.
+At the beam spot the lepton itself is in another vertex's fit, or in none: ``puppi`` and ``track`` may lose it.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ GAP = 4 * FAR
 
 
 class Vertices(NamedTuple):
-    """Vertices of many events: z in cm, flat, the file's primary vertex the first of each event; and offsets."""
+    """Vertices of many events: z (vertices,) in cm, and offsets. Each event begins with the file's primary vertex."""
 
     z: NDArray[np.float64]
     offsets: Offsets
@@ -63,7 +62,7 @@ class Vertices(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The vertex of each event, both (events,): its number in the event (0 the file's, or BEAM_SPOT), its z in cm."""
+    """The chosen vertex of each event, both (events,): number in the event (0 the file's, or BEAM_SPOT), z in cm."""
 
     number: NDArray[np.int64]
     z: NDArray[np.float64]
@@ -71,9 +70,10 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Lepton:
-    """What a choice of vertex needs of the events: z of their single lepton, NaN where there is not one, and the rest.
+    """The inputs to the choice of a vertex.
 
-    z, beam_spot: (events,) cm; npv: (events,) good vertices, for PUPPI.
+    z: (events,) of the single lepton, cm; NaN in events without exactly one. beam_spot: (events,) its z, cm. npv:
+    (events,) good vertices, for PUPPI.
     """
 
     z: NDArray[np.float64]
@@ -90,14 +90,14 @@ def check(name: str) -> str:
 
 
 def needs(columns: Collection[str]) -> set[str]:
-    """The columns to read beside an estimator's own so that they can be had for another vertex."""
+    """The additional columns with which an estimator's own can be computed for another vertex."""
     if not AFFECTED.intersection(columns):
         return set()
     return {*TRACK_COLUMNS, *(PUPPI_COLUMNS if "puppiWeight" in columns else ())}
 
 
 def require(columns: Mapping[str, Collection[str]], branches: Collection[str], path: str) -> None:
-    """Raise ColumnError unless the file can give each estimator's columns, by its name, from the lepton's vertex."""
+    """Raise ColumnError unless the file has what each estimator's columns need for the lepton's vertex."""
     missing = [name for name in BRANCHES if name not in branches]
     if missing:
         raise ColumnError(f"the vertex of the lepton needs branch {missing[0]}, which {path} does not have")
@@ -107,20 +107,24 @@ def require(columns: Mapping[str, Collection[str]], branches: Collection[str], p
 
 
 def at_lepton(candidates: Candidates, events: Any, leptons: ak.Array, notes: Counter[str]) -> Candidates:
-    """Candidates as seen from the vertex of each event's single lepton; what was chosen is counted in the notes.
+    """Candidates with respect to the vertex of each event's single lepton. The notes count the choices.
 
-    leptons: jagged records with dz in cm, from the file's primary vertex; events with none or several stay as they are.
+    leptons: (events, var) records with dz in cm, from the file's primary vertex. Events with none or several of them do
+    not change.
     """
     seen = of_events(events, leptons)
     choice = choose(seen.vertices, seen.z, seen.beam_spot)
     notes["event with another vertex than the file's, its lepton's"] += int(np.count_nonzero(choice.number > 0))
     fallen = int(np.count_nonzero(choice.number == BEAM_SPOT))
     notes[f"event at the beam spot, no vertex within {MAX_DZ} cm of its lepton"] += fallen
-    return moved(candidates, seen.vertices, choice, seen.npv)
+    return move(candidates, seen.vertices, choice, seen.npv)
 
 
 def of_events(events: Any, leptons: ak.Array) -> Lepton:
-    """The leptons and vertices of events; the beam spot is at z = 0 unless the file has BeamSpot_z."""
+    """The leptons and vertices of events, in cm; the beam spot is at z = 0 unless the file has BeamSpot_z.
+
+    leptons: (events, var) records with dz in cm.
+    """
     first, others = ak.to_numpy(events.PV.z).astype(np.float64), events.OtherPV.z
     vertices = concatenate(first, ak.to_numpy(ak.flatten(others)).astype(np.float64), ak.to_numpy(ak.num(others)))
     single = ak.to_numpy(ak.num(leptons) == 1)
@@ -133,15 +137,16 @@ def of_events(events: Any, leptons: ak.Array) -> Lepton:
 
 
 def concatenate(first: NDArray, others: NDArray, counts: NDArray[np.integer]) -> Vertices:
-    """Vertices from the z of the primary, (events,), and of ``counts`` others of each event, flat; cm."""
+    """Vertices from z of the primary ones, (events,), and of others, flat, ``counts`` (events,) in each event; cm."""
     offsets = from_counts(counts + 1)
     return Vertices(np.insert(others, offsets[:-1] - np.arange(len(first)), first), offsets)
 
 
 def choose(vertices: Vertices, lepton_z: NDArray[np.floating], beam_spot: NDArray[np.floating]) -> Choice:
-    """The vertex closest in z to each event's lepton; the beam spot if none is within MAX_DZ, the file's if z is NaN.
+    """The vertex closest in z to each event's lepton.
 
-    lepton_z, beam_spot: (events,), cm.
+    It is the beam spot if none is within MAX_DZ, and the file's vertex if the lepton's z is NaN. lepton_z, beam_spot:
+    (events,), cm.
     """
     known = np.isfinite(lepton_z)
     point = np.where(known, lepton_z, vertices.first)
@@ -152,10 +157,10 @@ def choose(vertices: Vertices, lepton_z: NDArray[np.floating], beam_spot: NDArra
 
 
 def nearest(z: NDArray[np.floating], event: NDArray[np.integer], vertices: Vertices) -> NDArray[np.int64]:
-    """Number in its event of the vertex closest in z to each point; z and event, of shape (points,), cm."""
+    """(points,) number, in its event, of the vertex closest to each point; z (points,) in cm, event (points,)."""
     owner = np.repeat(np.arange(len(vertices.offsets) - 1), np.diff(vertices.offsets))
     order = np.lexsort((vertices.z, owner))
-    # one sorted axis for all events: each has a stretch of its own
+    # one sorted axis for all events, on which each has a range of its own: one search finds all neighbours
     axis = (owner * GAP + np.clip(vertices.z, -FAR, FAR))[order]
     right = np.searchsorted(axis, event * GAP + np.clip(z, -FAR, FAR))
     begin, end = vertices.offsets[event], vertices.offsets[event + 1]
@@ -165,10 +170,11 @@ def nearest(z: NDArray[np.floating], event: NDArray[np.integer], vertices: Verti
     return order[np.where(left_is_nearer, left, right)] - begin
 
 
-def moved(candidates: Candidates, vertices: Vertices, choice: Choice, npv: NDArray) -> Candidates:
-    """Candidates with dz, fromPV and PUPPI weights, those that there are, from the chosen vertex of each event.
+def move(candidates: Candidates, vertices: Vertices, choice: Choice, npv: NDArray) -> Candidates:
+    """Candidates with dz, fromPV and PUPPI weights with respect to the chosen vertex of each event.
 
-    Events whose choice is the file's vertex keep their values. npv: (events,) good vertices, for PUPPI.
+    Only columns that the candidates have are computed. Events that keep the file's vertex keep their values. npv:
+    (events,) good vertices, for PUPPI.
     """
     which = np.flatnonzero(choice.number != 0)
     if not len(which) or not AFFECTED & candidates.columns.keys():
@@ -176,7 +182,7 @@ def moved(candidates: Candidates, vertices: Vertices, choice: Choice, npv: NDArr
     counts = np.diff(candidates.offsets)
     mask = np.repeat(choice.number != 0, counts)
     here = {name: column[mask] for name, column in candidates.columns.items()}
-    here |= tracks_moved(here, np.repeat(which, counts[which]), vertices, choice)
+    here |= move_tracks(here, np.repeat(which, counts[which]), vertices, choice)
     if "puppiWeight" in here:
         here["puppiWeight"] = pf_candidates.puppi_weights(here, from_counts(counts[which]), npv[which])
     columns = dict(candidates.columns)
@@ -186,30 +192,33 @@ def moved(candidates: Candidates, vertices: Vertices, choice: Choice, npv: NDArr
     return replace(candidates, columns=columns)
 
 
-def tracks_moved(
+def move_tracks(
     columns: dict[str, NDArray], event: NDArray[np.int64], vertices: Vertices, choice: Choice
 ) -> dict[str, NDArray]:
-    """The new dz and fromPV of candidates, of shape (candidates,), of these events; neutrals keep theirs."""
+    """The new dz (cm) and fromPV, each (candidates,); event: (candidates,) of each. Neutral candidates keep theirs."""
     dz, charged = columns["dz"], columns["charge"] != 0
     measured = charged & ~((dz == NO_TRACK) & (columns["dxy"] == NO_TRACK))
     z = np.where(measured, dz + vertices.first[event], np.inf)
     shifted = np.where(measured, z - choice.z[event], dz)
-    from_pv = np.where(charged, from_chosen(columns["fromPV"], z, event, vertices, choice), columns["fromPV"])
+    from_pv = np.where(charged, from_pv_at_choice(columns["fromPV"], z, event, vertices, choice), columns["fromPV"])
     return {"dz": shifted.astype(dz.dtype), "fromPV": from_pv.astype(columns["fromPV"].dtype)}
 
 
-def from_chosen(
+def from_pv_at_choice(
     from_pv: NDArray[np.integer],
     z: NDArray[np.floating],
     event: NDArray[np.int64],
     vertices: Vertices,
     choice: Choice,
 ) -> NDArray[np.int64]:
-    """``fromPV`` of tracks, of shape (tracks,), from a vertex that is not the file's.
+    """(tracks,) ``fromPV`` with respect to a vertex that is not the file's.
 
-    A track that the file's vertex fitted (3) is now in another's fit (0). One in another's fit (0) has 3 if the chosen
-    vertex is its nearest, for vertices fit the tracks near them, and stays 0 if not; the beam spot fits none. A track
-    in no fit (1, 2) has 2 if the chosen vertex or the beam spot is nearest, else 1. z in cm, infinite where unknown.
+    * A track in the fit of the file's vertex (3) is now in another vertex's fit (0).
+    * A track in another vertex's fit (0) has 3 if the chosen vertex is the nearest, since vertices fit the tracks near
+      them, else 0. No track is in a fit of the beam spot.
+    * A track in no fit (1, 2) has 2 if the chosen vertex or the beam spot is the nearest, else 1.
+
+    z: (tracks,) cm, infinite if unknown. event: (tracks,).
     """
     to_nearest = np.abs(z - vertices.z[vertices.offsets[event] + nearest(z, event, vertices)])
     near = np.isfinite(z) & (np.abs(z - choice.z[event]) <= to_nearest)

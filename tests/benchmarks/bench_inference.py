@@ -17,13 +17,13 @@ from ptmiss import estimators, table
 from ptmiss import sample as embedded
 from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
 from ptmiss.networks.deepmet import BACKEND, EPSILON, DeepMET
-from ptmiss.networks.inputs import FEATURES, Inputs, combinations, scaled
+from ptmiss.networks.inputs import FEATURES, Inputs, combinations, scale_features
 from ptmiss.networks.registry import save_model
 from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim
 from ptmiss.segments import from_counts
 
-from ..conftest import random_model
+from ..helpers import random_model
 from .figures import OUTPUT, draw
 
 EVENTS, CANDIDATES, PADDING, ROUNDS = 40, 1500, 4500, 7
@@ -59,7 +59,7 @@ def padded(model, features, categories, offsets):
     """Layer by layer over (events, slots, features), as a padded graph does it."""
     shape, tensors = (len(offsets) - 1, PADDING), model.tensors
     x, row = np.zeros((*shape, len(FEATURES)), np.float32), np.zeros(shape, np.intp)
-    flat, index = scaled(features), combinations(categories)
+    flat, index = scale_features(features), combinations(categories)
     for event, (start, stop) in enumerate(itertools.pairwise(offsets)):
         x[event, : stop - start], row[event, : stop - start] = flat[start:stop], index[start:stop]
     h = x @ model.layers[0][0][: len(FEATURES)] + model.category_table[row]
@@ -93,7 +93,7 @@ def of_tensorflow(model, features, categories, offsets):
     t = {name: tf.constant(values) for name, values in model.tensors.items()}
     x = np.zeros((len(offsets) - 1, PADDING, len(FEATURES)), np.float32)
     index = np.zeros((len(offsets) - 1, PADDING, len(CATEGORIES)), np.int32)
-    flat, found = scaled(features), indices(categories)
+    flat, found = scale_features(features), indices(categories)
     for event, (start, stop) in enumerate(itertools.pairwise(offsets)):
         x[event, : stop - start], index[event, : stop - start] = flat[start:stop], found[start:stop]
 
@@ -139,7 +139,8 @@ def test_ways_to_run_the_network(monkeypatch, tmp_path):
         np.testing.assert_allclose(way(), expected, rtol=1e-4, atol=0.05, err_msg=name)
     found, ratios = medians(ways)
     print(
-        f"\nDeepMET, {EVENTS} events of {CANDIDATES} candidates, CPU time:{'ms/event':>21}{'ns/candidate':>14}{'ratio':>8}"
+        f"\nDeepMET, {EVENTS} events of {CANDIDATES} candidates, CPU time:"
+        f"{'ms/event':>21}{'ns/candidate':>14}{'ratio':>8}"
     )
     for (name, t), ratio in zip(found.items(), ratios, strict=True):
         print(f"  {name:60}{1e3 * t / EVENTS:14.3f}{1e9 * t / n:14.0f}{ratio:8.2f}")
@@ -154,7 +155,7 @@ def test_preparing_the_inputs():
     columns = dict(zip(FEATURES[:6], np.ascontiguousarray(features[:, :6].T), strict=True))
     columns |= dict(zip(CATEGORIES, np.ascontiguousarray(categories.T.astype(np.int32)), strict=True))
     candidates = Candidates(columns | {"phi": features[:, 7].copy()}, offsets)
-    ways = {"from columns, compiled": lambda: Inputs.prepared(candidates)}
+    ways = {"from columns, compiled": lambda: Inputs.from_candidates(candidates)}
     ways["from arrays, numpy"] = lambda: Inputs.of(features, categories, offsets)
     for way in ways.values():
         way()
@@ -214,7 +215,7 @@ STEPS = (
     ("read and decompress", pf_candidates, "flat"),
     ("derive and clean", pf_candidates, "derive"),
     ("derive and clean", pf_candidates, "clean"),
-    ("match leptons", estimators, "matched"),
+    ("match leptons", estimators, "match"),
     ("leave leptons out", estimators, "leave_out"),
     ("prepare features", Inputs, "prepared"),
     ("network", DeepMET, "evaluate"),

@@ -9,7 +9,7 @@ import pytest
 from ptmiss.networks.registry import save_model
 from ptmiss.runs import memory
 
-from ..conftest import random_model
+from ..helpers import random_model
 from .bench_inference import embedded_columns, write_zstd
 from .figures import OUTPUT, draw
 

@@ -1,7 +1,7 @@
 """MLPF on one event of so many elements, by network: time and memory from elements to particles, on one thread.
 
-Times are CPU times, the least of a few rounds; memory is the peak of a process of its own, less what it had before. Numbers
-go to out/bench/mlpf_speed.csv, where those of other networks stay, and are drawn beside it.
+Times are CPU times, the least of a few rounds; memory is the peak of a process of its own, less what it had before.
+Numbers go to out/bench/mlpf_speed.csv, where those of other networks stay, and are drawn beside it.
 """
 
 import os
@@ -92,7 +92,7 @@ def test_time_and_memory_against_elements(name):
 
 
 def fitted(rows):
-    """The power of the number of elements with which time rises, over the larger events; printed, with a straight line."""
+    """Print the power of the number of elements with which time rises, over the larger events, and a straight line."""
     large = rows[rows["elements"] >= SIZES[2]]
     power = np.polyfit(np.log(large["elements"]), np.log(large["ms"]), 1)[0]
     slope, start = np.polyfit(rows["elements"] / 1000, rows["ms"], 1)

@@ -13,7 +13,7 @@ from coffea.processor.executor import ExecutorBase
 
 from ptmiss.estimators import make_estimators
 from ptmiss.events import EventSchema
-from ptmiss.processors.zmumu import Zmumu
+from ptmiss.processors.boson import Zmumu
 from ptmiss.runs import fileset, pools, runner
 from ptmiss.runs.directory import open_directory
 from ptmiss.runs.inputs import inspect_files
@@ -35,7 +35,7 @@ def files(tmp_path_factory):
 
 
 def timed(function, *arguments):
-    """Wall time, and CPU time in user mode: what the system takes for fresh pages follows what else the machine does."""
+    """Wall time, and CPU time in user mode: the system's time for fresh pages depends on the machine's other load."""
     wall, cpu = time.perf_counter(), os.times().user
     function(*arguments)
     return time.perf_counter() - wall, os.times().user - cpu
@@ -93,7 +93,8 @@ def test_two_workers_against_one(files, tmp_path):
             durable(small, ["pf", "puppi"], tmp_path / f"warm{workers}", False, pool)
             seconds.append(timed(durable, files, ["pf", "puppi"], tmp_path / f"run{workers}", False, pool)[0])
     print(
-        f"\nworkers of futures: {seconds[0]:.2f} s with one, {seconds[1]:.2f} s with two: {seconds[0] / seconds[1]:.2f} times"
+        f"\nworkers of futures: {seconds[0]:.2f} s with one, {seconds[1]:.2f} s with two: "
+        f"{seconds[0] / seconds[1]:.2f} times"
     )
 
 
@@ -104,7 +105,7 @@ from ptmiss.runs import chunks
 from ptmiss.runs import fileset
 from ptmiss.runs import runner
 from ptmiss.estimators import make_estimators
-from ptmiss.processors.zmumu import Zmumu
+from ptmiss.processors.boson import Zmumu
 peaks = []
 def peak(*_):
     lines = Path("/proc/self/status").read_text().splitlines()  # getrusage counts what the parent had when it forked
@@ -124,6 +125,7 @@ def test_memory_over_many_chunks(tmp_path):
     tenth = MANY // 10
     slope = (peaks[-1] - peaks[tenth]) / (len(peaks) - tenth)
     print(
-        f"\n{MANY} chunks of 17 MB of histograms: peak memory {peaks[tenth]:.0f} MB after {tenth}, {peaks[-1]:.0f} MB at the end:"
+        f"\n{MANY} chunks of 17 MB of histograms: peak memory {peaks[tenth]:.0f} MB after {tenth}, "
+        f"{peaks[-1]:.0f} MB at the end:"
     )
     print(f"  {slope:.2f} MB a chunk")

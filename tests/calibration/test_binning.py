@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptmiss.calibration.binning import Cell, Yields, cells, inclusive, merged
+from ptmiss.calibration.binning import Cell, Yields, cells, merge
 from ptmiss.histograms import CALIBRATION_QT
 
 QT = len(CALIBRATION_QT)  # 81 bins and the overflow
@@ -31,7 +31,6 @@ def test_rich_samples_keep_the_reference_bins():
     found = cells([yields(np.random.default_rng(0), 1000)], 200)
     assert len(found) == 81 * 3 + 3  # the overflow is a bin too
     assert found[0].qt == (0.0, 0.5)
-    assert found[0].merged == 1
 
 
 def test_poor_jet_bins_are_merged_from_above():
@@ -44,13 +43,11 @@ def test_poor_jet_bins_are_merged_from_above():
 
 def test_negative_yields_count_as_nothing():
     values = np.array([5.0, -3.0, 10.0, 1.0])
-    assert merged([Yields(values, np.abs(values))], 4) == [0, 1, 4]
+    assert merge([Yields(values, np.abs(values))], 4) == [0, 1, 4]
 
 
 def test_titles_are_for_people():
     assert Cell((0, 4), (0, 1)).title == "0 < $q_T$ < 2 GeV, 0 jets"
     assert Cell((80, 82), (2, 3)).title == "300 < $q_T$ < 1000 GeV, ≥ 2 jets"
-    assert [c.njets_bins for c in inclusive([yields(np.random.default_rng(0), 1)], 1e9)] == [(0, 3)]
-    assert Cell((0, 1)).merged == 3
     assert Cell((0, 1), (0, 2)).jets == "0 or 1 jets"
     assert Cell((0, 82)).qt == pytest.approx((0, 1000))

@@ -1,84 +1,172 @@
 import numpy as np
 import pytest
 
-from ptmiss.calibration.gaussians import Counts, fit
-from ptmiss.calibration.quantile_corrections import STATISTICAL, statistical
-from ptmiss.calibration.quantiles import exact, quantile_map
+from ptmiss.calibration import quantile_corrections, variations
+from ptmiss.calibration.quantile_corrections import QuantileCorrection
+from ptmiss.calibration.quantiles import exact
+from ptmiss.calibration.residuals import Residuals
+from ptmiss.calibration.variations import STATISTICAL
+from ptmiss.errors import OptionError
 
 from . import toys
 
-U = np.array([-30.0, -15.0, -4.0, 5.0, 20.0])
-SIGNS = np.ones(len(STATISTICAL), int)
+U = np.array([-40.0, -20.0, 0.0, 20.0, 40.0])
+CORE = np.arange(-25, 26.0)
+TWO_WIDTHS = toys.law([0.8, 0.2], [0, 0], [10, 20])
 
 
-def derived(mc: Counts, data: Counts):
-    """The map at U and its statistical error."""
-    of_mc, of_data = fit(mc), fit(data)
-    nominal = quantile_map(of_mc.law, of_data.law)
-    varied = statistical(of_mc, of_data, nominal, SIGNS)
-    return nominal(U), np.sqrt(sum((part(U) - nominal(U)) ** 2 for part in varied))
+def derived(data, mc, minimum: float = 300, component: str = "par", background=None) -> QuantileCorrection:
+    """The correction of one component."""
+    both = quantile_corrections.derive(Residuals(data, mc, background), "puppi", minimum)
+    return next(found for found in both if found.component == component)
 
 
-def pulls(toys_count: int, events: int):
-    rng = np.random.default_rng(7)
-    truth = exact(toys.MC["par"], toys.DATA["par"], U)
-    found = [
-        derived(toys.counts(toys.MC["par"], events, rng), toys.counts(toys.DATA["par"], events, rng, events // 50))
-        for _ in range(toys_count)
-    ]
-    values, errors = (np.array(part) for part in zip(*found, strict=True))
-    return values - truth, errors
+def statistical(found: QuantileCorrection, qt, jets, u):
+    """The quadratic sum of the statistical variations of the map."""
+    nominal = found.map("nominal", qt, jets, u)
+    return np.sqrt(sum((found.map(name, qt, jets, u) - nominal) ** 2 for name in STATISTICAL))
 
 
-def test_the_map_of_known_gaussians_is_found_within_its_error():
-    shifts, errors = pulls(12, 20_000)
-    widths = (shifts / errors).std(axis=0)
-    assert np.all((widths > 0.5) & (widths < 1.6)), widths
-    assert np.all(np.abs(shifts.mean(axis=0)) < 0.05 + 1.5 * errors.mean(axis=0) / np.sqrt(12) * 2)
+def identity(seed: int, events: int = 300, cells: int = 12):
+    """Shifts of the map between samples of one law, and their errors, (cells, U)."""
+    rng, truth = np.random.default_rng(seed), toys.constant(TWO_WIDTHS)
+    data, mc = (toys.residuals(truth, *toys.per_cell(n, cells, rng), rng) for n in (events, 6000))
+    found = derived(data, mc, 250)
+    centres = np.array([found.centre(cell) for cell in found.cells])[:, np.newaxis]
+    return found.map("nominal", centres, 0, U) - U, statistical(found, centres, 0, U)
 
 
-@pytest.mark.slow
-def test_pulls_of_the_map_have_a_width_near_one():
-    shifts, errors = pulls(150, 5000)
-    np.testing.assert_allclose((shifts / errors).std(axis=0), 1, atol=0.25)
-    assert np.all(np.abs((shifts / errors).mean(axis=0)) < 0.35)
+def pulls(toys_count: int):
+    """RMS of the pulls of the map at each of U."""
+    shifts, errors = (np.concatenate(part) for part in zip(*map(identity, range(toys_count)), strict=True))
+    return np.sqrt(((shifts / errors) ** 2).mean(axis=0))
 
 
-def test_with_many_events_the_map_is_found_to_50_mev():
-    rng, many = np.random.default_rng(9), 3_000_000
-    data = toys.counts(toys.DATA["par"], many, rng, many // 50, simulated=1)
-    values, errors = derived(toys.counts(toys.MC["par"], many, rng), data)
-    shifts = values - exact(toys.MC["par"], toys.DATA["par"], U)
-    assert np.all(np.abs(shifts) < 0.05), shifts
-    assert np.all(errors < 0.05), errors
+def test_samples_of_one_law_are_left_as_they_are_within_errors():
+    shifts, errors = identity(0)
+    assert np.all(np.abs(shifts / errors) < 4.5)
+    assert np.abs(shifts).max() < 6  # cell by cell, one Gaussian in data made 9
 
 
 @pytest.mark.slow
-def test_a_bootstrap_gives_the_statistical_errors():
-    rng = np.random.default_rng(8)
-    mc, data = (toys.counts(laws["par"], 20_000, rng) for laws in (toys.MC, toys.DATA))
-    error = derived(mc, data)[1]
+def test_pulls_of_identity_maps_have_a_width_of_one():
+    """200 toys give 1.00, 0.90, 0.98, 0.90 and 1.01."""
+    found = pulls(60)
+    assert np.all((found > 0.8) & (found < 1.2)), found
 
-    def replica(counts: Counts) -> Counts:
-        values = rng.poisson(counts.values).astype(float)
-        return Counts(values, values.copy(), counts.edges)
 
-    spread = np.std([derived(replica(mc), replica(data))[0] for _ in range(60)], axis=0)
-    np.testing.assert_allclose(error, spread, rtol=0.35)
+def misses(seed: int, data: int = 300_000, mc: int = 400_000):
+    """The largest error of the map of straight-line parameters in each cell, GeV, within 25 GeV."""
+    rng, samples = np.random.default_rng(seed), {}
+    for sample, n in (("mc", mc), ("data", data)):
+        samples[sample] = toys.residuals(toys.linear(sample), *toys.spectrum(n, rng), rng)
+    found, out = derived(samples["data"], samples["mc"]), []
+    for cell in found.cells:
+        where = np.array([found.centre(cell)]), np.array([found.jets(cell)])
+        right = exact(toys.linear("mc")(*where), toys.linear("data")(*where), CORE)
+        out.append(np.abs(found.map("nominal", *where, CORE) - right).max())
+    return np.array(out)
+
+
+def test_the_map_of_parameters_that_are_straight_lines():
+    """Fits of each cell alone missed by 1.6 GeV in the median cell and by 7.7 in the worst."""
+    found = misses(11)
+    assert len(found) > 100
+    assert np.median(found) < 0.3
+    assert found.max() < 1.2
+
+
+def test_maps_of_neighbouring_bins_are_neighbours(calibration):
+    for found in calibration.derivations.values():
+        qt = (toys.QT[:-1] + toys.QT[1:])[:70, np.newaxis] / 2
+        steps = np.diff(found.map("nominal", qt, 0, np.linspace(-20, 20, 41)), axis=0)
+        assert np.sqrt((steps**2).mean()) < 0.1
+
+
+def moments(truth_qt, jets, u, found, name):
+    """Mean and RMS of the size of a vector of corrected u and a second component drawn before."""
+    size = np.hypot(found.map(name, truth_qt, jets, u), np.roll(u, 1))
+    return np.array([size.mean(), size.std()])
+
+
+def coverage(toys_count: int, data: int = 8000, mc: int = 8000):
+    """Spread over toys of the mean and RMS of pTmiss over all events, over what the variations say."""
+    rng = np.random.default_rng(123)
+    qt, jets = toys.spectrum(4000, rng)
+    u = toys.drawn(toys.linear("mc")(qt, jets), rng)
+    values, errors = [], []
+    for seed in range(toys_count):
+        rng = np.random.default_rng(seed)
+        samples = [
+            toys.residuals(toys.linear(sample), *toys.spectrum(n, rng), rng)
+            for sample, n in (("data", data), ("mc", mc))
+        ]
+        found = derived(*samples)
+        values.append(moments(qt, jets, u, found, "nominal"))
+        shifts = [moments(qt, jets, u, found, name) - values[-1] for name in STATISTICAL]
+        errors.append(np.sqrt((np.array(shifts) ** 2).sum(axis=0)))
+    return np.std(values, axis=0) / np.sqrt(np.mean(np.square(errors), axis=0))
+
+
+@pytest.mark.slow
+def test_the_statistical_variations_cover_the_mean_and_the_rms_of_all_events():
+    found = coverage(60)
+    assert np.all((found > 0.8) & (found < 1.25)), found  # 60 toys know a spread to 9 %
 
 
 def test_every_variation_is_there_and_says_something(calibration):
     for derivation in calibration.derivations.values():
-        assert {"nominal", "smoothing", "gaussians", "njets_inclusive", "background_up", "background_down"} < set(
-            derivation.maps
-        )
-        for number in range(len(derivation.cells)):
-            effects = derivation.effects(number)
+        wanted = {"smoothing", "gaussians", "njets_inclusive", "background_up", "background_down", *STATISTICAL}
+        assert set(derivation.variations) == wanted
+        assert not derivation.absent
+        assert derivation.held > 0.85
+        assert variations.least_fraction(derivation.fits["gaussians"].data.law) > 0.01
+        own = STATISTICAL[:15] if derivation.component == "par" else STATISTICAL[15:]
+        for cell in derivation.cells:
+            effects = derivation.effects(cell)
             mean, rms = effects["nominal"]
-            assert mean == pytest.approx(derivation.fits["data"][number].law.mean, abs=0.02)
-            assert rms == pytest.approx(derivation.fits["data"][number].law.rms, rel=0.005)
-            assert any(abs(effects[name][0] - mean) > 0.01 for name in STATISTICAL)
+            law = derivation.at("data", cell)
+            assert mean == pytest.approx(law.mean[0], abs=0.03)
+            assert rms == pytest.approx(law.rms[0], rel=0.005)
+            assert any(abs(effects[name][0] - mean) > 0.01 for name in own)
+            assert all(effects[name] == (mean, rms) for name in set(STATISTICAL) - set(own))
             assert effects["background_up"][1] < rms < effects["background_down"][1]
-            shift, stretch = derivation.uncertainty(number)[1:]
-            assert 0.05 < shift < 1
-            assert 0.002 < stretch < 0.1
+            shift, stretch = derivation.uncertainty(cell)[1:]
+            assert 0.03 < shift < 1.5
+            assert 0.002 < stretch < 0.15
+
+
+def test_a_background_that_data_do_not_hold_is_a_listed_absence():
+    rng = np.random.default_rng(3)
+    data, mc = (toys.residuals(toys.constant(TWO_WIDTHS), *toys.per_cell(1500, 4, rng), rng) for _ in range(2))
+    found = derived(data, mc, background=0.0 * data)
+    x = np.linspace(-30, 30, 7)
+    assert found.absent["background_up"] == "the data hold no background"
+    for name in ("background_up", "background_down"):
+        np.testing.assert_array_equal(found.map(name, 10.0, 0, x), found.map("nominal", 10.0, 0, x))
+
+
+def test_classes_whose_weights_add_up_to_nothing_are_one_clear_line():
+    rng = np.random.default_rng(4)
+    qt, jets = toys.per_cell(1000, 4, rng)
+    data = toys.residuals(toys.constant(TWO_WIDTHS), qt, jets, rng)
+    mc = toys.histogram(qt, jets, rng.normal(0, 10, len(qt)), np.where(np.arange(len(qt)) % 2, 1.0, -1.0))
+    with pytest.raises(OptionError, match="puppi of simulation: the weights of its events add up to 0"):
+        derived(data, mc)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
+def test_smoothing_subtracts_a_background_without_adding_to_the_tails(share):
+    """With negative bins clipped the RMS came out as 15.1, 16.2 and 17.7 GeV for 13.4."""
+    rng = np.random.default_rng(5)
+    qt, jets = toys.per_cell(3000, 6, rng)
+    law = toys.law([0.8, 0.2], [0, 0], [11, 20.6])
+    data = toys.residuals(toys.constant(law), qt, jets, rng)
+    mc = toys.residuals(toys.constant(law), *toys.per_cell(6000, 6, rng), rng)
+    some = slice(None, None, int(1 / share))
+    many = slice(None, None, int(0.2 / share))
+    extra = toys.residuals(toys.constant(toys.TOP["perp"]), qt[some], jets[some], rng)
+    known = toys.residuals(toys.constant(toys.TOP["perp"]), qt[many], jets[many], rng) * (len(qt[some]) / len(qt[many]))
+    found = derived(data + extra, mc, background=known)
+    u = toys.draw(law, 200_000, rng)
+    assert np.std(found.map("smoothing", 10.0, 0, u)) == pytest.approx(law.rms[0], rel=0.03)

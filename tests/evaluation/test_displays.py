@@ -8,8 +8,7 @@ torch = pytest.importorskip("torch")
 
 from ptmiss.models.mlpf.reconstruction import MLPF
 
-from ..models.mlpf.conftest import invented
-from ..models.mlpf.test_network import SMALL, made
+from ..helpers import SMALL, random_elements, random_network
 
 
 @pytest.mark.parametrize(
@@ -17,8 +16,8 @@ from ..models.mlpf.test_network import SMALL, made
     [("compact", {**SMALL, "layers": 3}, 32), ("lsh", {"width": 32, "hidden": 16, "window": 16}, 16)],
 )
 def test_groups_are_those_of_the_layers(name, changes, size):
-    elements = invented([100])
-    groups = MLPF(made(name, **changes), name).groups(elements)
+    elements = random_elements([100])
+    groups = MLPF(random_network(name, **changes), name).groups(elements)
     assert len(groups) == 3
     for layer in groups:
         counts = np.bincount(layer.number)
@@ -33,7 +32,7 @@ def test_groups_are_those_of_the_layers(name, changes, size):
 
 
 def test_where_all_elements_see_each_other_there_are_none():
-    assert MLPF(made("exact", **SMALL), "exact").groups(invented([20])) == []
+    assert MLPF(random_network("exact", **SMALL), "exact").groups(random_elements([20])) == []
 
 
 def test_the_strongest_edge_of_each_element():

@@ -3,8 +3,9 @@ import pytest
 
 pytest.importorskip("fastjet")
 
+from ptmiss import bootstrap
 from ptmiss.candidates import Candidates
-from ptmiss.evaluation import bootstrap, jets
+from ptmiss.evaluation import jets
 from ptmiss.jets import Jets
 
 

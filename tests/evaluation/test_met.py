@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ptmiss.evaluation import bootstrap, met
+from ptmiss import bootstrap
+from ptmiss.evaluation import met
 
 
 @pytest.fixture(scope="module")

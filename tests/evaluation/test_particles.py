@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ptmiss.evaluation import bootstrap, particles
+from ptmiss import bootstrap
+from ptmiss.evaluation import particles
 from ptmiss.evaluation.particles import Particles
 from ptmiss.reconstruction import CHARGED_HADRON, NONE, PHOTON
 
@@ -52,7 +53,7 @@ def test_a_partner_across_the_seam_of_phi():
 def test_efficiency_fake_rate_and_response_of_a_few_particles():
     truth = some([0, 0, 1, 1], [CHARGED_HADRON, PHOTON, PHOTON, PHOTON], [4, 4, 4, 0.6], [0, 1, 0, 1], [0, 0, 0, 0])
     seen = some([0, 0, 1, 1], [CHARGED_HADRON, CHARGED_HADRON, PHOTON, PHOTON], [2, 4, 5, 1.2], [0.1, 1, 0, 1], [0] * 4)
-    counts, pairs = particles.matched(truth, seen, 2)
+    counts, pairs = particles.match(truth, seen, 2)
     total = {name: getattr(counts["pt"], name).sum(axis=(0, 1)) for name in particles.Counts._fields}
     assert total["true"][CHARGED_HADRON] == total["true_met"][CHARGED_HADRON] == 1
     assert (total["true"][PHOTON], total["true_met"][PHOTON]) == (2, 1)  # 0.6 GeV is too soft to be asked for
@@ -69,7 +70,7 @@ def test_confusion_and_aligned_counts():
     assert square.shape == (2, 8, 8)
     whole = square.sum(axis=0)
     assert (whole[1, 1], whole[1, 3], whole[0, 3], whole[3, 3], whole.sum()) == (1, 1, 1, 1, 4)
-    counts = particles.aligned(true, rows, "pt", 2)
+    counts = particles.align(true, rows, "pt", 2)
     assert [c.sum(axis=(0, 1))[3] for c in counts] == [1, 2, 1, 0]
 
 

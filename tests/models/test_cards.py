@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptmiss.comparison import compare
 from ptmiss.errors import FileError
 from ptmiss.models.cards import RESULTS, add_results, card, markdown, ship
 from ptmiss.networks.registry import CARD, load_model
 from ptmiss.networks.weights import fingerprint
 from ptmiss.recoil import Recoil
+from ptmiss.resolutions.comparison import compare
 
-from ..conftest import random_model
+from ..helpers import random_model
 
 MADE = {"command": "ptmiss train deepmet z.root", "events": {"z.root": 12}, "seed": 4}
 

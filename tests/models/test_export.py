@@ -9,8 +9,7 @@ from ptmiss.models.export import write_onnx
 from ptmiss.networks.deepmet import WIDTHS
 from ptmiss.networks.linear import CLASSES, Linear
 
-from ..conftest import random_model
-from ..networks.test_deepmet import sample, straight
+from ..helpers import random_candidates, random_model, straight
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -37,7 +36,7 @@ def test_the_graph_is_the_network_in_double_precision(tmp_path, padding, embeddi
     model = random_model(2, padding, embedding, widths)
     met = exported(model, tmp_path / "net.onnx")
     for n in COUNTS:
-        features, categories, offsets = sample([n], seed=n)
+        features, categories, offsets = random_candidates([n], seed=n)
         np.testing.assert_allclose(met(features, categories), straight(model, features, categories, padding), atol=1e-4)
         np.testing.assert_allclose(
             met(features, categories), model.met(features, categories, offsets)[0], rtol=1e-6, atol=5e-3
@@ -47,21 +46,21 @@ def test_the_graph_is_the_network_in_double_precision(tmp_path, padding, embeddi
 def test_candidates_beyond_the_padding_do_not_count(tmp_path):
     model = random_model(2, padding=500)
     met = exported(model, tmp_path / "net.onnx")
-    features, categories, _ = sample([700])
+    features, categories, _ = random_candidates([700])
     expected = straight(model, features[:500], categories[:500], 500)
     np.testing.assert_allclose(met(features, categories), expected, atol=1e-4)
 
 
 def test_overflowing_momenta_count_as_zero(tmp_path):
     met = exported(random_model(2), tmp_path / "net.onnx")
-    features, categories, _ = sample([20])
+    features, categories, _ = random_candidates([20])
     zeroed = features.copy()
     features[3, [4, 6, 7]], zeroed[3, [4, 6, 7]] = 1e9, 0
     np.testing.assert_array_equal(met(features, categories), met(zeroed, categories))
 
 
 def test_only_a_deepmet_can_be_exported(tmp_path):
-    with pytest.raises(OptionError, match="'linear' is a linear, and only a DeepMET or an MLPF can be exported"):
+    with pytest.raises(OptionError, match="'linear' is a linear; only a deepmet or an mlpf can be exported"):
         write_onnx(Linear({"weight": np.ones(CLASSES, np.float32)}), tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
 

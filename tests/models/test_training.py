@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from safetensors.numpy import save_file
 
 from ptmiss.errors import FileError, OptionError, TrainingError
@@ -128,7 +129,9 @@ def test_only_matrices_decay():
 
 def test_half_precision():
     network = torch.nn.Linear(2, 2)
-    with DecoupledSettings(precision="bfloat16").autocast():
+    with pytest.raises(ValidationError, match="precision bfloat16 needs device cuda, not cpu"):
+        DecoupledSettings(precision="bfloat16")
+    with DecoupledSettings(precision="bfloat16", device="cuda").model_copy(update={"device": "cpu"}).autocast():
         assert network(torch.ones(1, 2)).dtype == torch.bfloat16
     with DecoupledSettings().autocast():
         assert network(torch.ones(1, 2)).dtype == torch.float32
@@ -237,6 +240,6 @@ def test_a_file_that_is_no_checkpoint_of_a_training(tmp_path):
 
 def test_a_device_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr(training.torch.cuda, "is_available", lambda: False)
-    with pytest.raises(OptionError, match="device cuda: this machine has no CUDA device"):
+    with pytest.raises(OptionError, match="--device cuda: this machine has no CUDA device"):
         made(tmp_path, device="cuda").run()
     assert list(tmp_path.iterdir()) == []

@@ -3,47 +3,17 @@ import itertools
 import numpy as np
 import pytest
 
-from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import UnknownName, WeightsError
 from ptmiss.networks.deepmet import BACKEND, BACKENDS, WIDTHS, DeepMET
-from ptmiss.networks.inputs import FEATURES
-from ptmiss.segments import from_counts
 
-from ..conftest import random_model
-
-
-def sample(counts, seed=1):
-    """Random features, categories and offsets."""
-    rng = np.random.default_rng(seed)
-    offsets = from_counts(np.asarray(counts))
-    features = rng.normal(0, 2, (offsets[-1], len(FEATURES))).astype(np.float32)
-    categories = np.stack([rng.choice(VOCABULARY[name], offsets[-1]) for name in CATEGORIES], axis=1)
-    return features, categories, offsets
-
-
-def straight(model: DeepMET, features, categories, padding):
-    """PTmiss of one event, layer by layer in double precision, zero slots and all."""
-    t = {name: values.astype(float) for name, values in model.tensors.items()}
-    x = features.astype(float)
-    x[:, [4, 6, 7]] /= 50
-    index = np.stack([np.searchsorted(VOCABULARY[name], categories[:, i]) for i, name in enumerate(CATEGORIES)], axis=1)
-    empty = max(padding - len(x), 0)
-    x, index = np.vstack([x, np.zeros((empty, 8))]), np.vstack([index, np.zeros((empty, 3), int)])
-    h = np.hstack([x, *(t[f"embedding.{name}"][index[:, i]] for i, name in enumerate(CATEGORIES))])
-    for layer in (1, 2, 3):
-        h = np.tanh(h @ t[f"dense{layer}.kernel"] + t[f"dense{layer}.bias"])
-        norm = {part: t[f"norm{layer}.{part}"] for part in ("gamma", "beta", "mean", "variance")}
-        h = norm["gamma"] * (h - norm["mean"]) / np.sqrt(norm["variance"] + 1e-3) + norm["beta"]
-    w, bx, by = (h @ t["dense4.kernel"] + t["dense4.bias"]).T
-    sums = ((w - 1) * np.array([bx, by, x[:, 6], x[:, 7]])).sum(axis=1)
-    return 50 * (sums @ t["output.kernel"] + t["output.bias"])
+from ..helpers import random_candidates, random_model, straight
 
 
 @pytest.mark.parametrize("padding", [0, 60])
 @pytest.mark.parametrize("embedding", [(8, 8, 8), (4, 8, 3)])
 def test_equals_the_network_written_out_in_double_precision(padding, embedding):
     model = random_model(2, padding, embedding)
-    features, categories, offsets = sample([3, 0, 60, 17])
+    features, categories, offsets = random_candidates([3, 0, 60, 17])
     met = model.met(features, categories, offsets)
     for event, (start, stop) in enumerate(itertools.pairwise(offsets)):
         expected = straight(model, features[start:stop], categories[start:stop], padding)
@@ -56,14 +26,14 @@ def test_published_parameter_counts():
 
 
 def test_events_do_not_see_each_other(model):
-    features, categories, offsets = sample([1500, 1, 700])
+    features, categories, offsets = random_candidates([1500, 1, 700])
     together = model.met(features, categories, offsets)
     alone = [model.met(features[a:b], categories[a:b], np.array([0, b - a]))[0] for a, b in itertools.pairwise(offsets)]
     np.testing.assert_allclose(together, alone, atol=1e-3)
 
 
 def test_order_of_candidates_does_not_matter(model):
-    features, categories, offsets = sample([400])
+    features, categories, offsets = random_candidates([400])
     shuffled = np.random.default_rng(0).permutation(400)
     np.testing.assert_allclose(
         model.met(features[shuffled], categories[shuffled], offsets),
@@ -74,7 +44,7 @@ def test_order_of_candidates_does_not_matter(model):
 
 def test_candidates_beyond_the_padding_do_not_count():
     model = random_model(padding=10)
-    features, categories, offsets = sample([25, 4])
+    features, categories, offsets = random_candidates([25, 4])
     first = np.r_[0:10, 25:29]
     np.testing.assert_array_equal(
         model.met(features, categories, offsets), model.met(features[first], categories[first], np.array([0, 10, 14]))
@@ -82,14 +52,14 @@ def test_candidates_beyond_the_padding_do_not_count():
 
 
 def test_an_event_without_candidates_gives_the_answer_to_nothing(model):
-    features, categories, _ = sample([0])
+    features, categories, _ = random_candidates([0])
     met = model.met(features, categories, np.array([0, 0]))
     np.testing.assert_allclose(met[0], 50 * model.tensors["output.bias"], rtol=1e-6)
     assert model.met(features, categories, np.array([0])).shape == (0, 2)
 
 
 def test_overflowing_momenta_count_as_zero(model):
-    features, categories, _offsets = sample([5])
+    features, categories, _offsets = random_candidates([5])
     features[2, [4, 6, 7]] = 1e9
     zeroed = features.copy()
     zeroed[2, [4, 6, 7]] = 0
@@ -98,7 +68,7 @@ def test_overflowing_momenta_count_as_zero(model):
 
 
 def test_inputs_are_left_as_they_are(model):
-    features, categories, offsets = sample([50])
+    features, categories, offsets = random_candidates([50])
     before = features.copy()
     model.met(features, categories, offsets)
     np.testing.assert_array_equal(features, before)
@@ -114,14 +84,14 @@ def test_inputs_are_left_as_they_are(model):
     ],
 )
 def test_unknown_categories_are_refused(model, column, value, message):
-    features, categories, offsets = sample([5])
+    features, categories, offsets = random_candidates([5])
     categories[3, column] = value
     with pytest.raises(ValueError, match=message):
         model.met(features, categories, offsets)
 
 
 def test_arrays_that_do_not_belong_together_are_refused(model):
-    features, categories, offsets = sample([5])
+    features, categories, offsets = random_candidates([5])
     with pytest.raises(ValueError, match=r"shapes \(n, 8\) and \(n, 3\)"):
         model.met(features[:, :7], categories, offsets)
     with pytest.raises(ValueError, match="offsets must rise from 0"):
@@ -133,7 +103,7 @@ def test_arrays_that_do_not_belong_together_are_refused(model):
 def test_all_backends_give_the_same_pt_miss(monkeypatch, backend, padding, widths):
     if backend == "torch":
         pytest.importorskip("torch")
-    model, arrays = random_model(5, padding, widths=widths), sample([1500, 0, 3, 2500])
+    model, arrays = random_model(5, padding, widths=widths), random_candidates([1500, 0, 3, 2500])
     monkeypatch.setenv(BACKEND, "numpy")
     expected = model.met(*arrays)
     monkeypatch.setenv(BACKEND, backend)
@@ -151,4 +121,4 @@ def test_layers_that_do_not_fit_each_other():
 def test_an_unknown_backend(monkeypatch, model):
     monkeypatch.setenv(BACKEND, "nunpy")
     with pytest.raises(UnknownName, match="backend in PTMISS_BACKEND 'nunpy', did you mean 'numpy'"):
-        model.met(*sample([1]))
+        model.met(*random_candidates([1]))

@@ -20,7 +20,7 @@ def test_prepared_candidates_are_the_same_inputs_as_arrays():
     features = np.stack([candidates[name] for name in COLUMNS[:6]], axis=1)
     features = np.concatenate([features, candidates.momentum], axis=1)
     categories = np.stack([candidates[name] for name in CATEGORIES], axis=1)
-    expected, found = Inputs.of(features, categories, candidates.offsets), Inputs.prepared(candidates)
+    expected, found = Inputs.of(features, categories, candidates.offsets), Inputs.from_candidates(candidates)
     np.testing.assert_allclose(found.features, expected.features, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(found.rows, expected.rows)
     np.testing.assert_array_equal(found.offsets, expected.offsets)
@@ -29,7 +29,7 @@ def test_prepared_candidates_are_the_same_inputs_as_arrays():
 def test_momenta_that_overflow_count_as_zero():
     candidates = some_candidates(5)
     candidates.columns["pt"][2] = 1e9
-    assert not Inputs.prepared(candidates).features[2, [4, 6, 7]].any()
+    assert not Inputs.from_candidates(candidates).features[2, [4, 6, 7]].any()
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_an_unknown_category_is_told(name, value):
     candidates = some_candidates(5)
     candidates.columns[name][3] = value
     with pytest.raises(ValueError, match=f"{name} {value} of candidate 3"):
-        Inputs.prepared(candidates)
+        Inputs.from_candidates(candidates)

@@ -7,7 +7,7 @@ from ptmiss.networks.linear import CLASSES, Linear
 from ptmiss.networks.registry import load_model, load_weights, save_model, weights_file
 from ptmiss.networks.weights import fingerprint, read_tensors, write_tensors
 
-from ..conftest import random_model
+from ..helpers import random_model
 
 
 def test_weights_file_round_trip(tmp_path):
@@ -91,6 +91,6 @@ def test_an_mlpf_is_numbers_and_makes_no_ptmiss(tmp_path):
     model = load_weights(tmp_path / "net")
     assert (model.name, model.architecture, model.parameters, model.padding) == ("mine", "mlpf", 10, 0)
     with pytest.raises(
-        WeightsError, match=r"model\.safetensors is an MLPF, which makes candidates and no pTmiss: it is"
+        WeightsError, match=r"model\.safetensors holds an MLPF, which makes candidates and not pTmiss: --estimators"
     ):
         load_model(tmp_path / "net")

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from ptmiss import sample
 from ptmiss.cli import cli
 from ptmiss.estimators import make_estimators
+from ptmiss.processors.boson import Zmumu
+from ptmiss.processors.neutrino import Wmunu
 from ptmiss.processors.validation import Validation
-from ptmiss.processors.wjets import Wjets
-from ptmiss.processors.zmumu import Zmumu
 from ptmiss.runs import fileset, pools, runner
 
-from ..models.mlpf.test_network import SMALL
+from ..helpers import SMALL, random_network
 
 ZMUMU = str(sample.events("zmumu"))
 NAMES = ["pf", "puppi", "deepmet", "mlpf", "mlpf_puppi", "deepmet_mlpf"]
@@ -30,10 +30,8 @@ def network(tmp_path_factory):
     pytest.importorskip("torch")
     from ptmiss.models.mlpf import reconstruction
 
-    from ..models.mlpf.test_network import made
-
     path = tmp_path_factory.mktemp("mlpf") / "model.safetensors"
-    reconstruction.save(reconstruction.MLPF(made(**SMALL), "small"), path, "random numbers")
+    reconstruction.save(reconstruction.MLPF(random_network(**SMALL), "small"), path, "random numbers")
     return path
 
 
@@ -47,14 +45,14 @@ def ran(processor, pool=None):
     return outputs["zmumu"]
 
 
-@pytest.mark.parametrize("cls", [Zmumu, Wjets, Validation])
+@pytest.mark.parametrize("cls", [Zmumu, Wmunu, Validation])
 def test_every_processor_fills_every_estimator(cls, chosen):
     out = ran(cls(chosen))
     assert list(out["met"].axes["estimator"]) == NAMES
     counts = {name: out["met"][{"estimator": name}].sum(flow=True) for name in NAMES}
     number = {name: getattr(count, "value", count) for name, count in counts.items()}
     assert number["mlpf"] == number["mlpf_puppi"] == number["deepmet_mlpf"] <= number["pf"] == number["deepmet"]
-    if cls is Wjets:
+    if cls is Wmunu:
         assert out["mt"][{"estimator": "mlpf"}].sum(flow=True).value == number["mlpf"]
     if cls is Validation:
         assert (number["mlpf"], number["pf"]) == (60 - BLIND, 60)
@@ -86,7 +84,7 @@ def test_the_network_travels_with_the_processor(network, tmp_path):
     np.testing.assert_array_equal(*moments)
 
 
-@pytest.mark.parametrize("processor", ["zmumu", "wjets", "validation"])
+@pytest.mark.parametrize("processor", ["zmumu", "wmunu", "validation"])
 def test_a_file_without_elements_is_one_line(processor, network, invented, tmp_path):
     path = tmp_path / "fileset.json"
     path.write_text(json.dumps({"events": {"files": [str(invented)]}}))

@@ -4,15 +4,17 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from ptmiss import events, table
-from ptmiss.errors import ColumnError, UnknownName
-from ptmiss.estimators import make_estimators
+from ptmiss import events, resolutions, table, truth
+from ptmiss.errors import ColumnError, OptionError, UnknownName
+from ptmiss.estimators import Estimator, make_estimators
+from ptmiss.processors.base import LEFT_OUT
+from ptmiss.processors.boson import Zmumu
+from ptmiss.processors.neutrino import Wmunu
 from ptmiss.processors.skim import Skim
 from ptmiss.processors.validation import Validation
-from ptmiss.processors.wjets import Wjets
-from ptmiss.processors.zmumu import Zmumu
 from ptmiss.recoil import cartesian, magnitude, project, recoil, transverse_mass
-from ptmiss.resolutions import sums
+from ptmiss.resolutions.moments import sums
+from ptmiss.selections.quality import NO_FILTERS
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +50,41 @@ def test_zmumu_measures_the_recoil_of_selected_events(source):
     assert out["met"].sum(flow=True).value == 2 * len(boson)
 
 
-def test_wjets_fills_mt_and_the_recoil_against_the_generated_boson(source):
+class Sometimes(Estimator):
+    """PF, but of every third event."""
+
+    name = "sometimes"
+    columns = ("pt", "phi")
+
+    def met(self, events, candidates, selected, notes):
+        """(events, 2) pTmiss in GeV."""
+        met = make_estimators(["pf"])[0].met(events, candidates, selected, notes)
+        return np.where((np.arange(len(met)) % 3 == 0)[:, np.newaxis], met, np.nan)
+
+
+def test_all_estimators_are_measured_on_the_events_that_all_have(source):
+    alone = Zmumu(make_estimators(["pf"])).process(source)
+    out = Zmumu([*make_estimators(["pf"]), Sometimes()]).process(source)
+    n = int(everything(alone, "pf")())
+    assert everything(out, "pf")() == everything(out, "sometimes")() < n
+    assert everything(out, "pf")(perp=2) == everything(out, "sometimes")(perp=2)
+    assert out["notes"][LEFT_OUT] == n - everything(out, "pf")()
+    assert LEFT_OUT not in alone["notes"]
+
+
+def test_wmunu_fills_mt_and_the_recoil_against_the_generated_boson(source):
     def one_muon(events_):
         return ak.with_field(events_, events_.Muon[:, :1], "Muon")
 
     wlike = one_muon(source)
-    neutrino = {"pdgId": 14, "status": 1, "statusFlags": 1, "eta": 0.0}
+    neutrino = {"pdgId": 14, "status": 1, "statusFlags": truth.FROM_HARD_PROCESS, "eta": 0.0, "mass": 0.0}
     lepton = wlike.Muon[:, 0]
     generated = [
         [{**neutrino, "pt": 30.0, "phi": 1.0}, {**neutrino, "pdgId": 13, "pt": p, "phi": f, "eta": e}]
         for p, f, e in zip(lepton.pt.to_list(), lepton.phi.to_list(), lepton.eta.to_list(), strict=True)
     ]
     wlike = ak.with_field(wlike, ak.Array(generated), "GenPart")
-    out = Wjets(make_estimators(["pf"])).process(wlike)
+    out = Wmunu(make_estimators(["pf"])).process(wlike)
     selected = out["cutflow"]["events"]["one muon"]
     assert 50 < selected < 300
     assert everything(out, "pf")() == selected
@@ -74,21 +98,30 @@ def test_wjets_fills_mt_and_the_recoil_against_the_generated_boson(source):
     assert np.abs(out["mt"][0, 0, :].values() - counts).sum() <= 4  # rounding may move an event by a bin
     u = recoil(mu + cartesian(30.0, 1.0), met, mu)
     assert everything(out, "pf")(par=1) == pytest.approx(u.u_par.sum(), rel=1e-3)
+    assert out["notes"] == {NO_FILTERS: len(source)}
+    two = ak.with_field(wlike, ak.concatenate([wlike.GenPart, wlike.GenPart], axis=1), "GenPart")
+    without = Wmunu(make_estimators(["pf"])).process(two)
+    assert without["notes"] == {
+        "simulated event without a boson of its own: XY alone, and no recoil": selected,
+        NO_FILTERS: len(source),
+    }
+    assert without["moments"].sum(flow=True) == 0
+    assert without["mt"].sum(flow=True).value == selected
 
 
-def test_wjets_on_data_has_pt_miss_and_mt_but_no_recoil(source):
-    out = Wjets(make_estimators(["pf"])).process(ak.with_field(source, source.Muon[:, :1], "Muon"))
+def test_wmunu_on_data_has_pt_miss_and_mt_but_no_recoil(source):
+    out = Wmunu(make_estimators(["pf"])).process(ak.with_field(source, source.Muon[:, :1], "Muon"))
     assert out["mt"].sum(flow=True).value > 0
     assert out["moments"].sum(flow=True) == 0
 
 
-def test_wjets_sees_the_candidates_from_the_vertex_of_the_lepton(source):
+def test_wmunu_sees_the_candidates_from_the_vertex_of_the_lepton(source):
     muon = ak.with_field(source.Muon[:, :1], source.Muon[:, :1].pt * 0 + 0.9, "dz")
     wlike = ak.with_field(source, muon, "Muon")
     wlike = ak.with_field(wlike, ak.zip({"npvs": source.PV.npvs, "z": source.PV.npvs * 0 + 1.0}), "PV")
     wlike = ak.with_field(wlike, ak.Array([[{"z": 2.0}]] * len(wlike)), "OtherPV")
     default, moved = (
-        Wjets(make_estimators(["pf", "track"]), vertex=name).process(wlike) for name in ("default", "lepton")
+        Wmunu(make_estimators(["pf", "track"]), vertex=name).process(wlike) for name in ("default", "lepton")
     )
     selected = default["cutflow"]["events"]["one muon"]
     assert moved["notes"]["event with another vertex than the file's, its lepton's"] == selected > 50
@@ -96,7 +129,7 @@ def test_wjets_sees_the_candidates_from_the_vertex_of_the_lepton(source):
     np.testing.assert_array_equal(values[0][0], values[1][0])
     assert (values[0][1] != values[1][1]).any()
     with pytest.raises(UnknownName, match="unknown vertex 'muon'"):
-        Wjets(make_estimators(["pf"]), vertex="muon")
+        Wmunu(make_estimators(["pf"]), vertex="muon")
 
 
 def test_validation_takes_the_generated_pt_miss_as_truth(pfnano):
@@ -110,6 +143,28 @@ def test_validation_takes_the_generated_pt_miss_as_truth(pfnano):
     assert total(par=1) == pytest.approx((weight * along).sum(), rel=1e-6)
     assert total(2, perp=2) == pytest.approx((weight**2 * across**2).sum(), rel=1e-6)
     assert total(qt=1) == pytest.approx((weight * magnitude(genmet)).sum(), rel=1e-6)
+
+
+def test_validation_stops_at_data_before_any_event_is_read(invented):
+    there = events.inspect(str(invented)).branches
+    processor = Validation(make_estimators(["pf"]))
+    processor.require(there, "a.root", {"kind": "mc"})
+    with pytest.raises(OptionError, match=r'needs generated pTmiss: a\.root is of a dataset with "kind": "data"'):
+        processor.require(there, "a.root", {"kind": "data"})
+
+
+def test_skim_keeps_what_is_seen_of_the_boson(drell_yan):
+    """The recoil of a perfect estimator is the boson's in every event, also for a Z with one selected muon."""
+    source = events.inspect(str(drell_yan)).events()
+    rows = table.RecoilTable(Skim(make_estimators(["stored.MET"])).process(source)["rows"], {})
+    boson, visible = rows.vector("genboson"), rows.vector("genseen")
+    neutrinos = boson - visible  # what perfect pTmiss is, but for the measured muons
+    u = recoil(boson, neutrinos, visible)
+    np.testing.assert_allclose(u.u_par, u.qt, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(u.u_perp, 0, atol=1e-3)
+    assert np.isfinite(boson).all()
+    selected = rows.select(np.isfinite(rows["boson_pt"]) | np.isfinite(rows["lepton_pt"]))
+    np.testing.assert_array_equal(resolutions.visible(selected), selected.vector("genseen"))
 
 
 def test_skim_keeps_every_event_and_marks_those_without_a_boson(source):
@@ -127,11 +182,12 @@ def test_skim_keeps_every_event_and_marks_those_without_a_boson(source):
     assert rows["lepton_pt"][single].min() > 25
 
 
-@pytest.mark.parametrize("cls", [Zmumu, Wjets, Validation, Skim])
+@pytest.mark.parametrize("cls", [Zmumu, Wmunu, Validation, Skim])
 def test_real_drell_yan_events_with_stored_mets(drell_yan, cls):
     source = events.inspect(str(drell_yan)).events()
     out = cls(make_estimators(["stored.MET", "stored.PuppiMET"])).process(source)
-    assert out["notes"] == {}
+    assert not any("boson" in note for note in out["notes"])
+    assert all(number == 40 for number in out["notes"].values())  # filters of noise, of events of an unknown era
 
 
 def test_a_branch_that_is_missing_is_named_before_any_event_is_read():

@@ -42,6 +42,14 @@ def test_bins_are_independent_and_numbers_dependent():
     assert len({len(v["values"]) for v in (*found["independent_variables"], *found["dependent_variables"])}) == 1
 
 
+def test_systematics_are_errors_of_their_own():
+    found = yaml.safe_load(hepdata.data(TABLE.assign(rms_par_systematic=[0.25, 0.75, 0.0])))
+    rms, _ = found["dependent_variables"]
+    stat, sys = {"symerror": 0.5, "label": "stat"}, {"symerror": 0.25, "label": "sys"}
+    assert rms["values"][0] == {"value": 20.5, "errors": [stat, sys]}
+    assert rms["values"][1] == {"value": 21.25, "errors": [{"symerror": 0.75, "label": "sys"}]}
+
+
 def test_a_table_of_numbers_alone():
     found = yaml.safe_load(hepdata.data(pd.DataFrame({"weight": [1.0, 2.0]})))
     assert found["independent_variables"] == [{"header": {"name": "row"}, "values": [{"value": 0}, {"value": 1}]}]

@@ -1,11 +1,18 @@
 """The page: what is in it, that nothing in it comes from elsewhere, and that a browser runs it."""
 
 import base64
+import csv
+import io
+import json
 import os
 import re
 import shutil
 import subprocess
+import zipfile
+from functools import partial
+from html import unescape
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -17,11 +24,12 @@ from matplotlib.figure import Figure
 from ptmiss import reports, sample, table
 from ptmiss.cli import cli
 from ptmiss.errors import OptionError
-from ptmiss.reports import html, sections
+from ptmiss.reports import html, sections, svg, words
 from ptmiss.reports.exhibit import Exhibit, Section
 from ptmiss.reports.sources import ReportSource
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
 HOSTILE = "<script>alert('x')</script>"
 
 
@@ -56,6 +64,11 @@ class Parts(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
+def unquoted(text):
+    """Text with its quotation marks, which need no escape between tags."""
+    return text.replace("&#39;", "'")
+
+
 def test_nothing_is_taken_from_elsewhere_or_believed(parts):
     text = html.render(HOSTILE, parts)
     tags = Parts(text).found
@@ -63,61 +76,155 @@ def test_nothing_is_taken_from_elsewhere_or_believed(parts):
     for _, attributes in tags:
         for name in ("src", "href", "xlink:href", "action"):
             assert attributes.get(name, "#").startswith(("#", "data:"))
-    assert "alert" not in text.replace("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;", "").replace(
+    assert "alert" not in unquoted(text).replace("&lt;script&gt;alert('x')&lt;/script&gt;", "").replace(
         'role="alert"', ""
     )
     ids = [a["id"] for _, a in tags if "id" in a]
     assert len(set(ids)) == len(ids)
 
 
-def test_tables_can_be_taken_away(parts):
+def test_all_tables_can_be_taken_away(parts):
     tags = Parts(html.render("A page", parts)).found
-    links = {a["download"]: base64.b64decode(a["href"].split(",")[1]).decode() for t, a in tags if "download" in a}
-    assert set(links) == {"submission.yaml", "s0-0.csv", "s0-0.yaml", "s0-1.csv", "s0-1.yaml"}
-    assert links["s0-0.csv"].splitlines()[1] == "pf,20,0.5"
-    assert yaml.safe_load(links["s0-0.yaml"])["dependent_variables"][0]["values"][0]["value"] == 20
-    assert [t["data_file"] for t in list(yaml.safe_load_all(links["submission.yaml"]))[1:]] == [
-        "s0-0.yaml",
-        "s0-1.yaml",
-    ]
+    (taken,) = [a["href"] for t, a in tags if a.get("download") == "submission.zip"]
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(taken.split(",")[1]))) as archive:
+        content = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert set(content) == {"submission.yaml", "s0-0.csv", "s0-0.yaml", "s0-1.csv", "s0-1.yaml"}
+    assert content["s0-0.csv"].splitlines()[1] == "pf,20,0.5"
+    assert yaml.safe_load(content["s0-0.yaml"])["dependent_variables"][0]["values"][0]["value"] == 20
+    named = [t["data_file"] for t in list(yaml.safe_load_all(content["submission.yaml"]))[1:]]
+    assert named == ["s0-0.yaml", "s0-1.yaml"]
+    assert taken == next(a["href"] for _, a in Parts(html.render("A page", parts)).found if "download" in a)
 
 
 def test_cells_have_as_many_digits_as_their_errors():
-    row = {"a": 1234.5678, "a_error": 12.3, "b": 0.012345, "b_error": 0.00012, "c": 3, "d": "x", "e": float("nan")}
-    assert [html.cell(row, name)["text"] for name in "abcde"] == ["1235 ± 12", "0.01235 ± 0.00012", "3", "x", ""]
+    row = {
+        "a": 1234.5678,
+        "a_error": 12.3,
+        "b": 0.012345,
+        "b_error": 0.00012,
+        "c": 3,
+        "d": "x",
+        "e": np.nan,
+        "f": np.inf,
+    }
+    assert [html.cell(row, name) for name in "abcdef"] == ["1235 ± 12", "0.01235 ± 0.00012", "3", "x", "", "∞"]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-def test_in_a_browser(parts, tmp_path):
-    """It opens without a complaint, its figure is there, and a click sorts by value, empty cells last."""
-    path = tmp_path / "page.html"
-    click = "<script>document.querySelectorAll('th.number button')[0].click()</script></body>"
-    path.write_text(html.render("A page", parts).replace("</body>", click))
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-logging=stderr",
-        f"--user-data-dir={tmp_path / 'u'}",
+def test_a_figure_is_read_aloud_with_its_caption():
+    exhibit = html.exhibit(
+        Exhibit("Widths", pd.DataFrame({"a": [1]}), drawn(), "Smaller is sharper."), "f", svg.Sheet()
+    )
+    assert '<title id="f-title">Widths. Smaller is sharper.</title>' in exhibit["svg"]
+
+
+def test_columns_that_say_nothing_are_in_the_title_alone():
+    rows = {"estimator": ["pf", "pf"], "region": "inclusive", "axis": ["qt", "qt"], "low": [0.0, 5.0]}
+    rows |= {"rms_par": [1.0, 2.0], "rms_par_error": [0.1, 0.1], "rms_par_common": [0.0, np.nan]}
+    heads = lambda table: [column["head"] for column in html.columns(table)]
+    table = pd.DataFrame(rows)
+    assert heads(table) == ["Estimator", "qT from, GeV", "RMS of u∥ - qT, GeV"]
+    assert heads(table.assign(axis=["qt", "npv"], rms_par_common=[0.0, 0.1])) == [
+        "Estimator",
+        "Region",
+        "Axis",
+        "From",
+        "RMS of u∥ - qT, GeV",
+        words.head("rms_par_common"),
     ]
+
+
+def browsed(path, script, *options):
+    """The page's elements and what its console says, after a script has run in a browser."""
+    path.write_text(path.read_text().replace("</body>", f"<script>{script}</script></body>"))
+    fixed = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=5000"]
     done = subprocess.run(
-        [CHROMIUM, *options, "--dump-dom", path.as_uri()],
+        [CHROMIUM, *fixed, *options, f"--user-data-dir={path.parent / 'u'}", "--dump-dom", path.as_uri()],
         check=False,
         capture_output=True,
         text=True,
         timeout=600,
-        env={**os.environ, "HOME": str(tmp_path)},
+        env={**os.environ, "HOME": str(path.parent)},
     )
     assert done.returncode == 0, done.stderr
-    assert "CONSOLE" not in done.stderr
-    tags = Parts(done.stdout).found
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@needs_chromium
+def test_in_a_browser(parts, tmp_path):
+    """It opens without a complaint, its figure is there, and a click sorts by value, empty cells last."""
+    path = tmp_path / "page.html"
+    path.write_text(html.render("A page", parts))
+    dumped, complaints = browsed(path, "document.querySelectorAll('th.number button')[0].click()")
+    assert not complaints
+    tags = Parts(dumped).found
     assert [a.get("aria-sort") for t, a in tags if t == "th"][:2] == ["none", "ascending"]
-    assert [a["data-key"] for t, a in tags if t == "td"][1:8:2] == ["3.0", "20.0", "100.0", ""]
-    assert sum(t == "svg" for t, _ in tags) == 1
+    cells = re.findall(r"<td>([^<]*)", dumped)
+    assert [cell.strip() for cell in cells[:4]] == ["3.00 ± 0.25", "20.00 ± 0.50", "100 ± 10", ""]
+    assert sum(t == "svg" and a.get("role") == "img" for t, a in tags) == 1
+
+
+@needs_chromium
+def test_what_the_browser_makes(parts, tmp_path):
+    """A table as CSV with its errors, and a drawing that is whole without the page."""
+    path = tmp_path / "page.html"
+    path.write_text(html.render("A page", parts))
+    script = """(async () => {
+        const figure = document.querySelector("figure"), made = document.createElement("pre");
+        const drawn = await alone(figure.querySelector(".drawing svg")).text();
+        const picture = await png(figure.querySelector(".drawing svg"));
+        made.id = "made";
+        made.textContent = [csv(figure.querySelector("table")), drawn, picture.type].join("\\f");
+        document.body.append(made);
+    })()"""
+    dumped, complaints = browsed(path, script)
+    assert not complaints
+    table, drawing, kind = unescape(dumped.split('<pre id="made">')[1].split("</pre>")[0]).split("\f")
+    rows = list(csv.reader(table.splitlines()))
+    assert rows[:2] == [["Estimator", "RMS, GeV", "RMS, GeV, error"], ["pf", "20.00", "0.50"]]
+    assert rows[3:] == [[HOSTILE, "100", "10"], ["deepmet", "", ""]]
+    root = ElementTree.fromstring(drawing)
+    ids = {one.get("id") for one in root.iter()}
+    linked = {one.get("href")[1:] for one in root.iter() if one.get("href")}
+    assert linked
+    assert linked <= ids
+    assert kind == "image/png"
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_no_page_is_wider_than_its_window(parts, tmp_path, width):
+    """In a window of this width, all open: tables scroll inside of the page."""
+    tell = (
+        "unfold(); const { scrollWidth } = document.documentElement; parent.postMessage([scrollWidth, innerWidth], '*')"
+    )
+    text = html.render("A page", [*parts, *parts, *parts]).replace("</body>", f"<script>{tell}</script></body>")
+    (tmp_path / "inner.html").write_text(text)
+    page = tmp_path / "page.html"
+    page.write_text(
+        f"<html><body><iframe width={width} height=800 frameborder=0 src=inner.html></iframe></body></html>"
+    )
+    dumped, _ = browsed(page, "onmessage = ({ data }) => { document.title = `got ${data}` }", "--window-size=1400,900")
+    needed, there = map(int, re.search(r"got (\d+),(\d+)", dumped).groups())
+    assert needed <= there <= width
+
+
+@needs_chromium
+def test_sections_are_folded_but_the_first(parts, tmp_path):
+    """A link into a section opens it, and a button opens all."""
+    page = tmp_path / "page.html"
+    page.write_text(html.render("A page", [*parts, *parts]))
+    state = "sections.map((one) => one.open)"
+    script = f"const at = [{state}]; location.hash = '#s1'; arrive(); at.push({state});"
+    script += f"document.querySelector('#unfold').click(); at.push({state}); document.title = JSON.stringify(at);"
+    dumped, complaints = browsed(page, script)
+    assert not complaints
+    seen = json.loads(unescape(re.search(r"<title>([^<]*)", dumped)[1]))
+    assert seen == [[True, False, False, False], [True, True, False, False], [True] * 4]
 
 
 def test_of_a_recoil_table(monkeypatch):
     monkeypatch.setattr(sections.plots, "panels", lambda *args: None)
+    monkeypatch.setattr(sections.jacobian, "of_table", partial(sections.jacobian.of_table, replicas=5))
     (section,) = sections.section(ReportSource("recoil table", sample.recoil("wmunu"), "W"), "bin", "")
     titles = [one.title for one in section.exhibits]
     assert {"Response", "Transverse mass", "pTmiss", "RMS of u⊥ against vertices, response corrected in bins"} <= set(

@@ -1,11 +1,15 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
-from ptmiss import results
+from ptmiss import resolutions, results, verbs
+from ptmiss import table as recoil_tables
+from ptmiss.cli import cli
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.estimators import make_estimators
-from ptmiss.processors.zmumu import Zmumu
+from ptmiss.processors.boson import Zmumu
 from ptmiss.reports import resolution_report
 from ptmiss.runs import fileset, runner
 from ptmiss.runs.skim import skim
@@ -25,10 +29,8 @@ def both(invented, tmp_path_factory):
 def test_a_run_and_a_table_give_the_same_numbers(both, tmp_path):
     frames = []
     for source in ("run", "t.parquet"):
-        figures = resolution_report.resolution(
-            resolution_report.histograms_of(both / source), tmp_path / source, both / source, "bin"
-        )
-        assert all(figure.stat().st_size > 10_000 for figure in figures)
+        made = verbs.resolution(both / source, tmp_path / source, "bin")
+        assert all(figure.stat().st_size > 10_000 for figure in made.figures)
         frames.append(pd.read_csv(tmp_path / source / resolution_report.TABLE))
     run, table = frames
     pd.testing.assert_frame_equal(run, table, rtol=1e-4, atol=1e-4)
@@ -45,8 +47,8 @@ def test_tables_with_another_boson(both):
 
 
 def test_options_that_make_no_sense(both, tmp_path):
-    with pytest.raises(OptionError, match="not for a recoil table"):
-        resolution_report.histograms_of(both / "t.parquet", dataset="z")
+    with pytest.raises(UnknownName, match="dataset in the table 'y'"):
+        resolution_report.histograms_of(both / "t.parquet", dataset="y")
     with pytest.raises(UnknownName, match="dataset in the run 'y'"):
         resolution_report.histograms_of(both / "run", dataset="y")
     run = results.load(both / "run")
@@ -57,11 +59,26 @@ def test_options_that_make_no_sense(both, tmp_path):
 
 
 def test_the_manifest_says_how_it_was_made(both, tmp_path):
-    resolution_report.resolution(
-        resolution_report.histograms_of(both / "run"), tmp_path / "out", both / "run", "none", window=100
-    )
+    verbs.resolution(both / "run", tmp_path / "out", "none", window=100)
     made = (tmp_path / "out" / results.MANIFEST).read_text()
     assert '"correction": "none"' in made
     assert '"window": 100' in made
     assert "rms_par_window" in pd.read_csv(tmp_path / "out" / resolution_report.TABLE).columns
     assert np.isfinite(pd.read_csv(tmp_path / "out" / resolution_report.TABLE)["n_eff"]).all()
+
+
+def test_events_that_count_for_no_estimator_are_counted(both, tmp_path):
+    read = recoil_tables.read(both / "t.parquet")
+    has = np.flatnonzero(resolutions.has_boson(read, "boson"))[0]
+    pt = read["met_puppi_pt"].copy()
+    pt[has] = np.nan
+    place = read.data.column_names.index("met_puppi_pt")
+    with recoil_tables.writing(tmp_path / "t.parquet") as writer:
+        writer.write(read.data.set_column(place, "met_puppi_pt", pa.array(pt)))
+        writer.close({})
+    said = CliRunner().invoke(
+        cli, ["resolution", str(tmp_path / "t.parquet"), "--correction", "none", "--output", str(tmp_path / "out")]
+    )
+    assert said.exit_code == 0, said.output
+    assert "events left out: 1 (pTmiss not finite in every estimator)" in said.output
+    assert '"left_out": 1' in (tmp_path / "out" / results.MANIFEST).read_text()

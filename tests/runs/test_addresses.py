@@ -1,22 +1,26 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
-import textwrap
 from dataclasses import dataclass, replace
+from importlib.metadata import requires
 
 import numpy as np
 import pytest
 from coffea.processor import ProcessorABC
+from packaging.requirements import Requirement
 
+from ptmiss import provenance
 from ptmiss.estimators import make_estimators
 from ptmiss.networks.registry import save_model
-from ptmiss.processors.zmumu import Zmumu
-from ptmiss.runs import addresses, fileset, runner
-from ptmiss.runs.addresses import address, changes, described, recipe
+from ptmiss.processors.boson import Zmumu
+from ptmiss.provenance import PACKAGES
+from ptmiss.runs import addresses, fileset
+from ptmiss.runs.addresses import address, changes, describe, recipe
 from ptmiss.runs.inputs import inspect_files
 
-from ..conftest import random_model
+from ..helpers import random_model
 
 
 class Cut(ProcessorABC):
@@ -58,7 +62,8 @@ def test_the_same_has_the_same_address_and_anything_else_another(item, invented)
 def test_the_address_is_the_same_in_another_process():
     code = (
         "import json; from ptmiss.runs.addresses import recipe; from ptmiss.estimators import make_estimators; "
-        "from ptmiss.processors.zmumu import Zmumu; print(json.dumps(recipe(Zmumu(make_estimators(['pf', 'stored.MET'])))))"
+        "from ptmiss.processors.boson import Zmumu; "
+        "print(json.dumps(recipe(Zmumu(make_estimators(['pf', 'stored.MET'])))))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     printed = subprocess.check_output([sys.executable, "-W", "ignore", "-c", code], env=environment, text=True)
@@ -68,12 +73,12 @@ def test_the_address_is_the_same_in_another_process():
 def test_a_file_that_a_parameter_names_counts_by_its_content(tmp_path):
     path = tmp_path / "corrections.json"
     path.write_text("{}")
-    before = described({"corrections": path})
-    assert before == described({"corrections": str(path)})
+    before = describe({"corrections": path})
+    assert before == describe({"corrections": str(path)})
     path.write_text("{} ")
-    assert described({"corrections": path}) != before
+    assert describe({"corrections": path}) != before
     path.unlink()
-    assert described(path) == str(path)  # no file any more
+    assert describe(path) == str(path)  # no file any more
 
 
 def test_a_model_counts_by_its_content(weights, tmp_path):
@@ -117,43 +122,12 @@ class Plain:
     ],
 )
 def test_parameters_of_any_kind(one, other):
-    assert json.dumps(described(one)) != json.dumps(described(other))
-    assert json.dumps(described(one)) == json.dumps(described(one))
+    assert json.dumps(describe(one)) != json.dumps(describe(other))
+    assert json.dumps(describe(one)) == json.dumps(describe(one))
 
 
 def test_a_set_has_no_order():
-    assert described({"b", "a"}) == described({"a", "b"}) == ["a", "b"]
-
-
-def write(path, text):
-    path.write_text(textwrap.dedent(text))
-    return path
-
-
-def test_the_code_of_a_processor_is_its_file_and_what_that_imports(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    write(tmp_path / "cuts_of_mine.py", "CUT = 1\ndef cut():\n    return CUT\n")
-    mine = write(
-        tmp_path / "mine.py",
-        """
-        import numpy as np
-        from coffea.processor import ProcessorABC
-        from cuts_of_mine import cut
-
-        class Mine(ProcessorABC):
-            def process(self, events):
-                return {"n": cut()}
-
-            def postprocess(self, accumulator):
-                return accumulator
-        """,
-    )
-    found = addresses.sources(runner.find_processor(str(mine)))
-    assert set(found) == {"ptmiss_user_mine", "cuts_of_mine"}
-    write(tmp_path / "cuts_of_mine.py", "CUT = 2\ndef cut():\n    return CUT\n")
-    changed = addresses.sources(runner.find_processor(str(mine)))
-    assert [name for name in found if found[name] != changed[name]] == ["cuts_of_mine"]
-    del sys.modules["cuts_of_mine"]
+    assert describe({"b", "a"}) == describe({"a", "b"}) == ["a", "b"]
 
 
 def test_a_processor_of_a_notebook_has_an_address():
@@ -172,5 +146,63 @@ print(recipe(Mine())["processor"][0], *recipe(Mine())["processor"][1])
 
 
 def test_the_sources_of_ptmiss_count_as_a_whole():
-    assert addresses.sources(Zmumu) == {}
+    assert recipe(Zmumu(make_estimators(["pf"])))["processor"] == ["Zmumu", {}]
     assert len(addresses.package_digest()) == 64
+
+
+def test_a_linked_folder_counts_as_one_that_was_copied(tmp_path):
+    wing, package, installed = (tmp_path / name for name in ("wing", "package", "installed"))
+    for folder in (wing, package):
+        folder.mkdir()
+        (folder / "__init__.py").write_text("a = 1\n")
+    (package / "wing").symlink_to("../wing")
+    shutil.copytree(package, installed)
+    assert addresses.folder_digest(package) == addresses.folder_digest(installed)
+    (wing / "__init__.py").write_text("a = 2\n")
+    assert addresses.folder_digest(package) != addresses.folder_digest(installed)
+
+
+QUIET = {
+    "click",
+    "jinja2",
+    "markdown-it-py",
+    "matplotlib",
+    "mplhep",
+    "psutil",
+    "pydantic",
+    "pyyaml",
+    "rich",
+    "threadpoolctl",
+    "uhi",
+}
+"""Dependencies that draw, talk, check or store, and change no number; the others are among those that compute."""
+STORES = {"fsspec", "safetensors"}
+
+
+def test_every_dependency_is_known_to_compute_or_not_to():
+    needed = [Requirement(each) for each in requires("ptmiss")]
+    base = {each.name for each in needed if each.marker is None}
+    assert base - QUIET - STORES == set(PACKAGES) & base
+    assert {"torch", "fastjet"} <= set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_another_version_of_what_computes_is_another_address(package, monkeypatch):
+    before = recipe(Cut())
+    real = provenance.version
+    monkeypatch.setattr(provenance, "version", lambda name: "0.0" if name == package else real(name))
+    assert changes(before, recipe(Cut())) == ["packages"]
+
+
+@pytest.mark.parametrize("package", sorted(QUIET))
+def test_another_version_of_what_draws_or_talks_is_not(package, monkeypatch):
+    before = recipe(Cut())
+    real = provenance.version
+    monkeypatch.setattr(provenance, "version", lambda name: "0.0" if name == package else real(name))
+    assert changes(before, recipe(Cut())) == []
+
+
+def test_another_python_is_another_address(monkeypatch):
+    before = recipe(Cut())
+    monkeypatch.setattr(addresses.platform, "python_version_tuple", lambda: ("3", "99", "0"))
+    assert changes(before, recipe(Cut())) == ["python"]

@@ -22,7 +22,14 @@ def chunk(seed=0, events=5):
     rows = pa.table({"met": rng.normal(size=events).astype(np.float32), "event": np.arange(events)})
     out = {"z": 1, "h": weighted, "flow": {"all": 0.1 + seed}, "rows": rows, "a/b": hist.Hist.new.Int(0, 3).Int64()}
     metrics = {"entries": events, "columns": ["a", f"b{seed}"], "processtime": 0.5, "bytesread": 10}
-    return Chunk(out, events, 0.1 * events, np.sort(rng.integers(0, 2**63, events).astype(np.uint64)), metrics)
+    return Chunk(
+        out,
+        events,
+        0.1 * events,
+        np.sort(rng.integers(0, 2**63, events).astype(np.uint64)),
+        np.arange(9, dtype=np.uint64),
+        metrics,
+    )
 
 
 def assert_equal(one, other):
@@ -31,6 +38,7 @@ def assert_equal(one, other):
         assert other.out[name] == value, name
     assert (one.events, one.sumw, one.metrics) == (other.events, other.sumw, other.metrics)
     np.testing.assert_array_equal(one.ids, other.ids)
+    np.testing.assert_array_equal(one.sections, other.sections)
 
 
 def test_round_trip():
@@ -131,7 +139,7 @@ def test_a_pickle_in_any_place_is_not_loaded(tmp_path, evil):
     store.path("all").write_bytes(evil)
     assert store.load("all") is None
     names = zipfile.ZipFile(io.BytesIO(content)).namelist()
-    assert set(names) == {"chunk.json", "ids.npy", "3.parquet", "histograms.zip.zst"}
+    assert set(names) == {"chunk.json", "ids.npy", "sections.npy", "3.parquet", "histograms.zip.zst"}
     for name in names:
         store.path("part").write_bytes(with_member(content, name, evil))
         assert store.load("part") is None, name

@@ -66,11 +66,11 @@ def test_where_a_run_may_start(tmp_path):
     begun(tmp_path / "run")
     check_startable(tmp_path / "run", ("manifest.json",), False, False)
     (tmp_path / "run" / "manifest.json").touch()
-    with pytest.raises(OptionError, match=r"is not empty \(--resume goes on with it, --force replaces it\)"):
+    with pytest.raises(OptionError, match=r"is not empty \(--resume continues it, --force replaces what ptmiss wrote"):
         check_startable(tmp_path / "run", ("manifest.json",), False, False)
     check_startable(tmp_path / "run", ("manifest.json",), True, False)
     check_startable(tmp_path / "run", ("manifest.json",), False, True)
-    with pytest.raises(OptionError, match="expected --resume or --force, and not both"):
+    with pytest.raises(OptionError, match="expected either --resume or --force, got both"):
         check_startable(tmp_path / "run", ("manifest.json",), True, True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
@@ -78,6 +78,9 @@ def test_where_a_run_may_start(tmp_path):
         check_startable(tmp_path / "other", ("manifest.json",), True, False)
     with pytest.raises(OptionError, match=r"is not empty \(--force"):
         check_startable(tmp_path / "other", ("manifest.json",), False, False)
+    (tmp_path / "other" / "manifest.json").touch()
+    with pytest.raises(OptionError, match=r"has manifest\.json of something else, choose another directory"):
+        check_startable(tmp_path / "other", ("manifest.json",), False, True)
     with pytest.raises(OptionError, match="is a file, expected a directory"):
         check_startable(tmp_path / "other" / "thesis.tex", ("manifest.json",), False, False)
 

@@ -24,6 +24,7 @@ def items(n, events=16):
 def result(item):
     """What coffea gives for a chunk."""
     out = {"out": {"file": 1}, "events": len(item), "sumw": 1.0, "ids": np.zeros(0, np.uint64)}
+    out["sections"] = out["ids"]
     return {"out": out, "metrics": {"entries": len(item), "processtime": 0.0, "columns": {"b", "a"}}}
 
 
@@ -38,7 +39,7 @@ class Threads(InProcess):
     def submit(self, function, item):
         return self._pool.submit(function, item)
 
-    def lost(self, error):
+    def diagnose(self, error):
         return isinstance(error, Death), self.together
 
     def interrupt(self, future):
@@ -129,7 +130,7 @@ def test_after_the_last_attempt_it_stops_or_is_left_out():
     def gone(item):
         raise TimeoutError("no answer")
 
-    with pytest.raises(ChunkError, match=r"TimeoutError: no answer \(--skip-bad-files goes on without it\)"):
+    with pytest.raises(ChunkError, match=r"TimeoutError: no answer \(--skip-bad-files continues without it\)"):
         list(Dispatch(InProcess(), Attempt(gone), Policy(retries=1)).run(items(1)))
     *_, last = Dispatch(InProcess(), Attempt(gone), Policy(retries=1, skip=True)).run(items(1))
     assert isinstance(last, SkippedChunk)

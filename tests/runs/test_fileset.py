@@ -40,6 +40,9 @@ def test_read_from_a_file(tmp_path):
         ({"files": ["a"], "metadata": {"kind": "mcc"}}, "metadata.kind: Input should be 'data' or 'mc', not 'mcc'"),
         ({"files": ["a"], "metadata": {"cross_section": -1}}, "metadata.cross_section: Input should be greater than 0"),
         ({"files": ["a"], "metadata": {"cross_secton": 1}}, "unknown key 'cross_secton', did you mean 'cross_section'"),
+        ({"files": ["a"], "metadata": {"pseudo_data": True}}, "pseudo_data stand for data: expected kind 'data'"),
+        ({"files": ["a"], "metadata": {"kind": "data", "role": "signal"}}, "role is of simulation: expected kind 'mc'"),
+        ({"files": ["a"], "metadata": {"role": "sigal"}}, "metadata.role: Input should be 'signal' or 'background'"),
         ({"files": ["a"], "metadata": {"filename": "x"}}, "'filename' is filled by the runner"),
     ],
 )

@@ -1,13 +1,17 @@
 import shutil
 
+import numpy as np
 import pytest
 from coffea.processor import ProcessorABC
 
-from ptmiss.errors import FileError, FilesetError
+from ptmiss import normalisation
+from ptmiss.errors import FileError, FilesetError, LedgerError
 from ptmiss.events import inspect
-from ptmiss.runs import fileset, inputs
+from ptmiss.runs import fileset, inputs, runner
 from ptmiss.runs.failures import Policy
 from ptmiss.runs.inputs import inspect_files
+
+from ..nano import write_nano
 
 
 class Any(ProcessorABC):
@@ -81,3 +85,80 @@ def test_a_copy_counts_in_its_own_dataset_only(invented, tmp_path):
 def test_nothing_is_left(tmp_path):
     with pytest.raises(FileError, match="no events in"):
         inspect_files(fileset.parse({"z": [str(tmp_path / "none.root")]}), Any(), Policy(skip=True))
+
+
+def kinds(tmp_path, path, **metadata):
+    found, _ = inspect_files(fileset.parse({"x": {"files": [path], "metadata": metadata}}), Any())
+    return [source.metadata.kind for source in found]
+
+
+def test_the_kind_is_what_the_fileset_says_or_the_files_show(tmp_path):
+    simulated = write_nano(tmp_path / "mc.root", [1.0])
+    recorded = write_nano(tmp_path / "data.root", events=2, run=273158, runs=[(0, 0)])
+    bare = write_nano(tmp_path / "bare.root", events=2, run=273158)
+    assert kinds(tmp_path, simulated) == ["mc"]
+    assert kinds(tmp_path, recorded) == ["data"]
+    assert kinds(tmp_path, bare) == [None]
+    assert kinds(tmp_path, bare, kind="data") == ["data"]
+    assert kinds(tmp_path, simulated, kind="data", pseudo_data=True) == ["data"]
+    assert kinds(tmp_path, bare, kind="mc", unweighted=True) == ["mc"]
+
+
+def test_a_fileset_that_files_contradict(tmp_path):
+    simulated = write_nano(tmp_path / "mc.root", [1.0])
+    recorded = write_nano(tmp_path / "data.root", events=2, run=273158, runs=[(0, 0)])
+    for path, metadata, message in (
+        (simulated, {"kind": "data"}, "dataset 'x' is data, but .* has what a generator made: expected kind 'mc', or"),
+        (recorded, {"kind": "mc"}, "dataset 'x' is simulation, but .* has runs of a detector: expected kind 'data'"),
+        (
+            recorded,
+            {"cross_section": 2.0},
+            "dataset 'x' has cross_section, which is of simulation, but .* runs of a detector",
+        ),
+        (simulated, {"unweighted": True}, "dataset 'x' is unweighted, but .* has genWeight"),
+    ):
+        with pytest.raises(FilesetError, match=message):
+            kinds(tmp_path, path, **metadata)
+    both = {"x": [simulated, recorded]}
+    with pytest.raises(FilesetError, match=r"dataset 'x' has files of data and of simulation, such as .*data\.root"):
+        inspect_files(fileset.parse(both), Any())
+
+
+def test_simulation_without_generator_weights(tmp_path):
+    path = write_nano(tmp_path / "a.root", events=3, GenMET_pt=np.ones(3, np.float32))
+    for stated in ({}, {"kind": "mc"}):
+        with pytest.raises(
+            FilesetError, match='has no genWeight: expected a file that keeps it, or "unweighted": true'
+        ):
+            kinds(tmp_path, path, **stated)
+
+
+def test_the_same_file_in_two_datasets_of_data(tmp_path):
+    """Ten fb^-1 as SingleMuon and as DoubleMuon are ten and not twenty."""
+    path, own = write_nano(tmp_path / "a.root", events=30), write_nano(tmp_path / "b.root", events=10, first=31)
+    about = {"kind": "data", "luminosity": 10.0}
+    files = {"single": {"files": [path], "metadata": about}, "double": {"files": [path, own], "metadata": about}}
+    with pytest.raises(FilesetError, match=r"dataset 'double': .*a\.root is a copy of .*a\.root of dataset 'single'"):
+        inspect_files(fileset.parse(files), Any())
+    _, details = runner.run(fileset.parse(files), Any(), policy=Policy(skip=True))
+    found = {name: normalisation.luminosity(name, details["datasets"][name], rescale=True) for name in files}
+    assert found == {"single": 10.0, "double": 2.5}
+    assert normalisation.luminosities(details["datasets"], rescale=True) == 10.0
+    with pytest.raises(LedgerError, match="'double' is not complete"):
+        normalisation.luminosity("double", details["datasets"]["double"])
+
+
+def test_a_trigger_that_no_file_has(tmp_path):
+    """Two years may have triggers of their own; a slip of the pen is in no year."""
+
+    def look(metadata, **files):
+        datasets = {name: {"files": path, "metadata": {"kind": "data"} | metadata} for name, path in files.items()}
+        return inspect_files(fileset.parse(datasets), Any())
+
+    one = write_nano(tmp_path / "2018.root", events=3, run=315267, HLT_IsoMu24=np.ones(3, bool))
+    other = write_nano(tmp_path / "2016.root", events=3, run=278975, HLT_IsoTkMu24=np.ones(3, bool))
+    sources, _ = look({"triggers": ["HLT_IsoMu24", "HLT_IsoTkMu24"]}, a=one, b=other)
+    assert len(sources) == 2
+    for key in ("triggers", "veto_triggers"):
+        with pytest.raises(FilesetError, match=r"dataset 'a': no file .* HLT_IsoMuon24, did you mean 'HLT_IsoMu24'"):
+            look({key: ["HLT_IsoMuon24"]}, a=one)

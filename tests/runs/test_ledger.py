@@ -1,17 +1,22 @@
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import awkward as ak
 import numpy as np
 import pytest
-from hypothesis import given
+from coffea.processor import ProcessorABC
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptmiss.errors import FileError
+from ptmiss import normalisation
+from ptmiss.errors import FileError, LedgerError
 from ptmiss.normalisation import Skipped
-from ptmiss.runs import ledger
+from ptmiss.runs import fileset, ledger, runner
 from ptmiss.runs.ledger import Ledger
 
 from ..malice import PICKLE
+from ..nano import write_nano
 
 LOST = Skipped("mc", "b.root", 0, 50, 50, "file", "corrupt")
 UNKNOWN = Skipped("mc", "c.root", None, None, None, "file", "truncated")
@@ -55,3 +60,78 @@ def test_what_is_there_twice_is_found_in_slices(parts, at_once):
         patch.setattr(ledger, "AT_ONCE", at_once)
         found = ledger.duplicated(range(len(spread)), spread.__getitem__, len(every))
     np.testing.assert_array_equal(found, values[counts > 1])
+
+
+class Nothing(ProcessorABC):
+    """Takes nothing from the events."""
+
+    def process(self, events):
+        return {}
+
+    def postprocess(self, accumulator):
+        return accumulator
+
+
+def datasets_of(chunksize=None, **files):
+    parsed = {name: {"files": paths, "metadata": metadata} for name, (paths, metadata) in files.items()}
+    return runner.run(fileset.parse(parsed), Nothing(), chunksize=chunksize)[1]["datasets"]
+
+
+def test_a_real_skim_is_normalised_by_its_runs(drell_yan):
+    found = datasets_of(dy=([str(drell_yan)], {"cross_section": 6077.2}))["dy"]
+    assert found["metadata"]["kind"] == "mc"
+    assert found["ledger"]["sumw"] == pytest.approx(578762.44)
+    assert normalisation.total(found) == (pytest.approx(1.5166686735858717e10, rel=1e-12), "Runs")
+    assert normalisation.factor("dy", found, 59.7) == pytest.approx(6077.2e3 * 59.7 / 1.5166686735858717e10)
+
+
+@settings(max_examples=8)
+@given(st.lists(st.floats(-2, 9, width=16), min_size=1, max_size=9), st.integers(0, 9), st.integers(1, 4))
+def test_cuts_files_and_chunks_change_no_normalisation(weights, cut, chunksize):
+    """Half of what was generated is left, in one file or in two, one of which may be empty or of one event."""
+    cut = min(cut, len(weights))
+    with TemporaryDirectory() as folder:
+        paths = []
+        for i, part in enumerate((weights, weights[:cut], weights[cut:])):
+            runs = [(2 * len(part), 2 * sum(part))]
+            paths.append(write_nano(Path(folder) / f"{i}.root", part, runs, first=1 + 10 * i))
+        one = datasets_of(chunksize, z=(paths[:1], {}))["z"]
+        two = datasets_of(chunksize, z=(paths[1:], {}))["z"]
+    assert normalisation.total(one).of == normalisation.total(two).of == "Runs"
+    assert normalisation.total(two).sumw == pytest.approx(normalisation.total(one).sumw, abs=1e-9)
+    assert normalisation.total(one).sumw == pytest.approx(2 * sum(weights), abs=1e-9)
+    assert two["ledger"]["sumw"] == pytest.approx(one["ledger"]["sumw"], abs=1e-6)
+
+
+def test_files_without_runs_beside_others(tmp_path):
+    skim = write_nano(tmp_path / "a.root", [1.0, 2.0], [(10, 15.0)])
+    whole = write_nano(tmp_path / "b.root", [4.0, -1.0], first=11)
+    found = datasets_of(z=([skim, whole], {}))["z"]
+    assert normalisation.total(found) == (18.0, "Runs")
+    assert "1 of 2 files have no sums in `Runs`" in normalisation.warning(found)
+
+
+def test_events_of_several_datasets_of_data_are_found_twice(tmp_path):
+    """The identity of recorded events is run, section and number; simulation starts at 1 in every dataset."""
+    paths = [write_nano(tmp_path / f"{i}.root", events=20, first=first, run=3) for i, first in enumerate((1, 16, 100))]
+    data = {name: ([path], {"kind": "data"}) for name, path in zip(("one", "other", "apart"), paths, strict=True)}
+    mc = write_nano(tmp_path / "mc.root", np.ones(20), run=3)
+    found = {name: about["ledger"]["duplicates"] for name, about in datasets_of(7, **data, mc=([mc], {})).items()}
+    assert found["one"] == {"events": 5, "files": [paths[0]], "datasets": ["other"]}
+    assert found["other"] == {"events": 5, "files": [paths[1]], "datasets": ["one"]}
+    assert found["apart"] == found["mc"] == {}
+
+
+def test_the_luminosity_of_the_same_sections_counts_once(tmp_path):
+    """SingleMuon and DoubleMuon of one era share no event, and 10 fb^-1 of each are not 20."""
+    lumis = {"one": 1, "other": 1, "later": 2}
+    data = {}
+    for i, (name, lumi) in enumerate(lumis.items()):
+        path = write_nano(tmp_path / f"{i}.root", events=20, first=1 + 20 * i, run=3, lumi=lumi)
+        data[name] = ([path], {"kind": "data", "luminosity": 10.0 if lumi == 1 else 4.0})
+    found = datasets_of(7, **data)
+    assert [about["ledger"]["same_sections"] for about in found.values()] == [{"other": 1}, {"one": 1}, {}]
+    assert normalisation.luminosities(found) == 14.0
+    found["other"]["metadata"]["luminosity"] = 9.0
+    with pytest.raises(LedgerError, match=r"'one' and 'other' have 1 luminosity sections in common, .* 10 and 9"):
+        normalisation.luminosities(found)

@@ -36,25 +36,25 @@ def test_sizes(text, size):
     assert memory.parse(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "much", "-3GB"])
+@pytest.mark.parametrize("text", ["", "much", "-3GB", "2"])
 def test_what_is_no_size(text):
     with pytest.raises(OptionError, match=f"--memory {text}: expected a size such as 2GB"):
         memory.parse(text)
 
 
 def test_what_an_event_needs_is_measured(sources):
-    fixed, event = memory.needed(Hungry(), sources[0])
+    fixed, event = memory.measure(Hungry(), sources[0])
     assert event == pytest.approx(50_000, rel=0.05)
     assert 2e6 < fixed < 8e6
 
 
 def test_the_chunk_size_follows_the_budget(sources, monkeypatch):
-    monkeypatch.setattr(memory, "needed", lambda *_: (2e6, 50_000))
+    monkeypatch.setattr(memory, "measure", lambda *_: (2e6, 50_000))
     used = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=102_400_000))
     monkeypatch.setattr(memory.psutil, "Process", lambda: used)
     assert memory.chunksize(1_102_400_000 + 4_000_000, Hungry(), sources) == 10_000
     assert memory.chunksize(300_000_000, Hungry(), sources) == 1000
-    with pytest.raises(OptionError, match="--memory 103MB is too little: 102 MB are taken by the program"):
+    with pytest.raises(OptionError, match="--memory 103MB is too little: the program needs 102 MB"):
         memory.chunksize(103_000_000, Hungry(), sources)
 
 
@@ -68,12 +68,12 @@ def test_without_a_budget_large_events_make_small_chunks(sources, size, expected
     ("number", "expected"), [(1, 1), (1.9, 1), (4.9, 2), (5, 5), (99, 50), (100, 100), (7e5, 500_000)]
 )
 def test_round_numbers(number, expected):
-    assert memory.rounded(number) == expected
+    assert memory.round_down(number) == expected
 
 
 def test_a_processor_that_fails_says_where(sources):
     with pytest.raises(ChunkError, match=r"invented\.root, entries 0 to \d+: ZeroDivisionError: a bug"):
-        memory.needed(Failing(), sources[0])
+        memory.measure(Failing(), sources[0])
 
 
 def test_a_run_with_a_budget(invented):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptmiss.runs.merging import Merging, merged
+from ptmiss.runs.merging import Merging, merge
 
 
 def parts(n):
@@ -57,5 +57,5 @@ def test_few_sums_are_kept():
 
 
 def test_nothing_and_something():
-    assert merged(None, None) is None
-    assert merged({"n": 1}, None) == merged(None, {"n": 1}) == {"n": 1}
+    assert merge(None, None) is None
+    assert merge({"n": 1}, None) == merge(None, {"n": 1}) == {"n": 1}

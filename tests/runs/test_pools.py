@@ -7,6 +7,12 @@ from ptmiss.errors import Interrupted, OptionError, UnknownName
 from ptmiss.runs import pools
 
 
+def test_a_scheduler_of_another_executor():
+    refused = pytest.raises(OptionError, match=r"--scheduler queue\.toml is of --executor dask, not of futures")
+    with refused, pools.pool("futures", 1, "queue.toml"):
+        pass
+
+
 def test_kinds_of_pools():
     with pools.pool("iterative") as here:
         assert here.submit(str, 3).result() == "3"
@@ -40,8 +46,8 @@ def test_a_scheduler_that_goes_away_is_said_in_one_line():
         pool = pools.Cluster(client)
         assert pool.size == 1
         future = pool.submit(time.sleep, 7200)
-    with pytest.raises(Interrupted, match="the dask scheduler is gone; the same command with --resume goes on"):
-        pool.lost(future.exception(600))
+    with pytest.raises(Interrupted, match="scheduler is gone; the same command with --resume continues the run"):
+        pool.diagnose(future.exception(600))
     pool.close()
 
 

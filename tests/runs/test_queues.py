@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from ptmiss.errors import FileError, OptionError
+from ptmiss.errors import FileError, OptionError, PtmissError
 from ptmiss.runs import queues
 
 HTCONDOR = """
@@ -33,7 +33,7 @@ def script(tmp_path):
 
     def write(text):
         (tmp_path / "queue.toml").write_text(text)
-        made.append(queues.read(tmp_path / "queue.toml").unscaled())
+        made.append(queues.read(tmp_path / "queue.toml").make_cluster())
         return made[-1].job_script()
 
     yield write
@@ -70,12 +70,12 @@ def test_a_job_of_slurm(script):
         ('system = "slurm"\ncores = 0', "cores: Input should be greater than 0"),
         ('system = "slurm"\nwalltime = "2h"', "walltime: String should match"),
         ('system = "slurm"\nmemory = "much"', "memory: could not parse value and unit"),
-        ("system = ", "not TOML"),
+        ("system = ", "is not TOML"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, text, message):
     (tmp_path / "queue.toml").write_text(text)
-    with pytest.raises(OptionError, match=r"queue\.toml: ") as error:
+    with pytest.raises(PtmissError, match=r"queue\.toml") as error:
         queues.read(tmp_path / "queue.toml")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
@@ -91,4 +91,4 @@ def test_no_such_file(tmp_path):
 def test_without_dask_jobqueue(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
     with pytest.raises(OptionError, match=r"pip install 'ptmiss\[jobqueue\]'"):
-        queues.JobQueue(system="slurm").unscaled()
+        queues.JobQueue(system="slurm").make_cluster()

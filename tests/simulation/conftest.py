@@ -58,7 +58,7 @@ def crossings(zmumu, ttbar, minbias) -> list[pileup.Crossing]:
 
 
 @pytest.fixture(scope="session")
-def reconstructed(crossings, mc) -> list[detector.Reconstructed]:
+def reconstructed(crossings, mc) -> list[detector.ReconstructedEvent]:
     rng = np.random.default_rng(2)
     return [detector.reconstruct(crossing, mc, rng) for crossing in crossings]
 
@@ -67,4 +67,5 @@ def reconstructed(crossings, mc) -> list[detector.Reconstructed]:
 def block_columns(zmumu, minbias, mc) -> dict[str, np.ndarray]:
     pytest.importorskip("fastjet")
     block = Block(0, 0, 10, np.random.SeedSequence(1), 4)
-    return columns(block, zmumu, mc, minbias, elements=True)
+    weighted = zmumu._replace(shower=np.linspace(0.5, 2.0, 40).reshape(10, 4))
+    return columns(block, weighted, mc, minbias, elements=True)

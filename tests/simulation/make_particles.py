@@ -1,6 +1,6 @@
-"""Makes data/particles.npz, the frozen collisions that the tests use instead of Pythia: python tests/simulation/make_particles.py
+"""Makes data/particles.npz, the frozen collisions that the tests use instead of Pythia.
 
-Momenta keep 10 mantissa bits, which makes the file small.
+Run ``python tests/simulation/make_particles.py``. Momenta keep 10 mantissa bits, which makes the file small.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_clusters_hold_exactly_the_energy_of_their_cells(reconstructed, crossing
 def test_noise_only_cells_have_the_gaussian_rate_and_never_seed_the_barrel():
     nothing = Hits(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32), np.zeros(1, dtype=np.int64))
     rng = np.random.default_rng(1)
-    energy = [calorimeter.read_out(nothing, CELLS, rng) for _ in range(20)]
+    energy = [calorimeter.read_out(nothing, CELLS, Detector(), rng) for _ in range(20)]
     lit = np.mean([np.sum(e[: BARREL.nx * BARREL.ny] > 0) for e in energy])
     assert lit == pytest.approx(BARREL.nx * BARREL.ny * 0.00621, rel=0.05)
     assert np.mean([len(calorimeter.cluster(e, CELLS).energy) for e in energy]) < 15
@@ -65,9 +65,31 @@ def test_noise_only_cells_have_the_gaussian_rate_and_never_seed_the_barrel():
 def test_cells_below_threshold_are_suppressed():
     cell = np.array([_cell(80, 10), _cell(90, 10)], dtype=np.int32)
     hits = Hits(cell, np.array([0.01, 50.0], dtype=np.float32), np.array([0, 2]))
-    energy = calorimeter.read_out(hits, CELLS, np.random.default_rng(2))
+    energy = calorimeter.read_out(hits, CELLS, Detector(), np.random.default_rng(2))
     assert energy[cell[0]] == 0
     assert energy[cell[1]] == pytest.approx(50, abs=0.3)
+
+
+def test_dead_cells_are_silent_and_others_read_what_they_did():
+    detector = Detector(hcal_dead_phi=0.7)
+    cells = geometry.cells(detector)
+    every = np.arange(geometry.N_CELLS, dtype=np.int32)
+    hits = Hits(every, np.full(len(every), 100.0, dtype=np.float32), np.array([0, len(every)]))
+    with_hole = calorimeter.read_out(hits, cells, detector, np.random.default_rng(3))
+    whole = calorimeter.read_out(hits, CELLS, Detector(), np.random.default_rng(3))
+    assert cells.dead.any()
+    assert np.array_equal(with_hole, np.where(cells.dead, 0.0, whole))
+
+
+def test_anomalous_pulses_have_their_number_and_energy():
+    nothing = Hits(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32), np.zeros(1, dtype=np.int64))
+    detector = Detector(hcal_pulses=20.0, hcal_pulse_energy=50.0)
+    rng, hcal = np.random.default_rng(4), geometry.GRIDS[geometry.HCAL]
+    energy = np.array([calorimeter.read_out(nothing, CELLS, detector, rng) for _ in range(50)])
+    high = energy[energy > 10.0]
+    assert len(high) / 50 == pytest.approx(20 * np.exp(-10 / 50), abs=4 * np.sqrt(20 / 50))
+    assert high.mean() == pytest.approx(60, abs=4 * 50 / np.sqrt(len(high)))
+    assert not (energy[:, : hcal.first] > 10).any()
 
 
 def test_towers_split_into_long_minus_short_and_twice_short():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ptmiss import puppi
-from ptmiss.simulation import schema
+from ptmiss.simulation import events, schema
+from ptmiss.simulation.parameters import profile
 
 
 def test_columns_are_the_schema(block_columns):
@@ -78,6 +79,14 @@ def test_event_numbers_go_up(block_columns):
     assert block_columns["event"].tolist() == list(range(1, 11))
     assert set(block_columns["run"]) == {1}
     assert set(block_columns["luminosityBlock"]) == {1}
+
+
+def test_sections_have_ten_events_and_runs_of_pseudo_data_a_hundred_sections(zmumu):
+    block = events.Block(4, 995, 10, np.random.SeedSequence(1), 0)
+    mc, data = (events._numbers(block, profile(name), zmumu) for name in ("mc", "data"))
+    assert mc["luminosityBlock"].tolist() == [100] * 5 + [101] * 5
+    assert data["run"].tolist() == [360_000] * 5 + [360_001] * 5
+    assert data["luminosityBlock"].tolist() == [100] * 5 + [1] * 5
 
 
 def test_jets_point_to_generated_ones(block_columns):

@@ -40,3 +40,16 @@ def test_thresholds_stay_when_the_noise_grows():
     quiet, loud = geometry.cells(Detector()), geometry.cells(Detector(ecal_noise_barrel=0.08))
     assert np.array_equal(quiet.threshold, loud.threshold)
     assert loud.noise[0] == 2 * quiet.noise[0]
+
+
+def test_a_dead_sector_is_in_one_endcap_of_the_hcal():
+    assert not geometry.cells(Detector()).dead.any()
+    cells, grid = geometry.cells(Detector(hcal_dead_phi=0.7)), geometry.GRIDS[geometry.HCAL]
+    dead = np.flatnonzero(cells.dead)
+    assert ((dead >= grid.first) & (dead < grid.first + grid.nx * grid.ny)).all()
+    x, y, z = cells.position[dead].T
+    assert z == pytest.approx(-helix.ENDCAP_Z)
+    assert np.abs(np.arctan2(y, x) - geometry.DEAD_PHI).max() < 0.35
+    assert len(dead) == 8 * np.sum(
+        geometry.cells(Detector()).position[grid.first :: grid.ny, 2][: grid.nx] < -helix.ENDCAP_Z + 1e-6
+    )

@@ -46,18 +46,3 @@ def test_tight_is_tighter_than_medium_and_hard_for_fakes():
     assert not np.any(real.tight & ~real.medium)
     assert real.tight.mean() == pytest.approx(0.96, abs=0.02)
     assert fake.tight.mean() == pytest.approx(0.10, abs=0.03)
-
-
-def _fired(pt, eta, n=2000):
-    """Share of events with one isolated muon that the trigger takes."""
-    one = np.full(n, pt)
-    candidates = Candidates(one, np.full(n, eta), 0 * one, 0 * one, one.astype(int), one, np.arange(n))
-    muons = leptons.Leptons(np.arange(n), np.zeros(n), *(np.ones(n, bool),) * 3)
-    return leptons.trigger(muons, candidates, np.arange(n + 1), np.random.default_rng(1)).mean()
-
-
-def test_the_trigger_turns_on_at_its_threshold():
-    assert _fired(15.0, 0.0) == 0
-    assert _fired(24.0, 0.0) == pytest.approx(0.45, abs=0.04)
-    assert _fired(40.0, 0.0) == pytest.approx(0.9, abs=0.02)
-    assert _fired(40.0, 2.5) == 0

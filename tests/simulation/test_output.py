@@ -7,6 +7,7 @@ import uproot
 from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
 
 from ptmiss.errors import FileError
+from ptmiss.events import Generated, inspect
 from ptmiss.simulation import output, schema
 
 
@@ -30,6 +31,36 @@ def test_a_block_survives_its_file(block, block_columns):
 
 
 @pytest.mark.parametrize("file_format", output.FORMATS)
+def test_runs_have_the_sums_of_their_events(block, block_columns, tmp_path, file_format):
+    path = tmp_path / "out.root"
+    output.write([block, block], path, file_format, {})
+    with uproot.open(path) as file:
+        (run,) = file["Runs"].arrays().to_list()
+    weight, shower = block_columns["genWeight"], block_columns["PSWeight"].reshape(10, 4)
+    assert (run["run"], run["genEventCount"]) == (1, 20)
+    assert run["genEventSumw"] == pytest.approx(2 * weight.sum())
+    assert run["genEventSumw2"] == pytest.approx(2 * (weight**2).sum())
+    assert run["PSSumw"] == pytest.approx(np.average(shower, axis=0, weights=weight), rel=1e-6)
+    assert inspect(str(path)).generated == Generated(20, pytest.approx(2 * weight.sum()))
+
+
+def test_runs_of_pseudo_data_have_no_sums():
+    events = ak.Array({"run": np.array([360000, 360001, 360000]), "genWeight": np.ones(3)})
+    assert {name: column.to_list() for name, column in output.sums(events).items()} == {"run": [360000, 360001]}
+
+
+def test_runs_without_weights_of_the_shower_have_no_sums_of_them():
+    events = ak.Array({"run": np.array([1, 1]), "genWeight": np.array([2.0, -1.0])})
+    columns = output.sums(events)
+    assert {name: column.to_list() for name, column in columns.items()} == {
+        "run": [1],
+        "genEventCount": [2],
+        "genEventSumw": [1.0],
+        "genEventSumw2": [5.0],
+    }
+
+
+@pytest.mark.parametrize("file_format", output.FORMATS)
 def test_files_hold_what_was_written(block, block_columns, tmp_path, file_format):
     path = tmp_path / "out.root"
     output.write([block, block], path, file_format, {"simulation": "{}"})
@@ -37,6 +68,8 @@ def test_files_hold_what_was_written(block, block_columns, tmp_path, file_format
         events = file["Events"].arrays()
         assert file["simulation"] == "{}" or str(file["simulation"]) == "{}"
     assert len(events) == 20
+    weights = events["PSWeight"]
+    assert np.array_equal(ak.flatten(weights)[:40], block_columns["PSWeight"])
     pt = events["PFCands_pt"] if file_format == "ttree" else events["PFCands"].pt
     assert np.array_equal(ak.flatten(pt)[: len(block_columns["PFCands_pt"])], block_columns["PFCands_pt"])
     assert [p.name for p in tmp_path.iterdir()] == ["out.root"]

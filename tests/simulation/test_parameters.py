@@ -8,10 +8,8 @@ from ptmiss.simulation import parameters
 
 def test_data_differ_from_simulation_exactly_where_said():
     mc, data = parameters.profile("mc"), parameters.profile("data")
-    values = {**mc.detector._asdict(), **mc.beam._asdict()}
-    changed = {
-        key: value for key, value in {**data.detector._asdict(), **data.beam._asdict()}.items() if value != values[key]
-    }
+    values, others = (p.detector._asdict() | p.beam._asdict() | p.tune._asdict() for p in (mc, data))
+    changed = {key: value for key, value in others.items() if value != values[key]}
     assert changed == parameters.DATA
 
 

@@ -4,12 +4,13 @@ import subprocess
 import sys
 
 import awkward as ak
+import numpy as np
 import pytest
 import uproot
 
 from ptmiss import simulation
 from ptmiss.errors import FileError, OptionError, UnknownName
-from ptmiss.simulation import events, production
+from ptmiss.simulation import events, generator, pileup, production
 
 
 @pytest.fixture(autouse=True)
@@ -154,13 +155,29 @@ def test_importing_loads_neither_pythia_nor_fastjet():
     )
 
 
-@pytest.mark.slow
 def test_a_library_is_made_once(tmp_path, monkeypatch):
-    pytest.importorskip("pythia8mc")
+    asked = []
+
+    def pions(number, n, seed, start_file):
+        asked.append(seed)
+        return number, generator.shoot(211, n, np.random.default_rng(seed)).library
+
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(production, "LIBRARY_BLOCK", 10)
-    first = production.pileup_library("mc", size=20)
-    changed = first.stat().st_mtime_ns
-    assert production.pileup_library("mc", size=20) == first
-    assert first.stat().st_mtime_ns == changed
-    assert production.pileup_library("data", size=20) != first
+    monkeypatch.setattr(production, "_minimum_bias", pions)
+    monkeypatch.setattr(generator, "start", lambda what, seed, path, tune: path.touch())
+    first = production.pileup_library("mc", size=25)
+    assert len(pileup.load(first)) == 25
+    assert production.pileup_library("mc", size=25) == first
+    assert len(asked) == 3
+    assert production.pileup_library("data", size=25) != first
+    assert len(set(asked)) == 6
+
+
+def test_a_directory_of_somebody_else_is_not_taken_for_what_is_half_done(tmp_path):
+    parts = tmp_path / "a.root.parts"
+    parts.mkdir()
+    (parts / "thesis.tex").touch()
+    with pytest.raises(FileError, match="holds something else: move it away"):
+        production.simulate("zmumu", 1, 1, tmp_path / "a.root")
+    assert (parts / "thesis.tex").exists()

@@ -51,6 +51,16 @@ def test_hadrons_follow_the_power_law_and_the_resolution(energy):
     assert hits.energy.min() >= 0
 
 
+def test_hadrons_in_cracks_lose_half_of_their_energy_and_make_a_tail():
+    whole, _, _ = _deposit(130, 50.0, 0.3)
+    cracked, _, _ = _deposit(130, 50.0, 0.3, detector=Detector(crack_share=0.2))
+    error = np.hypot(_error(whole), _error(cracked)) / whole.mean()
+    assert cracked.mean() / whole.mean() == pytest.approx(1 - 0.2 / 2, abs=4 * error)
+    assert np.mean(cracked < 0.4 * whole.mean()) == pytest.approx(0.2 * 0.4, abs=0.025)
+    photons = [_deposit(22, 50.0, 0.3, detector=d)[0] for d in (Detector(), Detector(crack_share=0.2))]
+    assert np.array_equal(*photons)
+
+
 def test_the_response_grows_with_energy():
     energies = np.array([1.0, 10.0, 100.0])
     assert np.all(np.diff([showers.hadron_response(e, 0.6) for e in energies]) > 0)

@@ -1,14 +1,28 @@
-"""The command line: every verb reads its options here and calls one function of the library.
+"""The command line: every verb reads its options and calls one function of the library.
 
-Nothing heavy is imported before a verb runs, so that ``--help`` answers at once.
+Heavy packages are imported when a verb runs and not before, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
 
-from . import calibrate, measure, models, report, run, simulate, train
+from . import calibrate, init, measure, models, report, run, selection, simulate, templates, train
 from .options import cli
 
-__all__ = ["calibrate", "cli", "main", "measure", "models", "report", "run", "runner", "simulate", "train"]
+__all__ = [
+    "calibrate",
+    "cli",
+    "init",
+    "main",
+    "measure",
+    "models",
+    "report",
+    "run",
+    "runner",
+    "selection",
+    "simulate",
+    "templates",
+    "train",
+]
 
 
 def main() -> None:
@@ -17,5 +31,5 @@ def main() -> None:
 
 
 def runner() -> None:
-    """Entry point of ``runner``: the same as ``ptmiss run``."""
-    run.run(prog_name="runner")
+    """Entry point of ``runner``, which is ``ptmiss run``."""
+    run.run(prog_name="runner", help_option_names=["-h", "--help"])

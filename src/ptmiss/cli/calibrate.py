@@ -1,13 +1,13 @@
-"""The verb calibrate."""
+"""The verb ``calibrate``."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import click
 
-from ptmiss.cli.options import PATH, Verb, cli, names
+from ptmiss.cli.completion import Words, estimators
+from ptmiss.cli.options import PATH, Verb, cli, names, note
 
 
 @cli.command(
@@ -19,24 +19,32 @@ from ptmiss.cli.options import PATH, Verb, cli, names
       --background ttbar.parquet=0.1775 --estimators puppi --output out/calib
 """,
 )
-@click.option("--data", required=True, metavar="SOURCE", help="Recoil table, or DIRECTORY[:DATASET] of a run.")
-@click.option("--mc", required=True, metavar="SOURCE", help="The same of the simulated signal.")
+@click.option("--data", required=True, metavar="SOURCE", help="Data: recoil table, or DIRECTORY[:DATASET] of a run.")
+@click.option("--mc", required=True, metavar="SOURCE", help="The simulated signal, in the same form.")
 @click.option(
     "--background",
     "backgrounds",
     multiple=True,
     metavar="SOURCE[=FACTOR]",
-    help="Simulated background and what its weights are multiplied by. [default: from metadata]",
+    help="A simulated background, and a factor for its weights. [default: from metadata]",
 )
 @click.option(
-    "--estimators", callback=names, default="pf,puppi", show_default=True, metavar="A,B,…", help="What to calibrate."
+    "-e",
+    "--estimators",
+    callback=names,
+    default="pf,puppi",
+    show_default=True,
+    type=Words("A,B,…", estimators, several=True),
+    help="Those to calibrate.",
 )
-@click.option("--output", type=PATH, required=True, help="Directory for corrections, tables and figures.")
-@click.option("--minimum", type=float, default=300, show_default=True, help="Effective events of a bin of the fits.")
+@click.option("-o", "--output", type=PATH, required=True, help="Directory for corrections, tables and figures.")
 @click.option(
-    "--pileup/--no-pileup", default=True, show_default=True, help="Weigh simulated tables to the data's vertices."
+    "--minimum", type=float, default=300, show_default=True, help="Least effective events in a class of nJets."
 )
-@click.option("--closure", is_flag=True, help="Also derive on half of the events and test on the other half.")
+@click.option(
+    "--pileup/--no-pileup", default=True, show_default=True, help="Reweight simulated tables to the data's vertices."
+)
+@click.option("--closure", is_flag=True, help="Also derive corrections on half of the events, and test on the rest.")
 @click.option("--era", default="all", show_default=True, help="Key of the files in CMS's layout.")
 @click.option("--order", default="any", show_default=True, help="Key of the files in CMS's layout.")
 @click.option("--label", default="", help="Text above the figures.")
@@ -56,21 +64,16 @@ def calibrate(
     force: bool,
 ) -> None:
     """Calibrate the recoil of simulation to data: corrections for correctionlib, with uncertainties."""
-    from ptmiss import results
+    from ptmiss import verbs
+    from ptmiss.progress import progress_bar, progress_callback
 
-    results.check_writable(output, force)
-    derive = import_module("ptmiss.calibration.report").calibrate
-    path = derive(
-        data,
-        mc,
-        backgrounds,
-        estimators,
-        output,
-        minimum=minimum,
-        pileup=pileup,
-        test=closure,
-        era=era,
-        order=order,
-        label=label,
-    )
-    click.echo(path)
+    options = {"minimum": minimum, "pileup": pileup, "test": closure, "era": era, "order": order, "label": label}
+    with progress_bar() as bar:
+        show = progress_callback(bar)
+        made = verbs.calibrate(data, mc, output, estimators, backgrounds, progress=show, force=force, **options)
+    click.echo(made.path)
+    if not made.maps:
+        note(
+            "XY lines and pile-up weights alone, since these runs were filled without; "
+            f"next: ptmiss run … --corrections {made.path}, then ptmiss calibrate of those runs"
+        )

@@ -1,4 +1,4 @@
-"""Verbs that measure: resolution, compare, evaluate."""
+"""The verbs ``resolution``, ``compare`` and ``evaluate``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from ptmiss.cli.completion import Words, estimators
 from ptmiss.cli.options import FORMATS, PATH, Verb, cli, names, number, pairs
 
-CORRECTIONS = ("none", "plateau", "bin")
+CORRECTIONS = ("bin", "plateau", "none")
 BOSONS = ("boson", "genboson", "genmet")
 
 
@@ -18,37 +19,44 @@ BOSONS = ("boson", "genboson", "genmet")
     cls=Verb,
     short_help="Response and resolution: a table and figures.",
     epilog="""
-  ptmiss resolution recoil.parquet --correction bin --output out/resolution
+  ptmiss resolution recoil.parquet --output out/resolution
+  ptmiss resolution out/run --dataset data --background ttbar=1 \\
+      --output out/data
 """,
 )
 @click.argument("source", type=PATH)
-@click.option("--output", type=PATH, required=True, help="Directory for table and figures.")
+@click.option("-o", "--output", type=PATH, help="Directory for table and figures; without it a table is printed.")
 @click.option(
     "--correction",
     type=click.Choice(CORRECTIONS),
-    default="plateau",
+    default="bin",
     show_default=True,
-    help="Response that u is divided by: 1, that of qT > 150 GeV, or that of each qT bin.",
+    help="Divide u by a response: that of each bin of qT, that of qT > 150 GeV, or 1.",
 )
 @click.option(
     "--boson",
     type=click.Choice(BOSONS),
     default="boson",
     show_default=True,
-    help="Of a table: the muon pair, the generated boson, or generated pTmiss as the truth.",
+    help="For a table: measure against the muon pair, the generated boson, or generated pTmiss.",
 )
-@click.option("--dataset", help="Of a run with several datasets: the one to measure.")
+@click.option("--dataset", help="For a run or table with several datasets: the one to measure.")
 @click.option(
-    "--subtract", callback=pairs, multiple=True, metavar="NAME=FACTOR", help="Of a run: a background to subtract."
+    "--background",
+    "subtract",
+    callback=pairs,
+    multiple=True,
+    metavar="NAME=FACTOR",
+    help="For several datasets: one to subtract, and a factor for its weights.",
 )
-@click.option("--rescale", is_flag=True, help="Of a run: take what it read for the whole, if it skipped something.")
+@click.option("--rescale", is_flag=True, help="For a run that skipped events: scale what it read up to the whole.")
 @click.option("--window", type=float, help="Also the RMS inside ±WINDOW GeV, for comparison with code that truncates.")
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True)
 @click.option("--label", default="", help="Text above the figures.")
 @click.option("--force", is_flag=True, help="Replace results that are there.")
 def resolution(
     source: Path,
-    output: Path,
+    output: Path | None,
     correction: str,
     boson: str,
     dataset: str | None,
@@ -60,18 +68,19 @@ def resolution(
     force: bool,
 ) -> None:
     """Response and resolution of a recoil table or of a run: a table with errors, and figures."""
-    from ptmiss import results
+    from ptmiss import verbs
     from ptmiss.reports import resolution_report
 
-    results.check_writable(output, force)
     factors = {name: number(name, value) for name, value in subtract.items()}
-    histograms = resolution_report.histograms_of(
-        source, boson=boson, dataset=dataset, subtract=factors, rescale=rescale
+    of_run = {"dataset": dataset, "subtract": factors, "rescale": rescale}
+    made = verbs.resolution(
+        source, output, correction, window=window, formats=formats, label=label, force=force, boson=boson, **of_run
     )
-    figures = resolution_report.resolution(
-        histograms, output, source, correction, window=window, formats=formats, label=label
-    )
-    for figure in figures:
+    if made.left_out:
+        click.echo(f"events left out: {made.left_out} (pTmiss not finite in every estimator)")
+    if output is None:
+        resolution_report.show(made.inclusive())
+    for figure in made.figures:
         click.echo(figure)
 
 
@@ -85,22 +94,36 @@ def resolution(
 """,
 )
 @click.argument("source", metavar="TABLE", type=PATH)
-@click.option("--against", callback=names, default="pf,puppi", show_default=True, help="Estimators to compare with.")
-@click.option("--by", callback=names, default="", metavar="qt,npv,njets", help="Also in bins of these axes.")
-@click.option("--above", type=float, default=20.0, show_default=True, help="Events with qT above, GeV.")
-@click.option("--below", type=float, default=float("inf"), show_default=True, help="Events with qT below, GeV.")
+@click.option(
+    "--against",
+    callback=names,
+    default="",
+    type=Words("A,B,…", estimators, several=True),
+    help="Estimators to compare with. [default: those of pf and puppi that are there, or the first]",
+)
+@click.option(
+    "--by",
+    callback=names,
+    default="",
+    type=Words("qt,npv,njets", lambda: ["qt", "npv", "njets"], several=True),
+    help="Also in bins of these axes.",
+)
+@click.option("--above", type=float, default=20.0, show_default=True, help="Only events with qT from here on, GeV.")
+@click.option("--below", type=float, default=float("inf"), show_default=True, help="Only events with qT below, GeV.")
 @click.option(
     "--boson",
     type=click.Choice(BOSONS),
     default="boson",
     show_default=True,
-    help="What the recoil is measured against.",
+    help="Measure the recoil against this.",
 )
-@click.option("--unweighted", is_flag=True, help="Count every event once: a sample biased to large qT stays so.")
+@click.option("--dataset", help="For a table with several datasets: the one to measure.")
+@click.option("--unweighted", is_flag=True, help="Count every event once; a sample biased to large qT stays biased.")
 @click.option("--mt", is_flag=True, help="W decays: RMS of mT about the generated one, and width of its falling edge.")
-@click.option("--output", type=PATH, help="Write all numbers as CSV.")
+@click.option("-o", "--output", type=PATH, help="Write all numbers as CSV.")
 @click.option("--figure", type=PATH, help="Draw the bins of qt and npv: a .png, .pdf or .svg file.")
 @click.option("--label", default="", help="Text above the figure.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
 def compare(
     source: Path,
     against: list[str],
@@ -108,33 +131,31 @@ def compare(
     above: float,
     below: float,
     boson: str,
+    dataset: str | None,
     unweighted: bool,
     mt: bool,
     output: Path | None,
     figure: Path | None,
     label: str,
+    force: bool,
 ) -> None:
     """Compare estimators on the events of a recoil TABLE: response-corrected widths, with paired bootstrap errors."""
-    from ptmiss import comparison, jacobian, table
-    from ptmiss.files import write_atomically
+    from ptmiss import verbs
+    from ptmiss.files import check_file
+    from ptmiss.resolutions import comparison, jacobian
+    from ptmiss.table import read
 
+    if figure is not None:
+        check_file(figure, [f".{form}" for form in FORMATS], force, "--figure")
+    table = read(source).of(dataset)
+    against = against or verbs.references(table)
+    weighted = not unweighted
     if mt:
-        found = jacobian.of_table(table.read(source), against, weighted=not unweighted)
-        if output is not None:
-            write_atomically(output, found.to_csv(index=False, float_format="%.6g"))
-        jacobian.show(found, against)
+        masses = verbs.compare(table, against, mt=True, weighted=weighted, output=output, force=force)
+        jacobian.show(masses, against)
         return
-    found = comparison.of_table(
-        table.read(source),
-        against,
-        boson=boson,
-        above=above,
-        below=below,
-        edges=comparison.edges(by),
-        weighted=not unweighted,
-    )
-    if output is not None:
-        write_atomically(output, found.to_csv(index=False, float_format="%.6g"))
+    options: dict[str, Any] = {"weighted": weighted, "boson": boson, "above": above, "below": below}
+    found = verbs.compare(table, against, by=by, output=output, force=force, **options)
     if figure is not None:
         comparison.draw(found, figure, label)
     comparison.show(found, against)
@@ -142,7 +163,7 @@ def compare(
 
 @cli.group("evaluate")
 def evaluate() -> None:
-    """Reconstructions against the truth of simulated events."""
+    """Compare reconstructions with the truth of simulated events."""
 
 
 @evaluate.command(
@@ -155,15 +176,15 @@ def evaluate() -> None:
 )
 @click.argument("files", nargs=-1, required=True)
 @click.option(
-    "--weights", metavar="FILE", help="Weights file or folder of MLPF; none leaves it out. [default: shipped]"
+    "--weights", metavar="FILE", help="Weights file or folder of MLPF; 'none' leaves it out. [default: shipped]"
 )
-@click.option("--output", type=PATH, required=True, help="Directory for tables and figures.")
-@click.option("--max-events", type=click.IntRange(1), help="Of each file.")
+@click.option("-o", "--output", type=PATH, required=True, help="Directory for tables and figures.")
+@click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
 @click.option(
     "--min-pt", type=click.FloatRange(0), default=0.1, show_default=True, help="Least pT of a candidate, GeV."
 )
-@click.option("--window", type=float, default=0.2, show_default=True, help="In which a generated jet looks for one.")
-@click.option("--replicas", type=click.IntRange(2), default=100, show_default=True, help="Of the bootstrap.")
+@click.option("--window", type=float, default=0.2, show_default=True, help="Window in (eta, phi) to match jets.")
+@click.option("--replicas", type=click.IntRange(2), default=100, show_default=True, help="Replicas of the bootstrap.")
 @click.option(
     "--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png", "pdf"), show_default=True
 )
@@ -171,13 +192,45 @@ def evaluate() -> None:
 @click.option("--label", default="", help="Text above the figures.")
 @click.option("--force", is_flag=True, help="Replace results that are there.")
 def evaluate_mlpf(files: tuple[str, ...], output: Path, force: bool, **options: Any) -> None:
-    """MLPF beside PF, elements as they are and ideal targets, on simulated event FILES with elements and targets."""
+    """Compare MLPF with PF, bare elements and ideal targets, on simulated event FILES with elements and targets."""
     from ptmiss import evaluation, results
     from ptmiss.events import expand
-    from ptmiss.progress import progress_bar, shown_by
+    from ptmiss.progress import progress_bar, progress_callback
 
     results.check_writable(output, force)
-    with progress_bar("events") as bar:
-        tables = evaluation.evaluate(expand(files), output, progress=shown_by(bar), **options)
+    with progress_bar() as bar:
+        tables = evaluation.evaluate(expand(files), output, progress=progress_callback(bar), **options)
     evaluation.show(tables)
     click.echo(output)
+
+
+@evaluate.command(
+    "vertex",
+    cls=Verb,
+    short_help="What the lepton's vertex gains in W decays.",
+    epilog="""
+  ptmiss simulate wmunu --events 8000 --output wmunu.root
+  ptmiss evaluate vertex wmunu.root --output out/vertex
+""",
+)
+@click.argument("file")
+@click.option(
+    "-e",
+    "--estimators",
+    callback=names,
+    default="pf,puppi,track,deepmet",
+    show_default=True,
+    type=Words("A,B,…", estimators, several=True),
+)
+@click.option("--weights", callback=pairs, multiple=True, metavar="NAME=FILE", help="Weights file of a network.")
+@click.option("-o", "--output", type=PATH, required=True, help="Directory for tables and figure.")
+@click.option("--force", is_flag=True, help="Replace results that are there.")
+def evaluate_vertex(file: str, estimators: list[str], weights: dict[str, str], output: Path, force: bool) -> None:
+    """Compare the file's vertex with that of the lepton, in a FILE of simulated W decays to muons."""
+    from ptmiss import results
+    from ptmiss.estimators import make_estimators
+    from ptmiss.evaluation import vertex
+
+    results.check_writable(output, force)
+    for table in vertex.write(file, output, make_estimators(estimators, weights)).values():
+        click.echo(table.to_string(line_width=80))

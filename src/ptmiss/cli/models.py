@@ -1,37 +1,51 @@
-"""Verbs for weights files: list, show, card, import and export."""
+"""The verbs of ``ptmiss models``, for weights files: list, show, card, compare, import and export."""
 
 from __future__ import annotations
 
-from importlib import import_module
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 
 import click
+
+from ptmiss.cli.completion import Words
+from ptmiss.cli.completion import models as models_of_the_package
 
 from .options import PATH, Verb, cli, pairs
 
 
 @cli.group()
 def models() -> None:
-    """Weights files of networks."""
+    """List, inspect, compare, import and export weights files."""
 
 
 @models.command(
     "list",
     cls=Verb,
+    short_help="The models that come with the package, with advice.",
     epilog="""
   ptmiss models list
 """,
 )
 def list_models() -> None:
-    """The models that come with the package."""
-    from ptmiss.networks.registry import load_weights, shipped
-    from ptmiss.networks.weights import fingerprint
+    """List the models that come with the package, and when to take each."""
+    from ptmiss.networks import descriptions
+    from ptmiss.networks.registry import load_weights, shipped_models
 
-    for name in shipped():
-        model = load_weights(name)
-        click.echo(
-            f"{name:20} {model.architecture:10} {model.parameters:6d} parameters  {fingerprint(model.tensors)[:12]}"
-        )
+    known = {name: load_weights(name) for name in shipped_models()}
+    wide = max(map(len, known), default=0)
+    click.echo(f"{'model':{wide}}  network   parameters  when to take it")
+    for name, model in known.items():
+        start = f"{name:{wide}}  {model.architecture:8}  {model.parameters:10}  "
+        click.echo(wrapped(start + descriptions.advice(name), len(start)))
+    click.echo("\nptmiss models card MODEL prints what was measured with one.")
+
+
+def wrapped(text: str, indent: int = 4) -> str:
+    """A text in lines of the terminal's width."""
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, width, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 @models.command(
@@ -43,42 +57,75 @@ def list_models() -> None:
   ptmiss models export-onnx mlpf --output mlpf.onnx
 """,
 )
-@click.argument("model")
-@click.option("--output", type=PATH, required=True, help="The ONNX file.")
-def export_onnx(model: str, output: Path) -> None:
-    """A MODEL (a name, a weights file or its folder) as an ONNX graph of one event (needs the extra onnx)."""
+@click.argument("model", type=Words("MODEL", models_of_the_package))
+@click.option("-o", "--output", type=PATH, required=True, help="The ONNX file.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def export_onnx(model: str, output: Path, force: bool) -> None:
+    """Export a MODEL (a name, a weights file or its folder) as an ONNX graph of one event (needs the extra onnx)."""
+    from ptmiss.files import check_file
+    from ptmiss.models.export import write_onnx
     from ptmiss.networks.registry import load_weights, weights_file
     from ptmiss.reconstruction import MLPF, network
 
+    check_file(output, (".onnx",), force)
     chosen = load_weights(model)
     if chosen.architecture == MLPF:
         chosen = network(str(weights_file(model)))
-    told = import_module("ptmiss.models.export").write_onnx(chosen, output)
-    click.echo(f"{output}: {told}")
+    shapes = write_onnx(chosen, output)
+    click.echo(f"{output}: {shapes}")
 
 
 @models.command(
     "card",
     cls=Verb,
+    short_help="Print a model's card, or write test results into one.",
     epilog="""
-  ptmiss models card out/deepmet --results 'Z → μμ=zmumu.csv' --results 'W → μν=wmunu.csv'
+  ptmiss models card deepmet
+  ptmiss models card out/deepmet --results 'Z → μμ=zmumu.csv' \\
+      --results 'W → μν=wmunu.csv'
 """,
 )
-@click.argument("directory", type=PATH)
-@click.option("--results", callback=pairs, multiple=True, metavar="TITLE=CSV", help="What ptmiss compare wrote.")
+@click.argument("model", type=Words("MODEL", models_of_the_package))
+@click.option("--results", callback=pairs, multiple=True, metavar="TITLE=CSV", help="A table of ptmiss compare.")
 @click.option(
-    "--evaluation", "evaluations", callback=pairs, multiple=True, metavar="TITLE=DIR", help="Of ptmiss evaluate mlpf."
+    "--evaluation",
+    "evaluations",
+    callback=pairs,
+    multiple=True,
+    metavar="TITLE=DIR",
+    help="An output of ptmiss evaluate mlpf.",
 )
-def card(directory: Path, results: dict[str, str], evaluations: dict[str, str]) -> None:
-    """Put test results into the card of the model in a DIRECTORY."""
-    from ptmiss import comparison
-    from ptmiss.evaluation import summary
+def card(model: str, results: dict[str, str], evaluations: dict[str, str]) -> None:
+    """Print the card of a MODEL, a name or a folder: how it was made, its limits, and what was measured.
 
-    cards = import_module("ptmiss.models.cards")
-    tables = {title: cards.markdown(comparison.read(Path(path))) for title, path in results.items()}
+    With --results or --evaluation test results are written into the card of a folder.
+    """
+    from ptmiss.networks import descriptions
+
+    if not results and not evaluations:
+        show_card(descriptions.card(model) or f"{model} has no card")
+        return
+    from ptmiss.evaluation import summary
+    from ptmiss.models import cards
+    from ptmiss.resolutions import comparison
+
+    tables = {title: cards.markdown(comparison.read(path)) for title, path in results.items()}
     tables |= {title: summary.markdown(Path(path)) for title, path in evaluations.items()}
-    cards.add_results(directory, tables)
-    click.echo(directory / "README.md")
+    cards.add_results(model, tables)
+    click.echo(Path(model) / "README.md")
+
+
+def show_card(text: str) -> None:
+    """Print Markdown: as it is, or drawn on a terminal, page by page."""
+    if not sys.stdout.isatty():
+        click.echo(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console()
+    with console.pager(styles=True):
+        console.print(Markdown(text))
 
 
 @models.command(
@@ -86,17 +133,22 @@ def card(directory: Path, results: dict[str, str], evaluations: dict[str, str]) 
     cls=Verb,
     short_help="Weights from a released CMSSW graph.",
     epilog="""
-  ptmiss models import-deepmet deepmet_resolution.pb --output deepmet.safetensors
+  ptmiss models import-deepmet deepmet_resolution.pb \\
+      --output deepmet.safetensors
 """,
 )
 @click.argument("graph", type=PATH)
-@click.option("--output", type=PATH, required=True, help="The weights file.")
-@click.option("--padding", type=int, default=4500, show_default=True, help="Slots that CMSSW pads an event to.")
-def import_deepmet(graph: Path, output: Path, padding: int) -> None:
-    """Weights from a released CMSSW graph (TensorFlow GraphDef), without TensorFlow."""
+@click.option("-o", "--output", type=PATH, required=True, help="The weights file.")
+@click.option("--padding", type=int, default=4500, show_default=True, help="Slots to which CMSSW pads an event.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def import_deepmet(graph: Path, output: Path, padding: int, force: bool) -> None:
+    """Import weights from a released CMSSW graph (TensorFlow GraphDef), without TensorFlow."""
+    from ptmiss.files import check_file
+    from ptmiss.models.cmssw import read_deepmet
     from ptmiss.networks.registry import save_model
 
-    model = import_module("ptmiss.models.cmssw").read_deepmet(graph, padding)
+    check_file(output, (".safetensors",), force)
+    model = read_deepmet(graph, padding)
     digest = save_model(model, output, provenance=f"imported from {graph.name}")
     click.echo(f"{model.parameters} parameters, SHA-256 {digest[:12]} -> {output}")
 
@@ -104,17 +156,43 @@ def import_deepmet(graph: Path, output: Path, padding: int) -> None:
 @models.command(
     "show",
     cls=Verb,
+    short_help="What a weights file says of itself.",
     epilog="""
   ptmiss models show deepmet.safetensors
 """,
 )
-@click.argument("model")
+@click.argument("model", type=Words("MODEL", models_of_the_package))
 def show(model: str) -> None:
-    """What a MODEL holds: a name, a weights file or its folder."""
-    from ptmiss.networks.registry import load_weights, weights_file
-    from ptmiss.networks.weights import read_tensors
+    """Print what a MODEL (a name, a weights file or its folder) says of itself and of its training."""
+    from ptmiss.networks import descriptions
 
-    _, metadata = read_tensors(weights_file(model))
-    click.echo(f"parameters: {load_weights(model).parameters}")
-    for key, value in sorted(metadata.items()):
-        click.echo(f"{key}: {value}")
+    for key, value in descriptions.facts(model).items():
+        click.echo(wrapped(f"{key}: {value}"))
+
+
+@models.command(
+    "compare",
+    cls=Verb,
+    short_help="What differs between two models.",
+    epilog="""
+  ptmiss models compare deepmet deepmet_v2
+""",
+)
+@click.argument("models", nargs=2, type=Words("MODEL", models_of_the_package))
+def compare(models: tuple[str, str]) -> None:
+    """Print what differs between two MODELs, and how far apart their pTmiss is in the embedded Z → μμ.
+
+    Which is better on your events: ptmiss skim with both, then ptmiss compare.
+    """
+    from ptmiss.networks import descriptions
+
+    one, other = (descriptions.facts(model) for model in models)
+    for key in dict.fromkeys((*one, *other)):
+        if key not in ("name", "file") and one.get(key) != other.get(key):
+            click.echo(key)
+            for model, found in zip(models, (one, other), strict=True):
+                click.echo(wrapped(f"  {model}: {found.get(key, 'none')}", 6))
+    apart = descriptions.distances(*models)
+    if apart is not None:
+        median = sorted(apart)[len(apart) // 2]
+        click.echo(f"pTmiss of {len(apart)} embedded Z → μμ: {median:.2f} GeV apart in the median")

@@ -1,20 +1,24 @@
-"""The group of verbs, and the options that several of them share."""
+"""The group of all verbs, and options that several of them share."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
-from ptmiss.errors import OptionError, PtmissError
+from ptmiss.cli.completion import Words, estimators
+from ptmiss.errors import Interrupted, OptionError, PtmissError
 from ptmiss.version import __version__
 
 EXECUTORS = "iterative|futures|dask"
 FORMATS = ("png", "pdf", "svg")
+
+NOTHING_KEPT = "nothing was written; the same command begins again"
 
 PATH = click.Path(path_type=Path)
 RUN_OPTIONS = (
@@ -29,13 +33,47 @@ RUN_OPTIONS = (
 )  # of ptmiss.runs.options.RunOptions
 
 
+class Stopped(click.ClickException):
+    """Ctrl-C: what is kept and how to go on, with the exit status that shells give to it."""
+
+    exit_code = 130
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it."""
+        click.echo(f"Interrupted: {self.format_message()}", err=True)
+
+
+def remember(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Keep a switch for the verb's surroundings; the verb itself does not see it."""
+    context.meta[str(parameter.name)] = value
+
+
+SWITCH: dict[str, Any] = {"is_flag": True, "expose_value": False, "callback": remember}
+
+
 class Verb(click.Command):
-    """A command whose errors are one line and exit status 1, and whose example keeps its lines."""
+    """A command whose errors are one line with exit status 1, and whose example keeps its line breaks.
+
+    kept: said after Ctrl-C: what is kept, and how to go on. It may name parameters, as in ``{output}``.
+    """
+
+    def __init__(self, *args: Any, kept: str = NOTHING_KEPT, **options: Any):
+        super().__init__(*args, **options)
+        self.params += [
+            click.Option(["-v", "--verbose"], help="Tell every step.", **SWITCH),
+            click.Option(["-q", "--quiet"], help="No progress and no notes.", **SWITCH),
+        ]
+        self.kept = kept
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
+        listen(ctx.meta["verbose"], ctx.meta["quiet"])
         try:
             return super().invoke(ctx)
+        except Interrupted as error:
+            raise Stopped(str(error)) from error
+        except KeyboardInterrupt as error:
+            raise Stopped(self.kept.format(**ctx.params)) from error
         except PtmissError as error:
             raise click.ClickException(str(error)) from error
 
@@ -45,6 +83,39 @@ class Verb(click.Command):
             formatter.write(f"\nExample:\n{self.epilog}\n")
 
 
+class Echo(logging.Handler):
+    """Prints the log's lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        prefix = "note: " if record.levelno >= logging.WARNING else ""
+        click.echo(f"{prefix}{record.getMessage()}", err=True)
+
+
+def listen(verbose: bool, quiet: bool) -> None:
+    """Print notes, with ``verbose`` every step, with ``quiet`` neither."""
+    if verbose and quiet:
+        raise click.UsageError("expected --verbose or --quiet, and not both")
+    log = logging.getLogger("ptmiss")
+    log.handlers = [Echo()]
+    log.setLevel(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)
+
+
+def note(text: str) -> None:
+    """Print a note, unless the user wants none."""
+    logging.getLogger("ptmiss").warning(text)
+
+
+def quiet() -> bool:
+    """Whether the user wants neither progress nor notes."""
+    return logging.getLogger("ptmiss").level > logging.WARNING
+
+
+def counted(number: int, what: str) -> str:
+    """``1 chunk``, ``2 chunks``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ptmiss")
 def cli() -> None:
@@ -52,12 +123,18 @@ def cli() -> None:
 
 
 def names(_context: click.Context, _parameter: click.Parameter, value: str) -> list[str]:
-    """A list of names separated by commas."""
+    """Names separated by commas as a list."""
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
+def each(given: str) -> list[str]:
+    """``A=x,y`` as ``A=x`` and ``A=y``, and ``x,y`` as ``x`` and ``y``."""
+    estimator, sign, rest = given.rpartition("=")
+    return [f"{estimator}{sign}{name.strip()}" for name in rest.split(",") if name.strip()]
+
+
 def pairs(_context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Options of the form NAME=VALUE."""
+    """Options of the form NAME=VALUE as a dictionary."""
     for value in values:
         if "=" not in value:
             raise click.BadParameter(f"expected NAME=VALUE, not {value!r}", param=parameter)
@@ -79,67 +156,78 @@ def number(name: str, value: str) -> float:
 
 
 def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
-    """Options that choose estimators and cuts; the verb gets the estimators ready made."""
+    """Add the options that choose estimators and cuts; the verb is called with the estimators."""
 
     @click.option(
+        "-e",
         "--estimators",
         callback=names,
         default="pf,puppi",
         show_default=True,
-        metavar="A,B,…",
-        help="pf, puppi, track, stored.<Branch>, deepmet, deepmet_response, or a name given to --weights; of MLPF's "
-        "candidates mlpf, mlpf_puppi, deepmet_mlpf.",
+        type=Words("A,B,…", estimators, several=True),
+        help="pf, puppi, track, stored.<Branch>, a network of ptmiss models list or of --weights; on candidates of "
+        "MLPF: mlpf, mlpf_puppi, deepmet_mlpf.",
     )
     @click.option("--weights", callback=pairs, multiple=True, metavar="NAME=FILE", help="Weights file of a network.")
     @click.option(
         "--leptons",
         default="exact",
         show_default=True,
-        metavar="exact|as-candidates",
-        help="Selected leptons: left out of a network's candidates and put back, or weighted like any candidate.",
+        type=Words("exact|as-candidates"),
+        help="Selected leptons: added exactly, outside of the network, or weighted like any candidate.",
     )
     @click.option(
         "--selection",
-        default="default",
-        show_default=True,
-        metavar="NAME",
-        help="Cuts on muons and jets: default, or public-code (the measurement's public analysis code).",
+        metavar="NAME|FILE",
+        help="What makes an event: a name or a TOML or JSON file, see ptmiss selection. [default: the processor's]",
     )
     @click.option(
         "--vertex",
         default="default",
         show_default=True,
-        metavar="default|lepton",
-        help="Candidates as the file's vertex sees them, or in single-muon events the vertex closest to the muon.",
+        type=Words("default|lepton"),
+        help="Vertex of the candidates: the file's, or in single-muon events the one closest to the muon.",
     )
+    @click.option(
+        "--systematics",
+        multiple=True,
+        metavar="[ESTIMATOR=]A,B",
+        help="Variations of estimators, filled in the same pass: jes, jer, unclustered, …; see docs/howto/type1.md.",
+    )
+    @click.option("--jerc", default="", metavar="FILE", help="JSON of jets' energy, for type1.PuppiMET, type1.PFMET.")
+    @click.option("--smear", default="", metavar="FILE", help="JSON with JERSmear: jets of simulation are smeared.")
     @wraps(verb)
-    def wrapped(estimators: list[str], weights: dict[str, str], leptons: str, **options: Any) -> None:
+    def call(estimators: list[str], weights: dict[str, str], leptons: str, **options: Any) -> None:
         from ptmiss.estimators import make_estimators
 
-        verb(estimators=make_estimators(estimators, weights, leptons), **options)
+        files = {name: options.pop(name) for name in ("jerc", "smear")}
+        wanted = [name for given in options.pop("systematics") for name in each(given)]
+        verb(estimators=make_estimators(estimators, weights, leptons, systematics=wanted, **files), **options)
 
-    return wrapped
+    return call
 
 
 def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
-    """Options that choose where and how to run; the verb gets them as ``how``, for ptmiss.runs.options.RunOptions."""
+    """Add the options of ptmiss.runs.options.RunOptions; the verb is called with them as ``how``."""
 
-    @click.option("--executor", default="iterative", show_default=True, metavar=EXECUTORS, help="Where to run.")
+    @click.option("--executor", default="iterative", show_default=True, type=Words(EXECUTORS), help="Where to run.")
     @click.option(
-        "--workers", type=int, default=2, show_default=True, help="Processes of futures or of a local cluster."
+        "--workers", type=int, default=2, show_default=True, help="Processes, for futures or a local dask cluster."
     )
     @click.option(
         "--scheduler", metavar="URL|FILE", help="A running dask scheduler, tcp://host:port, or a job queue, queue.toml."
     )
-    @click.option("--chunksize", type=int, help="Events at a time, at most. [default: 50000, fewer if they are large]")
-    @click.option("--memory", metavar="SIZE", help="Of each worker, such as 2GB: the chunk size is chosen to fit.")
-    @click.option("--resume", is_flag=True, help="Go on with what an earlier run left; redo only what is missing.")
-    @click.option("--skip-bad-files", is_flag=True, help="Leave out what cannot be read, and say so.")
-    @click.option("--retries", type=click.IntRange(0), default=2, show_default=True, help="After a failure to read.")
-    @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds for each chunk.")
+    @click.option("--chunksize", type=int, help="Most events of a chunk. [default: 50000, fewer if they are large]")
+    @click.option("--memory", metavar="SIZE", help="Memory of each worker, such as 2GB; chunks are chosen to fit.")
+    @click.option("--resume", is_flag=True, help="Continue an earlier run: only missing chunks are processed.")
+    @click.option("--skip-bad-files", is_flag=True, help="Leave out what cannot be read; the ledger lists it.")
+    @click.option(
+        "--retries", type=click.IntRange(0), default=2, show_default=True, help="Attempts after a read error."
+    )
+    @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Most seconds for a chunk.")
     @wraps(verb)
-    def wrapped(**options: Any) -> None:
+    def call(**options: Any) -> None:
         how = {name: options.pop(name) for name in RUN_OPTIONS}
         verb(how=how, **options)
 
-    return wrapped
+    return call

@@ -1,4 +1,4 @@
-"""The verb report."""
+"""The verb ``report``."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from ptmiss.cli.options import PATH, Verb, cli
     cls=Verb,
     short_help="One page of HTML: figures and tables of results.",
     epilog="""
-  ptmiss report dy=recoil.parquet out/w_run out/calibration deepmet --output report.html
+  ptmiss report dy=recoil.parquet out/w_run out/calibration deepmet \\
+      --output report.html
 """,
 )
 @click.argument("sources", nargs=-1, required=True, metavar="[NAME=]PATH...")
-@click.option("--output", type=PATH, required=True, help="The page, a .html file.")
+@click.option("-o", "--output", type=PATH, required=True, help="The page, a .html file.")
 @click.option("--title", default="pTmiss and recoil", show_default=True)
 @click.option(
     "--correction",
     type=click.Choice(["none", "plateau", "bin"]),
     default="bin",
     show_default=True,
-    help="Of the response, before widths are measured.",
+    help="Correction of the response, before widths are measured.",
 )
 @click.option("--label", default="", help="Text above the figures.")
 @click.option("--force", is_flag=True, help="Replace a page that is there.")
 def report(sources: tuple[str, ...], output: Path, title: str, correction: str, label: str, force: bool) -> None:
-    """One page of HTML of recoil tables, runs, calibrations, evaluations and models: figures, tables, how they were made.
+    """Write a page of HTML about recoil tables, runs, calibrations, evaluations and models.
 
-    It needs no network; figures are inline, every table can be taken away as CSV and as HEPData's YAML.
+    It shows figures, tables, and how they were made. Figures are inline, so the page works offline. Every table can be
+    saved as CSV and as YAML for HEPData.
     """
-    from ptmiss import reports
-    from ptmiss.errors import OptionError
-    from ptmiss.progress import progress_bar, shown_by
+    from ptmiss import verbs
+    from ptmiss.progress import progress_bar, progress_callback
 
-    if output.exists() and not force:
-        raise OptionError(f"--output {output} is there already (--force replaces it)")
-    with progress_bar("sources") as bar:
-        path = reports.report(sources, output, title=title, correction=correction, label=label, progress=shown_by(bar))
+    with progress_bar() as bar:
+        words = {"title": title, "correction": correction, "label": label}
+        path = verbs.report(sources, output, force=force, progress=progress_callback(bar), **words)
     click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

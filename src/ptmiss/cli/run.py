@@ -1,14 +1,16 @@
-"""Verbs that read events: run, status, skim."""
+"""The verbs ``run``, ``status`` and ``skim``, which read events."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptmiss.cli.options import PATH, Verb, cli, json_or_text, pairs, with_estimators, with_pool
+from ptmiss.cli.completion import Words, processors
+from ptmiss.cli.options import PATH, Verb, cli, counted, json_or_text, note, pairs, with_estimators, with_pool
 from ptmiss.errors import OptionError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 @cli.command(
     "run",
     cls=Verb,
+    kept="finished chunks are kept; the same command with --resume continues",
     short_help="A coffea processor over a fileset.",
     epilog="""
   ptmiss run zmumu --fileset dy.json --estimators stored.MET,stored.PuppiMET \\
@@ -27,13 +30,13 @@ if TYPE_CHECKING:
   ptmiss status out/dy     # from another terminal, or after it was stopped
 """,
 )
-@click.argument("processor")
+@click.argument("processor", type=Words("PROCESSOR", processors))
 @click.option("--fileset", "fileset_path", type=PATH, required=True, help="Coffea's fileset JSON.")
-@click.option("--output", type=PATH, required=True, help="Directory for the results.")
+@click.option("-o", "--output", type=PATH, required=True, help="Directory for the results.")
 @click.option("--force", is_flag=True, help="Replace results that are there.")
-@click.option("--corrections", type=PATH, help="File of ptmiss calibrate: corrected pTmiss, nominal and varied.")
+@click.option("--corrections", type=PATH, help="A file of ptmiss calibrate, for corrected pTmiss and its variations.")
 @click.option(
-    "--option", "own", callback=pairs, multiple=True, metavar="NAME=JSON", help="Option of your own processor."
+    "--option", "own", callback=pairs, multiple=True, metavar="NAME=JSON", help="An option of your own processor."
 )
 @with_estimators
 @with_pool
@@ -45,12 +48,15 @@ def run(
     corrections: Path | None,
     own: Mapping[str, str],
     estimators: list[Estimator],
-    selection: str,
+    selection: str | None,
     vertex: str,
     how: Mapping[str, Any],
     resume: bool,
 ) -> None:
-    """Run a coffea processor over a fileset: zmumu, wjets, validation, FILE.py or FILE.py:Class."""
+    """Run a coffea processor over a fileset.
+
+    zmumu, zee, gammajet, wmunu, wenu, validation, FILE.py or FILE.py:Class.
+    """
     from ptmiss import verbs
     from ptmiss.runs import fileset as filesets
 
@@ -85,7 +91,7 @@ def run(
 )
 @click.argument("directory", type=PATH)
 def status(directory: Path) -> None:
-    """How far the run in DIRECTORY has come: what is done, missing and failed."""
+    """Show the progress of the run in DIRECTORY: what is done, missing and failed."""
     from ptmiss import results
     from ptmiss.runs import directory as run_directory
 
@@ -98,7 +104,7 @@ def status(directory: Path) -> None:
 
 
 def _state(found: Status, results: bool) -> str:
-    """What goes on in a run's directory, in one line."""
+    """The state of a run in one line."""
     if found.worker:
         return f"running: {found.worker}"
     if found.last.get("event") == "end" and results:
@@ -106,87 +112,117 @@ def _state(found: Status, results: bool) -> str:
             f", without {len(found.skipped)} parts: --resume tries them again" if found.missing else ""
         )
     reason = f" ({found.last['reason']})" if "reason" in found.last else ""
-    return f"stopped{reason}: the same command with --resume goes on"
+    return f"stopped{reason}: the same command with --resume continues the run"
 
 
 @cli.command(
     "skim",
     cls=Verb,
+    kept="finished chunks are kept; the same command with --resume continues",
     short_help="The recoil table of event files: one row an event.",
     epilog="""
   ptmiss skim nano_*.root --estimators pf,puppi,deepmet --output recoil.parquet
   ptmiss skim nano_*.root --estimators stored.PuppiMET --output stored.parquet
+  ptmiss skim nano_*.root --friend friends --output recoil.parquet
 """,
 )
 @click.argument("files", nargs=-1)
 @click.option(
-    "--fileset", "fileset_path", type=PATH, help="A fileset in place of files: for triggers and certified data."
+    "--fileset", "fileset_path", type=PATH, help="A fileset in place of FILES, for triggers and certified data."
 )
-@click.option("--output", type=PATH, required=True, help="The table, a parquet file.")
+@click.option("-o", "--output", type=PATH, required=True, help="The table, a parquet file.")
+@click.option("--corrections", type=PATH, help="A file of ptmiss calibrate, for columns of corrected pTmiss.")
+@click.option("--friend", type=PATH, metavar="DIRECTORY", help="Also a ROOT tree for each file, to read beside it.")
+@click.option("--force", is_flag=True, help="Replace a table, and friend trees, that are there.")
+@click.option("--luminosity", type=float, metavar="L", help="Scale weights of simulation to this luminosity, fb^-1.")
+@click.option("--raw-weights", is_flag=True, help="Do not scale weights, even with several datasets.")
+@click.option("--rescale", is_flag=True, help="If events were skipped: scale what was read up to the whole.")
 @with_estimators
 @with_pool
 def skim(
     files: tuple[str, ...],
     fileset_path: Path | None,
     output: Path,
+    corrections: Path | None,
+    friend: Path | None,
+    force: bool,
+    luminosity: float | None,
+    raw_weights: bool,
+    rescale: bool,
     estimators: list[Estimator],
-    selection: str,
+    selection: str | None,
     vertex: str,
     how: Mapping[str, Any],
     resume: bool,
 ) -> None:
-    """Write the recoil table of event FILES (ROOT or parquet; paths, globs, URLs): one row an event."""
+    """Write the recoil table of event FILES (ROOT or parquet; paths, globs, URLs): one row per event."""
     from ptmiss.runs.options import RunOptions
+    from ptmiss.runs.skim import Weighting, check_startable
     from ptmiss.runs.skim import skim as write
 
+    check_startable(output, resume, force, friend)
     fileset = _fileset(files, fileset_path)
-    with RunOptions(**how).opened() as opened:
-        made = write(fileset, estimators, output, selection=selection, vertex=vertex, resume=resume, **opened)
+    given: dict[str, Any] = {
+        "selection": selection or "default",
+        "vertex": vertex,
+        "weighting": Weighting(luminosity, raw_weights, rescale),
+        "corrections": corrections,
+        "friend": friend,
+    }
+    with RunOptions(**how).open() as opened:
+        made = write(fileset, estimators, output, resume=resume, **given, **opened)
     _tell_notes(made["notes"])
     _tell_ledger(made["datasets"])
-    click.echo(f"{made['metrics']['entries']} events -> {output}")
+    also = f", friend trees -> {friend}" if friend else ""
+    click.echo(f"{made['metrics']['entries']} events -> {output}{also}")
 
 
 def _fileset(files: tuple[str, ...], path: Path | None) -> Fileset:
     from ptmiss.runs import fileset as filesets
 
     if bool(files) == bool(path):
-        raise OptionError("expected event files, or --fileset, and not both")
+        raise OptionError("expected either event files or --fileset")
     return filesets.read(path) if path else filesets.parse({"events": list(files)})
 
 
 def _tell_cutflow(dataset: str, cutflow: Mapping[str, Any] | None) -> None:
+    """Print how many events each cut leaves, of those that take some."""
     if cutflow:
-        steps = ", ".join(f"{name} {count}" for name, count in cutflow["events"].items())
+        counts = list(cutflow["events"].items())
+        taken = [counts[0], *(after for before, after in pairwise(counts) if after[1] != before[1])]
+        steps = ", ".join(f"{name} {count}" for name, count in taken)
         click.echo(f"{dataset}: {steps}")
 
 
 def _tell_work(details: Mapping[str, Any]) -> None:
-    """What a run took, in all and by stage, and what it went without."""
+    """Print the time of a run, in all and by stage, and what it left out."""
     metrics, chunks, seconds = details["metrics"], details["chunks"], details["seconds"]
     total = sum(seconds.values())
     stages = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
     resumed = f", {chunks['resumed']} of them from before" if chunks["resumed"] else ""
+    done = counted(metrics["chunks"], "chunk")
     click.echo(
-        f"{metrics['chunks']} chunks{resumed}, {metrics['bytesread'] / 1e6:.1f} MB, {total:.1f} s: {stages}; "
-        f"{metrics['entries'] / max(total, 1e-9):.3g} events a second"
+        f"{done}{resumed}, {metrics['bytesread'] / 1e6:.1f} MB, {total:.1f} s: {stages}; "
+        f"{metrics['entries'] / max(total, 1e-9):.3g} events per second"
     )
     if details["changed"]:
-        click.echo(f"note: other {', '.join(details['changed'])} than before: nothing of before was used", err=True)
+        note(f"{', '.join(details['changed'])} changed since the last run: all chunks were redone")
     _tell_ledger(details["datasets"])
 
 
 def _tell_ledger(datasets: Mapping[str, Any]) -> None:
-    """What was skipped, and what was there twice."""
-    from ptmiss.normalisation import Skipped, duplicates_line
+    """Print what was skipped, what occurs twice, and weights that differ from those that the files state."""
+    from ptmiss.normalisation import Skipped, duplicates_line, warning
 
     for name, dataset in datasets.items():
         for entry in dataset["ledger"]["skipped"]:
-            click.echo(f"note: {Skipped(**entry)}", err=True)
+            note(str(Skipped(**entry)))
         if duplicates := dataset["ledger"]["duplicates"]:
-            click.echo(f"note: dataset {name!r}: {duplicates_line(duplicates)}", err=True)
+            note(f"dataset {name!r}: {duplicates_line(duplicates)}")
+        if told := warning(dataset):
+            note(f"dataset {name!r}: {told}")
 
 
 def _tell_notes(notes: Mapping[str, int]) -> None:
     for what, count in notes.items():
-        click.echo(f"note: {what}: {count}", err=True)
+        note(f"{what}: {count}")

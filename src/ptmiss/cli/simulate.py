@@ -1,4 +1,4 @@
-"""Verbs that make events, and the tour: simulate, demo."""
+"""The verbs ``simulate`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -6,35 +6,46 @@ from pathlib import Path
 
 import click
 
-from ptmiss.cli.options import PATH, Verb, cli, number, pairs
+from ptmiss.cli.completion import Words, processes
+from ptmiss.cli.options import PATH, Verb, cli, number, pairs, quiet
 from ptmiss.errors import OptionError
 
 
 @cli.command(
     "simulate",
     cls=Verb,
+    kept="finished blocks are kept in {output}.parts; the same command continues",
     short_help="Events in a CMS-like detector, with pile-up and truth.",
     epilog="""
   ptmiss simulate zmumu -n 1000 --seed 1 --workers 2 --output zmumu.root
 """,
 )
-@click.argument("process", required=False)
-@click.option("-n", "--events", "n", type=int, default=1000, show_default=True, help="How many.")
+@click.argument("process", required=False, type=Words("[PROCESS]", processes))
+@click.option("-n", "--events", "n", type=int, default=1000, show_default=True, help="Number of events.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same file.")
-@click.option("--profile", default="mc", show_default=True, metavar="mc|data", help="Detector and beam.")
+@click.option(
+    "--profile", default="mc", show_default=True, type=Words("mc|data"), help="Profile of detector, beam and tune."
+)
 @click.option("--pileup", type=float, help="Mean number of pile-up collisions. [default: the profile's]")
 @click.option(
-    "--set", "overrides", callback=pairs, multiple=True, metavar="NAME=VALUE", help="A detector or beam parameter."
+    "--set",
+    "overrides",
+    callback=pairs,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of detector, beam or tune.",
 )
-@click.option("--elements", type=int, default=0, show_default=True, help="First events with PF elements; -1 for all.")
+@click.option("--elements", type=int, default=0, show_default=True, help="Number of events with PF elements; -1: all.")
+@click.option("--shower-weights", is_flag=True, help="Weights of a varied shower, PSWeight; other events than without.")
 @click.option("--format", "file_format", type=click.Choice(("ttree", "rntuple")), default="ttree", show_default=True)
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes.")
-@click.option("--output", type=PATH, help="The event file.")
-@click.option("--list", "listed", is_flag=True, help="Print the processes, then the branches of a file.")
+@click.option("-o", "--output", type=PATH, help="The event file.")
+@click.option("--force", is_flag=True, help="Replace a file, or a directory of --validate, that is there.")
+@click.option("--list", "listed", is_flag=True, help="Print the processes and the branches of a file.")
 @click.option(
-    "--validate", is_flag=True, help="Simulate samples of several processes and write tables and figures of them."
+    "--validate", is_flag=True, help="Simulate samples of several processes, and write tables and figures of them."
 )
-@click.option("--reference", type=PATH, help="Of --validate: a real PFNano file to compare with.")
+@click.option("--reference", type=PATH, help="For --validate: a real PFNano file to compare with.")
 def simulate(
     process: str | None,
     n: int,
@@ -43,19 +54,22 @@ def simulate(
     pileup: float | None,
     overrides: dict[str, str],
     elements: int,
+    shower_weights: bool,
     file_format: str,
     workers: int,
     output: Path | None,
+    force: bool,
     listed: bool,
     validate: bool,
     reference: Path | None,
 ) -> None:
     """Simulate events of a PROCESS in a CMS-like detector, with pile-up and truth (needs the extra simulation).
 
-    An interrupted job goes on where it stopped when it is started again.
+    The same command continues an interrupted job.
     """
-    from ptmiss import simulation
-    from ptmiss.progress import progress_bar, shown_by
+    from ptmiss import results, simulation
+    from ptmiss.files import check_file
+    from ptmiss.progress import progress_bar, progress_callback
 
     if listed:
         for name, what in simulation.PROCESSES.items():
@@ -63,12 +77,18 @@ def simulate(
         click.echo(f"\n{simulation.describe()}")
         return
     if output is None or (process is None) != validate:
-        raise OptionError("expected a process and --output, or --validate and --output (--list prints the processes)")
+        raise OptionError("expected --output, and either a process or --validate (--list prints the processes)")
+    if process is None:
+        results.check_writable(output, force)
+    else:
+        check_file(output, (".root",), force)
     values = {name: number(name, value) for name, value in overrides.items()}
     with progress_bar() as bar:
-        told = shown_by(bar)
+        show = progress_callback(bar)
         if process is None:
-            page = simulation.validate(output, n, seed, workers=workers, reference=reference, progress=told)
+            from ptmiss.reports import simulation_report
+
+            page = simulation_report.validate(output, n, seed, workers=workers, reference=reference, progress=show)
             click.echo(page)
             return
         made = simulation.simulate(
@@ -82,26 +102,36 @@ def simulate(
             elements=True if elements < 0 else elements,
             workers=workers,
             file_format=file_format,
-            progress=told,
+            shower_weights=shower_weights,
+            progress=show,
         )
     rate = (made.events - made.resumed) / made.seconds
-    click.echo(f"{made.events} events ({rate:.1f} a second) -> {made.path}")
+    click.echo(f"{made.events} events ({rate:.1f} per second) -> {made.path}")
 
 
 @cli.command(
     "demo",
     cls=Verb,
+    kept="finished parts are in {output}; the same command begins again",
     short_help="From PF candidates to a page of results, on the sample.",
     epilog="""
   ptmiss demo --output out/demo
 """,
 )
-@click.option("--output", type=PATH, default=Path("out/demo"), show_default=True, help="Directory for everything.")
-def demo(output: Path) -> None:
-    """From PF candidates to resolutions, a calibration and a page of it all, on the embedded sample, in two minutes."""
-    from ptmiss.demo import demo as show_all
+@click.option(
+    "-o", "--output", type=PATH, default=Path("out/demo"), show_default=True, help="Directory for everything."
+)
+@click.option("--force", is_flag=True, help="Replace a demo that is there.")
+def demo(output: Path, force: bool) -> None:
+    """Run the tour: from PF candidates to resolutions, a calibration and a page, on the embedded sample.
 
-    shown = show_all(output, lambda step: click.echo(f"… {step}", err=True))
+    It takes two minutes.
+    """
+    from ptmiss import results
+    from ptmiss.cli.demo import demo as show_all
+
+    results.check_writable(output, force)
+    shown = show_all(output, lambda step: None if quiet() else click.echo(f"… {step}", err=True))
     click.echo(f"Recoil table: {shown.table}")
     click.echo(f"Resolutions:  {shown.figures[0].parent / 'resolution.csv'}, {shown.figures[0]}")
     click.echo(f"Open:         {shown.page}")

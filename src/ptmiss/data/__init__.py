@@ -1,1 +1,1 @@
-"""The embedded sample; README.md beside this file is its card, ptmiss.sample its maker."""
+"""The embedded sample; README.md beside this file is its card, `production` its maker."""

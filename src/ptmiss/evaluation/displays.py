@@ -1,4 +1,4 @@
-"""Event displays in the plane of eta and phi: elements, the candidates of each reconstruction, and what sees what in MLPF."""
+"""Event displays in eta and phi: elements, candidates of each reconstruction, and attention in MLPF."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def of_groups(event: Shown, label: str = "") -> Figure:
 
 
 def members(event: Shown, layer: int, ax: Axes) -> None:
-    """One layer's windows or bins by colour, where elements are on the calorimeter; of a graph each element's best edge."""
+    """One layer's windows or bins by colour, on the calorimeter; for a graph each element's strongest edge."""
     groups, elements = event.groups[layer], event.elements
     reached = (elements["caloEta"] != 0) | (elements["caloPhi"] != 0)
     eta, phi = (np.where(reached, elements[f"calo{x}"], elements[x.lower()]) for x in ("Eta", "Phi"))
@@ -72,7 +72,7 @@ def strongest(edges: NDArray, strength: NDArray) -> NDArray:
 def scatter(
     columns: Mapping[str, NDArray], kind: NDArray, named: Mapping[int, tuple[str, str]], title: str, ax: Axes
 ) -> None:
-    """Points by kind, their area proportional to pT."""
+    """Points by kind, their area proportional to pT; columns pt (GeV), eta, phi (rad) and kind have shape (points,)."""
     hard = columns["pt"] > LEAST_PT
     for code, (name, colour) in named.items():
         own = hard & (kind == code)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ptmiss.elements import CLASSES
 from ptmiss.evaluation import jets, particles
-from ptmiss.plots import MARKERS, STYLE, colour_of, label_of, points, save
+from ptmiss.plots import STYLE, colour_of, label_of, points, save
 
 FORMATS = ("png", "pdf")
 GENERATED_PT = r"Generated $p_\mathrm{T}$ (GeV)"
@@ -88,7 +88,7 @@ def of_jets(table: pd.DataFrame, kind: str, region: str, label: str = "") -> Fig
 
 
 def of_met(tables: Tables, estimators: Sequence[str], label: str = "") -> Figure:
-    """Size, its cumulative, response against generated pTmiss, widths of a component, in all and against nPV, and tails."""
+    """Size of pTmiss, its cumulative, response, widths of a component, inclusive and against nPV, and tails."""
     distribution = _of(tables.met_distribution, (*estimators, "generated"))
     widths = _of(tables.met[tables.met["axis"] == "npv"], estimators)
     tails = _of(tails_of(tables.met), estimators)
@@ -104,9 +104,7 @@ def of_met(tables: Tables, estimators: Sequence[str], label: str = "") -> Figure
                 panel, _of(tables.met_response, estimators), one("response", "Median response", f"Generated {MET}", 1)
             ),
             partial(panel, widths, one("rms", "RMS of a component (GeV)", "Primary vertices", None, "", (0, np.nan))),
-            partial(
-                panel, widths, one("half_width", "Half 68 % width (GeV)", "Primary vertices", None, "", (0, np.nan))
-            ),
+            partial(panel, widths, one("half_width", "Half width (GeV)", "Primary vertices", None, "", (0, np.nan))),
         ],
         label,
         "",
@@ -184,7 +182,7 @@ def panel(rows: pd.DataFrame, what: Panel, ax: Axes, title: str = "") -> None:
         own = rows[(rows["estimator"] == name) & np.isfinite(rows[what.quantity])]
         if len(own):
             shift = SHIFT * (number - 1.5)  # what is equal is still seen side by side
-            points(ax, own, what.quantity, MARKERS[number % len(MARKERS)], colour_of(name, [name]), shift)
+            points(ax, own, what.quantity, [name], shift)
     dress(ax, what, title)
     if "x" in what.log and len(rows):
         ax.set_xlim(0.9 * rows["low"].min(), 1.1 * rows["high"].max())

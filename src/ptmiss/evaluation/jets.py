@@ -1,7 +1,8 @@
 """Jets: anti-kT 0.4 of each reconstruction's candidates against the generated jets of the hard collision.
 
-``chs`` leaves out charged candidates of another vertex's fit (fromPV 0), ``puppi`` weighs with PUPPI. Each generated jet takes
-the nearest jet above LEAST_PT; response is the ratio of their pT, resolution its interquartile range over the median.
+``chs`` leaves out charged candidates of another vertex's fit (fromPV 0), ``puppi`` weighs with PUPPI. Each generated
+jet takes the nearest jet above LEAST_PT; response is the ratio of their pT, resolution its interquartile range over the
+median.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ptmiss import bootstrap
+from ptmiss.bootstrap import Draws
 from ptmiss.candidates import Candidates
-from ptmiss.evaluation import bootstrap
-from ptmiss.evaluation.bootstrap import Draws
-from ptmiss.jets import Jets, cluster, match
+from ptmiss.jets import Jets, cluster, responses
 from ptmiss.segments import select
 
 CHS, PUPPI = "chs", "puppi"
@@ -56,13 +57,8 @@ def of_candidates(made: Candidates, kind: str) -> Jets:
 
 def pairs(generated: Jets, found: Jets, window: float = WINDOW) -> Pairs:
     """Each generated jet with the nearest one found."""
-    row = match(generated, found, window)
     event = np.repeat(np.arange(len(generated.counts)), generated.counts)
-    first = np.concatenate([[0], np.cumsum(found.counts)])[event]
-    ratio = np.full(len(row), np.nan)
-    has = row >= 0
-    ratio[has] = found.pt[first[has] + row[has]] / generated.pt[has]
-    return Pairs(event, generated.pt, generated.eta, ratio)
+    return Pairs(event, generated.pt, generated.eta, responses(generated, found, window))
 
 
 def table(measured: Mapping[tuple[str, str], Pairs], drawn: Draws) -> pd.DataFrame:
@@ -79,7 +75,7 @@ def table(measured: Mapping[tuple[str, str], Pairs], drawn: Draws) -> pd.DataFra
             row = {"estimator": name, "jets": kind, "region": region, "low": bounds[0], "high": bounds[1]} | numbers
             if REFERENCE in cells:
                 ratio = response.resolution / cells[REFERENCE][1].resolution
-                row |= bootstrap.described(f"resolution_vs_{REFERENCE}", ratio)
+                row |= bootstrap.with_error(f"resolution_vs_{REFERENCE}", ratio)
             rows.append(row)
     return bootstrap.frame(rows, "jets", "region")
 
@@ -93,8 +89,8 @@ def _cell(
         return None
     events = drawn.shape[1]
     all_jets, with_partner = (np.bincount(jets.event[mask], minlength=events) for mask in (inside, has))
-    response = bootstrap.response(jets.ratio[has], jets.event[has], drawn)
+    response = bootstrap.response(jets.ratio[has], drawn, jets.event[has])
     numbers: dict[str, object] = {"n": int(inside.sum())}
-    numbers |= bootstrap.described("matched", bootstrap.fraction(with_partner, all_jets, drawn))
-    numbers |= bootstrap.described("response", response.median)
-    return numbers | bootstrap.described("resolution", response.resolution), response
+    numbers |= bootstrap.with_error("matched", bootstrap.fraction(with_partner, all_jets, drawn))
+    numbers |= bootstrap.with_error("response", response.median)
+    return numbers | bootstrap.with_error("resolution", response.resolution), response

@@ -1,4 +1,4 @@
-"""Missing transverse momentum of each estimator against the generated one, the sum of the hard collision's neutrinos."""
+"""pTmiss of each estimator against the generated one, the sum of the hard collision's neutrinos."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ptmiss.evaluation import bootstrap
-from ptmiss.evaluation.bootstrap import Array, Draws
-from ptmiss.recoil import Vector, magnitude
+from ptmiss import bootstrap
+from ptmiss.bootstrap import Draws
+from ptmiss.recoil import magnitude
+from ptmiss.typing import Array, Vector
 
 NPV_EDGES = (0, 5, 10, 15, 20, 25, 30, 35, 40, 50, 80)
 GENERATED_EDGES = (10, 20, 40, 60, 80, 100, 200)
@@ -27,8 +28,9 @@ def reference(name: str) -> str:
 def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Draws) -> pd.DataFrame:
     """Widths of the difference to the generated vector, its tails and the slope, inclusively and in bins of nPV.
 
-    bias_x, bias_y: GeV; rms, half_width: GeV, of both components together; slope: <pTmiss truth> / <truth²>; tail_30: share of events
-    with a difference beyond 30 GeV; half_width_vs_reference, rms_vs_reference: ratios, paired (see :func:`reference`).
+    bias_x, bias_y: GeV; rms, half_width: GeV, of both components together; slope: <pTmiss truth> / <truth²>; tail_30:
+    share of events with a difference beyond 30 GeV; half_width_vs_reference, rms_vs_reference: ratios, paired (see
+    :func:`reference`).
     """
     cells = [("inclusive", 0.0, np.inf, np.ones(len(npv), bool))]
     cells += [("npv", low, high, (npv >= low) & (npv < high)) for low, high in pairwise(NPV_EDGES)]
@@ -40,22 +42,23 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
         for name, values in found.items():
             row = {"estimator": name, "axis": axis, "low": low, "high": high, "events": int(cell.sum())}
             for what, replicas in values.items():
-                row |= bootstrap.described(what, replicas)
+                row |= bootstrap.with_error(what, replicas)
             for what in ("rms", "half_width") if reference(name) in found else ():
                 ratio = values[what] / found[reference(name)][what]
-                row |= bootstrap.described(f"{what}_vs_reference", ratio)
+                row |= bootstrap.with_error(f"{what}_vs_reference", ratio)
             rows.append(row)
     return bootstrap.frame(rows, "axis")
 
 
 def measures(met: Vector, generated: Vector, drawn: Draws) -> dict[str, Array]:
-    """Replicas of what :func:`table` has of one estimator in one bin."""
+    """Replicas (draws,) of what :func:`table` has of one estimator in one bin; GeV.
+
+    met, generated: (events, 2), GeV; drawn: (draws, events)."""
     difference = np.asarray(met - generated, np.float64)
     total = drawn.sum(axis=1)
     mean = drawn @ difference / total[:, np.newaxis]
     rms = np.sqrt((drawn @ (difference**2) / total[:, np.newaxis] - mean**2).mean(axis=1))
     event = np.repeat(np.arange(len(met)), 2)
-    low, high = bootstrap.quantiles(difference.ravel(), event, drawn, bootstrap.HALF_68).T
     along, square = ((a * generated).sum(axis=1) for a in (met, generated))
     bottom = drawn @ square
     slope = np.divide(drawn @ along, bottom, out=np.full(len(drawn), np.nan), where=bottom > 0)
@@ -65,7 +68,7 @@ def measures(met: Vector, generated: Vector, drawn: Draws) -> dict[str, Array]:
         "bias_x": mean[:, 0],
         "bias_y": mean[:, 1],
         "rms": rms,
-        "half_width": (high - low) / 2,
+        "half_width": bootstrap.half_width(difference.ravel(), drawn, event),
         "slope": slope,
         **tails,
     }
@@ -79,15 +82,15 @@ def responses(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> pd.
         if len(cell) < MIN_EVENTS:
             continue
         for name, vector in met.items():
-            found = bootstrap.response(magnitude(vector[cell]) / true[cell], cell, drawn)
+            found = bootstrap.response(magnitude(vector[cell]) / true[cell], drawn, cell)
             row = {"estimator": name, "low": low, "high": high, "events": len(cell)}
-            row |= bootstrap.described("response", found.median)
-            rows.append(row | bootstrap.described("resolution", found.resolution))
+            row |= bootstrap.with_error("response", found.median)
+            rows.append(row | bootstrap.with_error("resolution", found.resolution))
     return bootstrap.frame(rows, "response")
 
 
 def distribution(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> pd.DataFrame:
-    """Share of events in bins of the size of pTmiss, 10 GeV wide, and beyond their lower edge; the truth as ``generated``."""
+    """Share of events in bins of pTmiss of 10 GeV, and above their lower edge; the truth as ``generated``."""
     edges, rows = np.arange(0, 210, 10), []
     for name, vector in {**met, "generated": generated}.items():
         size = magnitude(vector)
@@ -95,6 +98,6 @@ def distribution(met: Mapping[str, Vector], generated: Vector, drawn: Draws) -> 
             inside, beyond = (size >= low) & (size < high), size >= low
             row = {"estimator": name, "low": low, "high": high, "events": int(inside.sum())}
             for what, mask in (("share", inside), ("beyond", beyond)):
-                row |= bootstrap.described(what, drawn @ mask / drawn.sum(axis=1))
+                row |= bootstrap.with_error(what, drawn @ mask / drawn.sum(axis=1))
             rows.append(row)
     return bootstrap.frame(rows)

@@ -17,11 +17,12 @@ import pandas as pd
 from numba import njit
 from numpy.typing import NDArray
 
+from ptmiss import bootstrap
+from ptmiss.angles import separation
+from ptmiss.bootstrap import Draws
 from ptmiss.candidates import Candidates
-from ptmiss.elements import CLASSES, Elements, Targets
-from ptmiss.evaluation import bootstrap
-from ptmiss.evaluation.bootstrap import Draws
-from ptmiss.reconstruction import NONE, Reconstructed, candidates, classes, of_targets
+from ptmiss.elements import CLASSES, Elements, Prediction, Targets
+from ptmiss.reconstruction import NONE, candidates, classes, of_targets
 
 MATCH = 0.15
 LEAST_PT = 1.0  # GeV
@@ -76,7 +77,7 @@ class Measured(NamedTuple):
 
 
 def event_of(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of the event of each row."""
+    """(rows,) number of the event of each row; offsets: (events + 1,)."""
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
@@ -87,21 +88,21 @@ def of_candidates(made: Candidates) -> Particles:
     return Particles(event_of(made.offsets), classes(made["pdgId"]), pt, eta, made["phi"], energy)
 
 
-def of_rows(found: Reconstructed, offsets: NDArray[np.int64]) -> Particles:
-    """Rows of elements as particles, their class as it was found, none too."""
+def of_rows(found: Prediction, offsets: NDArray[np.int64]) -> Particles:
+    """Rows of elements as particles, their class as it was predicted, none too; offsets: (events + 1,)."""
     return Particles(event_of(offsets), found.kind, found.pt, found.eta, found.phi, found.energy)
 
 
-def measure(elements: Elements, targets: Targets, made: Candidates, found: Reconstructed | None) -> Measured:
+def measure(elements: Elements, targets: Targets, made: Candidates, found: Prediction | None) -> Measured:
     """One reconstruction on a chunk of events; found: beside the elements, if it is aligned with them."""
     n, ideal = len(elements), of_targets(targets)
     truth, seen = of_candidates(candidates(elements, ideal, 0)), of_candidates(made)
-    counts, pairs = matched(truth, seen, n)
+    counts, pairs = match(truth, seen, n)
     all_counts = {(MATCHED, axis): found_counts for axis, found_counts in counts.items()}
     ratios, confused = {MATCHED: pairs}, None
     if found is not None:
         true, rows = of_rows(ideal, elements.offsets), of_rows(found, elements.offsets)
-        all_counts |= {(ALIGNED, axis): aligned(true, rows, axis, n) for axis in EDGES}
+        all_counts |= {(ALIGNED, axis): align(true, rows, axis, n) for axis in EDGES}
         ratios[ALIGNED] = ratios_of(true, rows, (true.pt > LEAST_PT) & (true.kind != NONE) & (true.kind == rows.kind))
         confused = confusion(true, rows, n)
     return Measured(all_counts, ratios, confused)
@@ -114,7 +115,7 @@ def confusion(true: Particles, rows: Particles, events: int) -> NDArray[np.int64
     return np.bincount(cell, minlength=events * k * k).reshape(events, k, k)
 
 
-def aligned(true: Particles, rows: Particles, axis: str, events: int) -> Counts:
+def align(true: Particles, rows: Particles, axis: str, events: int) -> Counts:
     """Counts where a partner is the same row with the same class."""
     same = true.kind == rows.kind
     hard, hard_found = ((p.pt > LEAST_PT) & (p.kind != NONE) for p in (true, rows))
@@ -126,7 +127,7 @@ def aligned(true: Particles, rows: Particles, axis: str, events: int) -> Counts:
     )
 
 
-def matched(truth: Particles, seen: Particles, events: int) -> tuple[dict[str, Counts], Ratios]:
+def match(truth: Particles, seen: Particles, events: int) -> tuple[dict[str, Counts], Ratios]:
     """Counts on each axis where a partner is near and of the same class; the pairs of true particles and partners."""
     hard, hard_seen = truth.take(truth.pt > LEAST_PT), seen.take(seen.pt > LEAST_PT)
     soft, soft_seen = truth.take(truth.pt > LEAST_PT / 2), seen.take(seen.pt > LEAST_PT / 2)
@@ -146,7 +147,7 @@ def matched(truth: Particles, seen: Particles, events: int) -> tuple[dict[str, C
 
 
 def ratios_of(true: Particles, found: Particles, which: NDArray[np.bool_]) -> Ratios:
-    """Found over true momentum of particles side by side, of those in the mask."""
+    """Found over true momentum of particles side by side, of those in the mask; all of shape (particles,)."""
     a, b = true.take(which), found.take(which)
     ratio, energy = (b.pt / a.pt).astype(np.float32), (b.energy / a.energy).astype(np.float32)
     return Ratios(a.event, a.kind, a.pt.astype(np.float32), ratio, energy)
@@ -163,7 +164,7 @@ def count(particles: Particles, axis: str, events: int) -> NDArray[np.int64]:
 
 
 def partners(particles: Particles, others: Particles, events: int) -> NDArray[np.int64]:
-    """Row of each particle's partner among the others, -1 for none: the nearest free one of its class within MATCH."""
+    """(particles,) row of the nearest free one of its class among the others, within MATCH; -1 for none."""
     order = np.lexsort((-particles.pt, particles.event))
     bounds = np.searchsorted(others.event, np.arange(events + 1))
     place, other_place = (np.stack([part.eta, part.phi], axis=1).astype(np.float64) for part in (particles, others))
@@ -178,9 +179,8 @@ def _partners(order, event, bounds, kind, other_kind, place, other_place, window
         for j in range(bounds[event[i]], bounds[event[i] + 1]):
             if not free[j] or kind[i] != other_kind[j]:
                 continue
-            separation = abs(place[i, 1] - other_place[j, 1])
-            separation = min(separation, 2 * np.pi - separation)
-            distance = (place[i, 0] - other_place[j, 0]) ** 2 + separation**2
+            dphi = separation(place[i, 1], other_place[j, 1])
+            distance = (place[i, 0] - other_place[j, 0]) ** 2 + dphi**2
             if distance <= nearest:
                 out[i], nearest = j, distance
         if out[i] >= 0:
@@ -209,8 +209,8 @@ def _rates(counts: Counts, edges: Sequence[float], drawn: Draws) -> Iterator[dic
                 continue
             of_cell = {"class": CLASSES[kind], "low": low, "high": high}
             numbers = {"true": int(true[i, kind]), "found": int(found[i, kind])}
-            values = bootstrap.described("efficiency", efficiency[:, i, kind])
-            yield of_cell | numbers | values | bootstrap.described("fake_rate", fake[:, i, kind])
+            values = bootstrap.with_error("efficiency", efficiency[:, i, kind])
+            yield of_cell | numbers | values | bootstrap.with_error("fake_rate", fake[:, i, kind])
 
 
 def confusions(measured: Mapping[str, Measured], drawn: Draws) -> pd.DataFrame:
@@ -223,7 +223,7 @@ def confusions(measured: Mapping[str, Measured], drawn: Draws) -> pd.DataFrame:
         share, number = bootstrap.fraction(one.confusion, whole, drawn), one.confusion.sum(axis=0)
         for i, j in np.ndindex(number.shape):
             names = {"estimator": name, "true": CLASSES[i], "found": CLASSES[j]}
-            rows.append(names | {"rows": int(number[i, j])} | bootstrap.described("share", share[:, i, j]))
+            rows.append(names | {"rows": int(number[i, j])} | bootstrap.with_error("share", share[:, i, j]))
     return bootstrap.frame(rows, "true", "found", "share")
 
 
@@ -247,7 +247,7 @@ def _responses(ratios: Ratios, drawn: Draws) -> Iterator[dict[str, object]]:
                 continue
             row: dict[str, object] = {"class": CLASSES[kind], "low": low, "high": high, "pairs": int(cell.sum())}
             for quantity, ratio in (("pt", ratios.pt_ratio), ("energy", ratios.energy_ratio)):
-                found = bootstrap.response(ratio[cell], ratios.event[cell], drawn)
-                row |= bootstrap.described(f"{quantity}_response", found.median)
-                row |= bootstrap.described(f"{quantity}_resolution", found.resolution)
+                found = bootstrap.response(ratio[cell], drawn, ratios.event[cell])
+                row |= bootstrap.with_error(f"{quantity}_response", found.median)
+                row |= bootstrap.with_error(f"{quantity}_resolution", found.resolution)
             yield row

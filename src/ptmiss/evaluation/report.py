@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import rich
-import rich.table
 
-from ptmiss import estimators, results
+from ptmiss import bootstrap, estimators, results, tables
 from ptmiss.errors import OptionError
 from ptmiss.estimators import NetworkEstimator
-from ptmiss.evaluation import bootstrap, displays, figures, jets, met, particles
+from ptmiss.evaluation import displays, figures, jets, met, particles
 from ptmiss.evaluation.figures import Tables
 from ptmiss.evaluation.study import Progress, Study, study
-from ptmiss.networks.registry import shipped
+from ptmiss.files import AnyPath, as_path
+from ptmiss.networks.registry import shipped_models
 from ptmiss.plots import label_of, save
 from ptmiss.provenance import provenance
 from ptmiss.reconstruction import ELEMENTS, MIN_PT, MLPF, TARGETS, Reconstruction, build, network
@@ -28,8 +27,8 @@ DEEPMET = "deepmet"
 
 def evaluate(
     paths: Sequence[str],
-    output: Path,
-    weights: str | Path | None = None,
+    output: AnyPath,
+    weights: AnyPath | None = None,
     *,
     min_pt: float = MIN_PT,
     max_events: int | None = None,
@@ -53,29 +52,29 @@ def evaluate(
         reconstructions.insert(1, build(MLPF, weights, min_pt))
     networks = (
         [e for e in estimators.make_estimators([DEEPMET]) if isinstance(e, NetworkEstimator)]
-        if DEEPMET in shipped()
+        if DEEPMET in shipped_models()
         else []
     )
     measured = study(paths, reconstructions, networks, max_events=max_events, window=window, progress=progress)
     if groups:
-        measured = grouped(measured, reconstructions[1])
-    tables = tabulate(measured, replicas)
+        measured = group(measured, reconstructions[1])
+    found = tabulate(measured, replicas)
     made = provenance(
         files=list(paths),
         events=len(measured),
         max_events=max_events,
         window=window,
         replicas=replicas,
-        reconstructions=[_described(one) for one in reconstructions],
+        reconstructions=[_describe(one) for one in reconstructions],
         networks=[network.manifest_entry() for network in networks],
         notes={what: n for what, n in measured.notes.items() if n},
     )
-    write(tables, measured, output, made, label, formats)
-    return tables
+    write(found, measured, as_path(output), made, label, formats)
+    return found
 
 
-def grouped(measured: Study, mlpf: Reconstruction) -> Study:
-    """The same with MLPF's windows or learned bins in the events that are drawn; none if all elements see each other."""
+def group(measured: Study, mlpf: Reconstruction) -> Study:
+    """The same with MLPF's windows or learned bins in the drawn events; none if all elements see each other."""
     groups = network(mlpf.weights).groups
     return replace(measured, shown=[event._replace(groups=groups(event.elements)) for event in measured.shown])
 
@@ -95,16 +94,16 @@ def tabulate(measured: Study, replicas: int = bootstrap.REPLICAS) -> Tables:
 
 
 def write(
-    tables: Tables, measured: Study, output: Path, made: dict[str, Any], label: str, formats: Sequence[str]
+    found: Tables, measured: Study, output: Path, made: dict[str, Any], label: str, formats: Sequence[str]
 ) -> None:
     """Tables as CSV and JSON, figures and displays, whole or not at all."""
     with results.replacing_directory(output) as temporary:
-        for name, table in tables._asdict().items():
+        for name, table in found._asdict().items():
             table.to_csv(temporary / f"{name}.csv", index=False, float_format="%.6g")
-        numbers = {"jets": tables.jets, "met": tables.met}
+        numbers = {"jets": found.jets, "met": found.met}
         records = {name: json.loads(table.to_json(orient="records")) for name, table in numbers.items()}
         (temporary / "headline.json").write_text(results.as_json(records))
-        figures.draw_all(tables, temporary, label, formats)
+        figures.draw_all(found, temporary, label, formats)
         for i, event in enumerate(measured.shown):
             save(displays.of_event(event, label), temporary / f"event_{i}", formats)
             if event.groups:
@@ -112,51 +111,30 @@ def write(
         (temporary / results.MANIFEST).write_text(results.as_json(made))
 
 
-def show(tables: Tables) -> None:
-    """Print the jets' IQR/median in bins of generated pT (GeV), what is matched of PF and MLPF, and the widths of pTmiss."""
+def show(found: Tables) -> None:
+    """Print the jets' IQR/median in bins of generated pT (GeV), for PF and MLPF, and the widths of pTmiss."""
     for kind in jets.KINDS:
-        _show_jets(tables.jets, kind)
-    grid = _grid("pTmiss", "RMS, GeV", "half 68 %, GeV", "vs pf/puppi", "slope", "> 50 GeV")
-    for row in tables.met[tables.met["axis"] == "inclusive"].to_dict("records"):
-        values = [_with_error(row, what, digits) for what, digits in (("rms", 2), ("half_width", 2))]
-        values += [
-            _with_error(row, "rms_vs_reference", 3),
-            _with_error(row, "slope", 2),
-            _with_error(row, "tail_50", 3),
-        ]
-        grid.add_row(label_of(row["estimator"]), *values)
-    rich.print(grid)
+        _show_jets(found.jets, kind)
+    head = ["pTmiss", "RMS, GeV", "half width, GeV", "vs pf/puppi", "slope", "> 50 GeV"]
+    digits = {"rms": 2, "half_width": 2, "rms_vs_reference": 3, "slope": 2, "tail_50": 3}
+    rows = found.met[found.met["axis"] == "inclusive"].to_dict("records")
+    lines = [[label_of(row["estimator"]), *(tables.with_error(row, *of) for of in digits.items())] for row in rows]
+    tables.show(head, lines)
 
 
 def _show_jets(table: pd.DataFrame, kind: str) -> None:
     rows = table[(table["jets"] == kind) & (table["region"] == "all")]
     names = list(rows["estimator"].unique())
-    grid = _grid(figures.JET_TITLES[kind], *map(label_of, names), "MLPF/PF", "matched")
+    lines = []
     for (low, high), cell in rows.groupby(["low", "high"], sort=False):
         by_name = {row["estimator"]: row for row in cell.to_dict("records")}
-        of_names = [_with_error(by_name.get(name, {}), "resolution", 3) for name in names]
-        mlpf = by_name.get(MLPF, {})
-        found = " ".join(f"{by_name[name]['matched']:.3f}" for name in ("pf", MLPF) if name in by_name)
-        grid.add_row(f"{low:g} to {high:g}", *of_names, _with_error(mlpf, "resolution_vs_pf", 3), found)
-    rich.print(grid)
+        widths = [tables.with_error(by_name.get(name, {}), "resolution", 3) for name in names]
+        ratio = tables.with_error(by_name.get(MLPF, {}), "resolution_vs_pf", 3)
+        matched = " ".join(f"{by_name[name]['matched']:.3f}" for name in ("pf", MLPF) if name in by_name)
+        lines.append([f"{low:g} to {high:g}", *widths, ratio, matched])
+    tables.show([figures.JET_TITLES[kind], *map(label_of, names), "MLPF/PF", "matched"], lines)
 
 
-def _grid(*heads: str) -> rich.table.Table:
-    grid = rich.table.Table(box=None, pad_edge=False)
-    for i, head in enumerate(heads):
-        grid.add_column(head, justify="right" if i else "left")
-    return grid
-
-
-def _with_error(row: dict[Any, Any], name: str, digits: int) -> str:
-    """A value with its error in its last digits, 0.149(20)."""
-    if name not in row or pd.isna(row[name]):
-        return ""
-    error = row[f"{name}_error"]
-    last = "" if pd.isna(error) else f"({round(error * 10**digits)})"
-    return f"{row[name]:.{digits}f}{last}"
-
-
-def _described(one: Reconstruction) -> dict[str, Any]:
+def _describe(one: Reconstruction) -> dict[str, Any]:
     weights = {"weights": one.weights, "sha256": one.sha256} if one.weights else {}
     return {"name": one.name, "min_pt": one.least, **weights}

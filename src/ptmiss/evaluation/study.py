@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,10 +21,11 @@ from ptmiss.estimators import NetworkEstimator, WeightedSum
 from ptmiss.evaluation import jets, particles
 from ptmiss.evaluation.jets import Pairs
 from ptmiss.evaluation.particles import Measured
-from ptmiss.events import EventFile, inspect
+from ptmiss.events import EventFile, inspect, read_chunks
 from ptmiss.jets import Jets
-from ptmiss.recoil import Vector, cartesian
+from ptmiss.recoil import cartesian
 from ptmiss.reconstruction import Reconstruction
+from ptmiss.typing import Vector
 
 CHUNK = 100  # events
 PF = "pf"
@@ -89,30 +90,17 @@ def study(
     files = [inspect(path) for path in paths]
     for file in files:
         require(file)
-    total = sum(min(file.entries, max_events or file.entries) for file in files)
     parts: list[Study] = []
     left_out = 0
-    for done, events in _chunks(files, max_events, chunk):
+    for events in read_chunks(files, chunk, max_events, progress, "evaluating"):
         blind = reconstruction.without_elements(events)
         left_out += int(np.count_nonzero(blind))
         if not blind.all():
             show = EVENTS_DRAWN - sum(len(part.shown) for part in parts)
             parts.append(measure(events[~blind], reconstructions, networks, window, show))
-        if progress:
-            progress("evaluating", done, total)
     if not parts:
         raise OptionError(f"no event with elements in {', '.join(paths)}")
     return concatenate(parts, Counter({"event without elements, left out": left_out}))
-
-
-def _chunks(files: Sequence[EventFile], max_events: int | None, chunk: int) -> Iterator[tuple[int, ak.Array]]:
-    done = 0
-    for file in files:
-        last = min(file.entries, max_events or file.entries)
-        for start in range(0, last, chunk):
-            stop = min(start + chunk, last)
-            done += stop - start
-            yield done, file.events(start, stop)
 
 
 def measure(
@@ -122,14 +110,14 @@ def measure(
     window: float = jets.WINDOW,
     show: int = 0,
 ) -> Study:
-    """The same of one chunk of events with elements; show: events to keep for a drawing."""
+    """The same of one chunk, (events,), all with elements; show: events to keep for a drawing."""
     notes: Counter[str] = Counter()
     elements, targets, npv = Elements.of_events(events), Targets.of_events(events), good_vertices(events)
     made = {PF: pf_candidates.read(events, BRANCHES)}
-    found = {one.name: one.found(elements, targets) for one in reconstructions}
+    found = {one.name: one.predict(elements, targets) for one in reconstructions}
     for one in reconstructions:
         candidates = reconstruction.candidates(elements, found[one.name], one.least)
-        made[one.name] = reconstruction.weighted(candidates, npv)
+        made[one.name] = reconstruction.add_puppi_weights(candidates, npv)
         notes.update({f"{one.name}: candidate repaired: {what}": n for what, n in candidates.repaired.items()})
     generated = _generated(events)
     return Study(
@@ -150,7 +138,7 @@ def measure(
 def mets(
     made: Mapping[str, Candidates], networks: Sequence[NetworkEstimator], notes: Counter[str]
 ) -> dict[str, Vector]:
-    """PTmiss of all estimators: the sums, plain and with PUPPI, of all candidates; networks on those of PF and MLPF."""
+    """(events, 2) pTmiss of each estimator, GeV: all sums, plain and PUPPI; networks on candidates of PF and MLPF."""
     out: dict[str, Vector] = {}
     for name, candidates in made.items():
         none = np.zeros(candidates.offsets[-1], bool)

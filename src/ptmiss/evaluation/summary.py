@@ -1,13 +1,12 @@
-"""The headline numbers of an evaluation as markdown, for a model card or a page of the documentation."""
+"""The headline numbers of an evaluation in Markdown, for a model card or a page of the documentation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from ptmiss import tables
 from ptmiss.errors import FileError
 from ptmiss.evaluation import jets
 from ptmiss.plots import label_of
@@ -43,24 +42,24 @@ def jet_table(rows: pd.DataFrame) -> str:
                 one = {row["estimator"]: row for row in cell.to_dict("records")}
                 if not {PF, MLPF, TARGETS} <= set(one):
                     continue
-                widths = [value(one[name], "resolution", 3) for name in (PF, MLPF, TARGETS)]
-                ratio = value(one[MLPF], "resolution_vs_pf", 3)
+                widths = [tables.with_error(one[name], "resolution", 3) for name in (PF, MLPF, TARGETS)]
+                ratio = tables.with_error(one[MLPF], "resolution_vs_pf", 3)
                 matched = ", ".join(f"{float(one[name]['matched']):.3f}" for name in (PF, MLPF))
                 lines.append([f"{JETS[kind]}, {where}", f"{low:g} to {high:g}", *widths[:2], ratio, widths[2], matched])
-    return table(head, lines)
+    return tables.markdown(head, lines)
 
 
 def met_table(rows: pd.DataFrame) -> str:
     """Widths of pTmiss about the generated one, a component; in all, and in bins of vertices."""
-    head = ["pTmiss", "vertices", "events", "RMS, GeV", "half 68 %, GeV", "RMS to that of PF or PUPPI", "> 50 GeV off"]
+    head = ["pTmiss", "vertices", "events", "RMS, GeV", "half width, GeV", "RMS to that of PF or PUPPI", "> 50 GeV off"]
     lines = []
     crude = rows["estimator"].str.startswith((ELEMENTS, TARGETS))
     for row in rows[(rows["axis"] == "inclusive") | ((rows["axis"] == "npv") & ~crude)].to_dict("records"):
         where = "all" if row["axis"] == "inclusive" else f"{row['low']:g} to {row['high']:g}"
-        numbers = [value(row, name, 2) for name in ("rms", "half_width")]
-        numbers += [value(row, name, 3) for name in ("rms_vs_reference", "tail_50")]
+        numbers = [tables.with_error(row, name, 2) for name in ("rms", "half_width")]
+        numbers += [tables.with_error(row, name, 3) for name in ("rms_vs_reference", "tail_50")]
         lines.append([label_of(row["estimator"]), where, str(row["events"]), *numbers])
-    return table(head, lines)
+    return tables.markdown(head, lines)
 
 
 def rate_table(rows: pd.DataFrame) -> str:
@@ -72,21 +71,9 @@ def rate_table(rows: pd.DataFrame) -> str:
     for (kind, low, high), cell in some.groupby(["class", "low", "high"], sort=False):
         one = {(row["estimator"], row["way"]): row for row in cell.to_dict("records")}
         columns = [
-            value(one[key], name, 3) if key in one else ""
+            tables.with_error(one[key], name, 3) if key in one else ""
             for key in ((PF, "matched"), (MLPF, "matched"), (MLPF, "aligned"))
             for name in ("efficiency", "fake_rate")
         ]
         lines.append([str(kind), f"{low:g} to {high:g}", *columns])
-    return table(head, lines)
-
-
-def value(row: Mapping[Any, Any], name: str, digits: int) -> str:
-    """A number and its error; nothing where there is none."""
-    if pd.isna(row[name]):
-        return ""
-    return f"{row[name]:.{digits}f} ± {row[f'{name}_error']:.{digits}f}"
-
-
-def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Rows as a table in markdown."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])
+    return tables.markdown(head, lines)

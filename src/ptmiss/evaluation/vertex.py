@@ -1,6 +1,6 @@
 """What the lepton's vertex gains in W → μν: how often the file's vertex is wrong, and pTmiss with either.
 
-``python -m ptmiss.evaluation.vertex wmunu.root --output out/vertex`` reads a simulated file (``PV_isHard`` says
+``ptmiss evaluate vertex wmunu.root --output out/vertex`` reads a simulated file (``PV_isHard`` says
 whether its vertex is that of the hard collision) and writes tables and a figure.
 
 Pile-up rarely beats a muon of 25 GeV in sum pT^2, so few vertices are wrong in the simulation. Therefore the events are
@@ -11,14 +11,13 @@ by the lepton: ``recovered``. That is what a file of a chooser that is always wr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import click
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -26,23 +25,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ptmiss import bootstrap, plots, results, vertex
 from ptmiss import candidates as pf_candidates
-from ptmiss import events as event_files
-from ptmiss import plots, vertex
+from ptmiss.bootstrap import Draws
 from ptmiss.candidates import Candidates
-from ptmiss.cli.options import Verb, names, pairs
-from ptmiss.estimators import Estimator, in_parts, make_estimators
-from ptmiss.files import write_atomically
-from ptmiss.leptons import matched
+from ptmiss.estimators import Estimator, evaluate_in_parts
+from ptmiss.events import inspect
+from ptmiss.files import AnyPath, as_path
+from ptmiss.leptons import match
 from ptmiss.recoil import magnitude
-from ptmiss.selections import Selection, good_muons
+from ptmiss.selections import Selection, good_leptons
 from ptmiss.simulation.schema import Branch, cut
 from ptmiss.truth import generated_boson, generated_met
+from ptmiss.typing import Vector
 
-SOFT = Selection(muon_pt=3)
+SOFT = Selection.model_validate({"leptons": {"pt": 3}})
 MUON_PT = 25.0  # GeV, the measurement's cut
 BOSON_EDGES = (0, 5, 10, 20, 30, 50, 80, np.inf)
-CHUNK, REPLICAS = 1000, 200
+EVERY = (0, np.inf)
+CHUNK = 1000
 STORED_DZ = Branch("dz", "float32", "cm", "as candidates store it", 8)
 QUANTITIES_DRAWN = {
     ("natural", "default"): "wrong: default",
@@ -56,27 +57,27 @@ QUANTITIES_DRAWN = {
 Ways = dict[str, Candidates]
 
 
-def forced(candidates: Candidates, lepton: vertex.Lepton) -> tuple[Candidates, vertex.Vertices]:
+def force(candidates: Candidates, lepton: vertex.Lepton) -> tuple[Candidates, vertex.Vertices]:
     """Candidates from the second vertex of each event that has one, dz rounded as in files; the vertices from there."""
     several = np.diff(lepton.vertices.offsets) > 1
     first = lepton.vertices.offsets[:-1][several]
     z = lepton.vertices.z.copy()
     z[first], z[first + 1] = z[first + 1], z[first]
     there = lepton.vertices._replace(z=z)
-    moved = vertex.moved(candidates, lepton.vertices, vertex.Choice(several.astype(int), there.first), lepton.npv)
+    moved = vertex.move(candidates, lepton.vertices, vertex.Choice(several.astype(int), there.first), lepton.npv)
     return replace(moved, columns={**moved.columns, "dz": cut(moved["dz"], STORED_DZ)}), there
 
 
 def ways(candidates: Candidates, lepton: vertex.Lepton) -> tuple[Ways, dict[str, NDArray]]:
-    """The candidates as stored, from the lepton's vertex, from a wrong one, brought back; and what was chosen."""
+    """The candidates as stored, from the lepton's vertex, from a wrong one, brought back; (events,) what was chosen."""
     choice = vertex.choose(lepton.vertices, lepton.z, lepton.beam_spot)
-    wrong, there = forced(candidates, lepton)
+    wrong, there = force(candidates, lepton)
     back = vertex.choose(there, lepton.z, lepton.beam_spot)
     found = {
         "default": candidates,
-        "lepton": vertex.moved(candidates, lepton.vertices, choice, lepton.npv),
+        "lepton": vertex.move(candidates, lepton.vertices, choice, lepton.npv),
         "forced": wrong,
-        "recovered": vertex.moved(wrong, there, back, lepton.npv),
+        "recovered": vertex.move(wrong, there, back, lepton.npv),
     }
     chosen = lepton.vertices.offsets[:-1] + vertex.nearest(lepton.z, np.arange(len(lepton.z)), lepton.vertices)
     distance = np.abs(lepton.vertices.z[chosen] - lepton.z)
@@ -85,13 +86,13 @@ def ways(candidates: Candidates, lepton: vertex.Lepton) -> tuple[Ways, dict[str,
 
 def rows(estimators: Sequence[Estimator], events: Any) -> pd.DataFrame:
     """One row for each event with a single muon: truth, vertices, and pTmiss less the generated one, each way, GeV."""
-    muons = good_muons(events.Muon, SOFT)
+    muons = good_leptons(events, SOFT)
     single = ak.num(muons) == 1
     events, muons = events[single], muons[single]
     columns = {column for estimator in estimators for column in estimator.columns}
     candidates = pf_candidates.read(events, columns | vertex.needs({"puppiWeight"}) | {"pdgId", "puppiWeight"})
     found, vertices = ways(candidates, vertex.of_events(events, muons))
-    selected, _ = matched(candidates, muons)
+    selected, _ = match(candidates, muons)
     truth = generated_met(events)
     out = {
         "boson_pt": magnitude(generated_boson(events)),
@@ -100,24 +101,18 @@ def rows(estimators: Sequence[Estimator], events: Any) -> pd.DataFrame:
         **vertices,
     }
     for way, seen in found.items():
-        for name, met in in_parts(estimators, events, seen, selected, Counter()).items():
+        for name, met in evaluate_in_parts(estimators, events, seen, selected, Counter()).items():
             out |= {f"{way}_{name}_{axis}": (met - truth)[:, i] for i, axis in enumerate("xy")}
     return pd.DataFrame(out)
-
-
-def chunks(path: str) -> Iterator[Any]:
-    """The events of a file, some at a time."""
-    file = event_files.inspect(path)
-    for start in range(0, file.entries, CHUNK):
-        yield file.events(start, min(start + CHUNK, file.entries))
 
 
 def fractions(groups: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """How often the file's vertex is wrong against the generated boson's pT, with binomial errors; all events last."""
     table = []
     for group, frame in groups.items():
-        for low, high in [*pairwise(BOSON_EDGES), (0, np.inf)]:
-            right = frame["right"][(frame["boson_pt"] >= low) & (frame["boson_pt"] < high)]
+        for low, high in [*pairwise(BOSON_EDGES), EVERY]:
+            inside = (frame["boson_pt"] >= low) & (frame["boson_pt"] < high)
+            right = frame["right"][inside | ((low, high) == EVERY)]  # of all events, those without a boson too
             n, wrong = len(right), int((~right).sum())
             p = (wrong + 1) / (n + 2)  # never an error of zero
             error = np.sqrt(p * (1 - p) / (n + 3))
@@ -138,30 +133,32 @@ def choices(groups: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def widths(frame: pd.DataFrame, estimators: Sequence[str], compared: Sequence[str]) -> pd.DataFrame:
-    """RMS and half 16 to 84 % of both components of pTmiss less the generated one, with bootstrap errors, GeV.
+    """RMS and half width (16 to 84 %) of both components of pTmiss less the generated one, with bootstrap errors, GeV.
 
     compared: ways; ``…_vs_default`` is the ratio to the first, its error from the same draws.
     """
-    draws = np.random.default_rng(0).integers(0, len(frame), (REPLICAS, len(frame)))
-    samples = [np.arange(len(frame)), *draws]
     table = []
     for name in estimators:
-        values = {way: frame[[f"{way}_{name}_x", f"{way}_{name}_y"]].to_numpy() for way in compared}
-        found = {way: np.array([spread(values[way][sample]) for sample in samples]) for way in compared}
+        residuals = {way: frame[[f"{way}_{name}_x", f"{way}_{name}_y"]].to_numpy() for way in compared}
+        found = bootstrap.replicate(partial(spreads, residuals), len(frame))
         for way in compared:
             row: dict[str, Any] = {"estimator": name, "way": way, "events": len(frame)}
-            for i, kind in enumerate(("rms", "half")):
-                ratio = found[way][:, i] / found[compared[0]][:, i]
-                row |= {kind: found[way][0, i], f"{kind}_error": found[way][1:, i].std()}
-                row |= {f"{kind}_vs_default": ratio[0], f"{kind}_vs_default_error": ratio[1:].std()}
+            for kind, values in found[way].items():
+                row |= bootstrap.with_error(kind, values)
+                row |= bootstrap.with_error(f"{kind}_vs_default", values / found[compared[0]][kind])
             table.append(row)
     return pd.DataFrame(table)
 
 
-def spread(residual: NDArray[np.float64]) -> tuple[float, float]:
-    """RMS about the mean and half the 16 to 84 % distance of all components."""
-    low, high = np.quantile(residual, (0.16, 0.84))
-    return float(residual.std()), float(high - low) / 2
+def spreads(residuals: Mapping[str, Vector], drawn: Draws) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """RMS about the mean and half of the central 68 % of all components, GeV, of each way in each replica."""
+    found = {}
+    for way, residual in residuals.items():
+        values, event = residual.ravel(), np.repeat(np.arange(len(residual)), 2)
+        mean, square = (drawn[:, event] @ values**power / drawn[:, event].sum(axis=1) for power in (1, 2))
+        rms = np.sqrt(square - mean**2)
+        found[way] = {"rms": rms, "half_width": bootstrap.half_width(values, drawn, event)}
+    return found
 
 
 def figure(fraction: pd.DataFrame, width: pd.DataFrame) -> Figure:
@@ -179,7 +176,7 @@ def draw_fractions(ax: Axes, table: pd.DataFrame) -> None:
     for number, (group, part) in enumerate(table.groupby("group", sort=False)):
         centre, half = (part["low"] + part["high"]) / 2, (part["high"] - part["low"]) / 2
         style: dict[str, Any] = {
-            "fmt": plots.MARKERS[number],
+            "fmt": plots.OTHER_MARKERS[number],
             "color": plots.OTHERS[number],
             "label": group,
             "markersize": 9,
@@ -196,7 +193,12 @@ def draw_widths(ax: Axes, table: pd.DataFrame) -> None:
     estimators = list(table["estimator"].unique())
     for k, ((sample, way), label) in enumerate(QUANTITIES_DRAWN.items()):
         part = table[(table["sample"] == sample) & (table["way"] == way)]
-        style: dict[str, Any] = {"fmt": plots.MARKERS[k], "color": plots.OTHERS[k], "label": label, "markersize": 9}
+        style: dict[str, Any] = {
+            "fmt": plots.OTHER_MARKERS[k],
+            "color": plots.OTHERS[k],
+            "label": label,
+            "markersize": 9,
+        }
         ax.errorbar(np.arange(len(part)) + 0.14 * (k - 2), part["rms"], part["rms_error"], **style)
     ax.set_xticks(range(len(estimators)), [plots.label_of(name) for name in estimators])
     ax.set_ylabel(r"RMS of $p_\mathrm{T}^\mathrm{miss}$ less generated, each axis (GeV)")
@@ -207,7 +209,7 @@ def draw_widths(ax: Axes, table: pd.DataFrame) -> None:
 def study(path: str, estimators: Sequence[Estimator]) -> dict[str, pd.DataFrame]:
     """How often the file's vertex is wrong, what the lepton chooses, and widths, by the name of the table."""
     pieces, every = [], []
-    for events in chunks(path):
+    for events in inspect(path).chunks(CHUNK):
         every.append(pd.DataFrame({"boson_pt": magnitude(generated_boson(events)), "right": events.PV.isHard}))
         pieces.append(rows(estimators, events))
     frame = pd.concat(pieces, ignore_index=True)
@@ -224,20 +226,11 @@ def study(path: str, estimators: Sequence[Estimator]) -> dict[str, pd.DataFrame]
     return {"fractions": fractions({"all W": pd.concat(every)} | muon), "choices": choices(muon), "widths": width}
 
 
-@click.command(cls=Verb)
-@click.argument("path")
-@click.option("--estimators", callback=names, default="pf,puppi,track,deepmet", show_default=True)
-@click.option("--weights", callback=pairs, multiple=True, metavar="NAME=FILE")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Directory of tables and figure.")
-def main(path: str, estimators: list[str], weights: dict[str, str], output: Path) -> None:
-    """Study the lepton's vertex on a file of simulated W → μν."""
-    found = study(path, make_estimators(estimators, weights))
-    output.mkdir(parents=True, exist_ok=True)
-    for name, table in found.items():
-        write_atomically(output / f"{name}.csv", table.to_csv(index=False, float_format="%.4g"))
-        click.echo(table.to_string())
-    plots.save(figure(found["fractions"], found["widths"]), output / "vertex", ["png"])
-
-
-if __name__ == "__main__":
-    main()
+def write(path: AnyPath, output: AnyPath, estimators: Sequence[Estimator]) -> dict[str, pd.DataFrame]:
+    """The tables of :func:`study`, written into a directory with their figure."""
+    tables = study(str(as_path(path)), estimators)
+    with results.replacing_directory(as_path(output)) as temporary:
+        for name, table in tables.items():
+            table.to_csv(temporary / f"{name}.csv", index=False, float_format="%.4g")
+        plots.save(figure(tables["fractions"], tables["widths"]), temporary / "vertex", ["png"])
+    return tables

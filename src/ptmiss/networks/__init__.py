@@ -1,4 +1,4 @@
-"""What runs networks, in numpy and numba: inputs, weights files, models by name, DeepMET and the linear baseline.
+"""Inference in numpy and numba: inputs, weights files, models by name, DeepMET and the linear baseline.
 
-ptmiss.models is what trains them, in torch; a weights file is all that the two share.
+ptmiss.models trains the networks, in torch. The two share weights files and nothing else.
 """

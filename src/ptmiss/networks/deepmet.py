@@ -1,14 +1,14 @@
-"""Networks run on flat candidates, from a weights file alone: no training code, no padding, nothing that can run code.
+"""DeepMET on flat candidates, from a weights file alone: without training code and without padding.
 
-Three backends give the same pTmiss to 2e-3 GeV: ``compiled`` (numba and BLAS, the default), ``numpy``, and ``torch`` on a
-CUDA device, which is taken where there is one. The environment variable PTMISS_BACKEND chooses another.
+Three backends give the same pTmiss to 2e-3 GeV: ``compiled`` (numba and BLAS), ``numpy``, and ``torch``. The default is
+``torch`` if there is a CUDA device, else ``compiled``. The environment variable PTMISS_BACKEND chooses another.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
@@ -25,10 +25,7 @@ from ptmiss.segments import Offsets, sum_by_event
 
 EPSILON = 1e-3  # of the batch normalisation
 WIDTHS = (64, 32, 16)
-BLOCK, CUDA_BLOCK = (
-    1024,
-    1 << 20,
-)  # candidates at a time: the layers' outputs stay in the cache, or in the device's memory
+BLOCK, CUDA_BLOCK = 1024, 1 << 20  # candidates at a time: the outputs of a layer fit into cache or device memory
 BACKENDS = ("compiled", "numpy", "torch")
 BACKEND = "PTMISS_BACKEND"
 
@@ -36,7 +33,7 @@ BACKEND = "PTMISS_BACKEND"
 def deepmet_shapes(
     embedding: tuple[int, ...] = (8, 8, 8), widths: tuple[int, ...] = WIDTHS
 ) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of a DeepMET with so many outputs of the embeddings and of the hidden layers."""
+    """Name and shape of every tensor of a DeepMET with these widths of the embeddings and of the hidden layers."""
     shapes: dict[str, tuple[int, ...]] = {
         f"embedding.{name}": (len(VOCABULARY[name]), width) for name, width in zip(CATEGORIES, embedding, strict=True)
     }
@@ -56,21 +53,21 @@ def deepmet_shapes(
 @cache
 def thread_pools() -> ThreadpoolController:
     """The thread pools of the libraries that multiply matrices."""
-    import_module("scipy.linalg")  # its BLAS is the compiled path's
+    import_module("scipy.linalg")  # numba takes its BLAS from scipy
     return ThreadpoolController()
 
 
 @dataclass(frozen=True)
 class DeepMET:
-    """The DeepMET network (CMSSW's DeepMETProducer; CMS-JME-24-001), evaluated over flat candidates.
+    """The DeepMET network (CMSSW's DeepMETProducer; CMS-JME-24-001) on flat candidates.
 
-    Every candidate gets ``(w, bx, by)``; the event's pTmiss is a linear map of the four sums over candidates of
-    ``(w - 1) (bx, by, px / 50, py / 50)``. CMSSW pads events with zeros to ``padding`` slots, and a zero slot is not
-    neutral: what ``padding - n`` of them add is added here as a count times a constant. A model with ``padding = 0``
-    has no such term.
+    Every candidate gets ``(w, bx, by)``. The event's pTmiss is a linear map of the four sums over candidates of
+    ``(w - 1) (bx, by, px / 50, py / 50)``. CMSSW pads events with zeros to ``padding`` slots, and an empty slot is not
+    neutral. The contribution of ``padding - n`` empty slots is added here as a count times a constant. A model with
+    ``padding = 0`` has no such term.
     """
 
-    tensors: Tensors
+    tensors: Tensors = field(repr=False)
     padding: int = 0
     name: str = "deepmet"
     architecture = "deepmet"
@@ -80,7 +77,7 @@ class DeepMET:
             self.tensors[f"embedding.{c}"].shape[-1] for c in CATEGORIES if f"embedding.{c}" in self.tensors
         )
         if len(embedding) != len(CATEGORIES):
-            raise WeightsError(f"model {self.name!r}: not a DeepMET, has tensors {', '.join(sorted(self.tensors))}")
+            raise WeightsError(f"model {self.name!r} is not a DeepMET; its tensors: {', '.join(sorted(self.tensors))}")
         biases = [self.tensors.get(f"dense{layer}.bias") for layer in range(1, len(WIDTHS) + 1)]
         widths = tuple(WIDTHS[i] if bias is None else bias.size for i, bias in enumerate(biases))
         check_shapes(self.name, self.tensors, deepmet_shapes(embedding, widths))
@@ -93,7 +90,7 @@ class DeepMET:
 
     @cached_property
     def layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """(kernel, bias) of the four dense layers, each with the normalisation before it folded in."""
+        """(kernel, bias) of the four dense layers, each including the normalisation before it."""
         folded = [(self._double("dense1.kernel"), self._double("dense1.bias"))]
         for layer in (1, 2, 3):
             scale = self._double(f"norm{layer}.gamma") / np.sqrt(self._double(f"norm{layer}.variance") + EPSILON)
@@ -118,57 +115,68 @@ class DeepMET:
     def met(
         self, features: NDArray[np.float32], categories: NDArray[np.integer], offsets: Offsets
     ) -> NDArray[np.float32]:
-        """PTmiss of each event.
+        """The pTmiss of each event. A model with padding ignores candidates beyond it, as CMSSW does.
 
-        features: (n, 8) float32, ``dxy dz eta mass pt puppiWeight px py`` in cm and GeV.
-        categories: (n, 3) integers, ``charge pdgId fromPV``, physical values.
-        offsets: (events + 1,), first candidate of each event.
-        Returns (events, 2) float32, px and py in GeV. With padding, candidates beyond it do not count, as in CMSSW.
+        Args:
+            features: (n, 8) float32, ``dxy dz eta mass pt puppiWeight px py`` in cm and GeV.
+            categories: (n, 3) integers, ``charge pdgId fromPV``, physical values.
+            offsets: (events + 1,), first candidate of each event.
+
+        Returns:
+            px and py in GeV, shape (events, 2), float32.
         """
         return self.evaluate(Inputs.of(features, categories, offsets))
 
     def weights(self, features: NDArray[np.float32], categories: NDArray[np.integer]) -> NDArray[np.float32]:
-        """(n, 3): weight ``w`` and bias ``bx``, ``by`` (in units of 50 GeV) of every candidate; see :meth:`met`."""
+        """(n, 3) weight ``w`` and bias ``bx``, ``by`` (in units of 50 GeV) of every candidate; see :meth:`met`."""
         return self.outputs(Inputs.of(features, categories, np.asarray([0, len(features)])))
 
     def evaluate(self, inputs: Inputs) -> NDArray[np.float32]:
         """(events, 2) pTmiss, GeV; see :meth:`met`."""
         if self.padding:
             inputs = inputs.keep(within(self.padding, inputs.offsets))
-        sums = self.sums(inputs)
+        return self.total(self.add(inputs, self.outputs(inputs)), np.diff(inputs.offsets))
+
+    def total(self, sums: NDArray[np.float64], counts: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(events, 2) pTmiss, GeV, of the sums over candidates, (events, 4), and their number, (events,)."""
         if self.padding:
-            sums += (self.padding - np.diff(inputs.offsets))[:, np.newaxis] * self.empty_slot
+            sums = sums + (self.padding - counts)[:, np.newaxis] * self.empty_slot
         met = SCALE * (sums @ self._double("output.kernel") + self._double("output.bias"))
         return met.astype(np.float32)
 
-    def sums(self, inputs: Inputs) -> NDArray[np.float64]:
-        """(events, 4) sums of ``(w - 1) (bx, by, px / 50, py / 50)`` over the candidates."""
-        outputs = self.outputs(inputs)
+    def add(self, inputs: Inputs, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(events, 4) sums of ``(w - 1) (bx, by, px / 50, py / 50)`` over the candidates; outputs: (n, 3)."""
         if backend() == "numpy":
             return sum_by_event(contributions(outputs, inputs.features[:, 6:8]), inputs.offsets)
         from ptmiss.networks import kernels
 
         return kernels.sum_contributions(outputs, inputs.features, inputs.offsets)
 
-    def outputs(self, inputs: Inputs) -> NDArray[np.float32]:
-        """(n, 3): ``w bx by`` of every candidate, by the backend in use.
+    def momentum_weights(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n,) factor with which minus the momentum of every candidate counts in pTmiss; outputs: (n, 3)."""
+        kernel = self._double("output.kernel")
+        return (1 - outputs[:, 0].astype(np.float64)) * (kernel[2, 0] + kernel[3, 1]) / 2
 
-        Products are made by one thread: with others they are rounded otherwise, and results would hang on the machine.
+    def outputs(self, inputs: Inputs) -> NDArray[np.float32]:
+        """(n, 3) ``w bx by`` of every candidate, by the backend in use.
+
+        One thread multiplies the matrices. With several, the order of the sums and so the last bits would depend on
+        the machine.
         """
         if backend() == "torch":
             return self._by_torch(inputs)
         with thread_pools().limit(limits=1, user_api="blas"):
-            return self._by_numpy(inputs) if backend() == "numpy" else self._compiled(inputs)
+            return self._by_numpy(inputs) if backend() == "numpy" else self._by_kernels(inputs)
 
     @cached_property
     def empty_slot(self) -> NDArray[np.float64]:
-        """What one zero slot adds to the four sums: features 0 and category indices 0, 0, 0."""
+        """(4,) contribution of an empty slot to the four sums: features 0 and category indices 0, 0, 0."""
         slot = Inputs(np.zeros((1, len(FEATURES)), np.float32), np.zeros(1, np.uint8), np.asarray([0, 1]))
         return contributions(self.outputs(slot), slot.features[:, 6:8])[0]
 
     @property
     def first_kernel(self) -> NDArray[np.float32]:
-        """(8, 64) of the features; what the categories add is in the table."""
+        """(8, 64) kernel of the features in the first layer; that of the categories is in the table."""
         return self.layers[0][0][: len(FEATURES)]
 
     def _by_numpy(self, inputs: Inputs) -> NDArray[np.float32]:
@@ -182,7 +190,7 @@ class DeepMET:
             out[block] = x
         return out
 
-    def _compiled(self, inputs: Inputs) -> NDArray[np.float32]:
+    def _by_kernels(self, inputs: Inputs) -> NDArray[np.float32]:
         from ptmiss.networks import kernels
 
         *hidden, (kernel, bias) = self.layers[1:]
@@ -214,7 +222,7 @@ def blocks(n: int, size: int) -> Iterator[slice]:
 
 
 def backend() -> str:
-    """The backend in use: what PTMISS_BACKEND says, torch where there is a CUDA device, else compiled."""
+    """The backend in use: that in PTMISS_BACKEND, else torch if there is a CUDA device, else compiled."""
     chosen = os.environ.get(BACKEND)
     if chosen is None:
         return "torch" if _cuda() else "compiled"
@@ -235,6 +243,6 @@ def _cuda() -> bool:
 
 
 def contributions(weights: NDArray, momentum: NDArray) -> NDArray[np.float64]:
-    """(n, 4): ``(w - 1) (bx, by, px / 50, py / 50)`` of candidates with momentum (n, 2) in units of 50 GeV."""
+    """(n, 4) ``(w - 1) (bx, by, px / 50, py / 50)`` of candidates with weights (n, 3) and momentum (n, 2) / 50 GeV."""
     terms = np.concatenate([weights[:, 1:], momentum], axis=1, dtype=np.float64)
     return (weights[:, :1].astype(np.float64) - 1) * terms

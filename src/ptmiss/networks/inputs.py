@@ -1,4 +1,4 @@
-"""What networks take of candidates: eight features and the row of a table that three categories choose."""
+"""Inputs of networks on candidates: eight features, and the row of a table for three categories."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
-from ptmiss.segments import Offsets, select
+from ptmiss.segments import Offsets
 
 FEATURES = ("dxy", "dz", "eta", "mass", "pt", "puppiWeight", "px", "py")
 SCALE = 50.0  # GeV: pt, px and py enter the network divided by it
 OVERFLOW = 1e6  # scaled momenta beyond it count as zero, as in CMSSW
-UNKNOWN = 255  # the row of a candidate with a category that is in no vocabulary
+UNKNOWN = 255  # the row of a candidate whose category is not in the vocabulary
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What networks take: features (n, 8) with momenta in units of 50 GeV, rows of the category table (n,), offsets."""
+    """Inputs of a network: features (n, 8), momenta in units of 50 GeV; rows (n,) of the category table; offsets."""
 
     features: NDArray[np.float32]
     rows: NDArray[np.uint8]
@@ -27,13 +27,13 @@ class Inputs:
 
     @staticmethod
     def of(features: NDArray[np.float32], categories: NDArray[np.integer], offsets: Offsets) -> Inputs:
-        """From physical values; see ptmiss.networks.deepmet.DeepMET.met."""
+        """Inputs from physical values: features (n, 8), categories (n, 3), offsets (events + 1,); see DeepMET.met."""
         check_inputs(features, categories, offsets)
-        return Inputs(scaled(features), combinations(categories), offsets)
+        return Inputs(scale_features(features), combinations(categories), offsets)
 
     @staticmethod
-    def prepared(candidates: Candidates) -> Inputs:
-        """From candidates, in one compiled pass."""
+    def from_candidates(candidates: Candidates) -> Inputs:
+        """Inputs from candidates, in one compiled pass."""
         from ptmiss.networks import kernels
 
         columns = tuple(candidates[name] for name in (*FEATURES[:6], "phi"))
@@ -45,14 +45,17 @@ class Inputs:
         return Inputs(features, rows, candidates.offsets)
 
     def keep(self, mask: NDArray[np.bool_]) -> Inputs:
-        """Only the candidates in the mask; the number of events stays."""
+        """The candidates in a mask, shape (n,); the number of events stays the same."""
         if mask.all():
             return self
-        return replace(self, features=self.features[mask], rows=self.rows[mask], offsets=select(mask, self.offsets))
+        kept = np.flatnonzero(mask)
+        return replace(
+            self, features=self.features[kept], rows=self.rows[kept], offsets=np.searchsorted(kept, self.offsets)
+        )
 
 
-def scaled(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features as the network takes them: momenta divided by 50 GeV, those beyond 1e6 set to zero."""
+def scale_features(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, 8) features for the network: momenta divided by 50 GeV, and zero if that is beyond 1e6, as in CMSSW."""
     features = np.array(features, np.float32)
     momenta = features[:, [4, 6, 7]] / np.float32(SCALE)
     features[:, [4, 6, 7]] = np.where(np.abs(momenta) > OVERFLOW, np.float32(0), momenta)
@@ -61,7 +64,7 @@ def scaled(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def _positions(name: str) -> tuple[int, NDArray[np.intp]]:
-    """Lowest value of a vocabulary, and the position of every integer from there to the highest; -1 if it is none."""
+    """Lowest value of a vocabulary, and the position of each integer from there to the highest; -1 if not in it."""
     values = np.asarray(VOCABULARY[name])
     positions = np.full(values[-1] - values[0] + 1, -1, np.intp)
     positions[values - values[0]] = np.arange(len(values))
@@ -69,7 +72,7 @@ def _positions(name: str) -> tuple[int, NDArray[np.intp]]:
 
 
 def combinations(categories: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Row of the category table for (n, 3) physical values of charge, pdgId and fromPV."""
+    """(n,) rows of the category table for (n, 3) physical values of charge, pdgId and fromPV."""
     row = np.zeros(len(categories), np.intp)
     for column, name in enumerate(CATEGORIES):
         lowest, positions = _positions(name)
@@ -84,14 +87,16 @@ def combinations(categories: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 
 def within(limit: int, offsets: Offsets) -> NDArray[np.bool_]:
-    """Which candidates are among the first ``limit`` of their event."""
+    """(candidates,) mask of the first ``limit`` candidates of each event; offsets: (events + 1,)."""
     counts = np.diff(offsets)
     return np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts) < limit
 
 
 def check_inputs(features: NDArray, categories: NDArray, offsets: Offsets) -> None:
-    """Raise ValueError unless the three arrays belong together."""
+    """Raise ValueError unless features (n, 8), integer categories (n, 3) and offsets (events + 1,) match."""
     n = len(features)
+    if not np.issubdtype(categories.dtype, np.integer):
+        raise ValueError(f"categories must be integers (charge, pdgId, fromPV), not {categories.dtype}")
     if features.shape != (n, len(FEATURES)) or categories.shape != (n, len(CATEGORIES)):
         raise ValueError(
             f"features and categories must have shapes (n, {len(FEATURES)}) and (n, {len(CATEGORIES)}), "

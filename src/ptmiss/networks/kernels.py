@@ -1,7 +1,7 @@
-"""The compiled path of DeepMET on a CPU: features from columns, and all layers over blocks that stay in the cache.
+"""The compiled backend of DeepMET on a CPU: features from columns, and all layers over blocks that stay in the cache.
 
-The dense products are BLAS (through numba's ``np.dot``); the first layer with its gather from the category table,
-the hyperbolic tangent and the sums are loops that the compiler makes into vector instructions.
+BLAS computes the dense products, through numba's ``np.dot``. The first layer with its look-up in the category table,
+the hyperbolic tangent and the sums are loops that the compiler turns into vector instructions.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ptmiss.angles import separation
+
 BLOCK = 1024  # candidates at a time
 LIMIT = np.float32(7.5)  # tanh differs from 1 by 6e-7 beyond
 P = tuple(np.float32(c) for c in (9.9999963158e-01, 1.2958246101e-01, 2.9868796444e-03, 1.1837175152e-05))
 Q = tuple(np.float32(c) for c in (1.0, 4.6291438452e-01, 2.3959921411e-02, 2.4385815012e-04, 2.5944114460e-07))
-"""``tanh x = x P(x²) / Q(x²)`` below LIMIT: a minimax fit, 1e-7 from it, 8e-7 with float32 rounding and beyond LIMIT."""
+"""``tanh x = x P(x²) / Q(x²)`` below LIMIT, a minimax fit to 1e-7; with float32 rounding and beyond LIMIT to 8e-7."""
 
 _p0, _p1, _p2, _p3 = P
 _q0, _q1, _q2, _q3, _q4 = Q
@@ -37,14 +39,14 @@ def _tanh(x):  # type: ignore[no-untyped-def]
 
 @njit(**FLAGS)
 def tanh_(x):  # type: ignore[no-untyped-def]
-    """Hyperbolic tangent of a flat float32 array, in place, to 8e-7."""
+    """Hyperbolic tangent of a flat float32 array, shape (n,), in place, to 8e-7."""
     for i in range(x.size):
         x[i] = _tanh(x[i])
 
 
 @njit(**FLAGS)
 def tanh_gradient(gradient, y):  # type: ignore[no-untyped-def]
-    """``gradient (1 - y²)`` of flat arrays."""
+    """``gradient (1 - y²)`` of flat arrays, shape (n,)."""
     out = np.empty_like(gradient)
     for i in range(y.size):
         out[i] = gradient[i] * (np.float32(1) - y[i] * y[i])
@@ -77,7 +79,7 @@ def prepare(columns, momentum_scale, overflow, positions, lowest, charge, pdg_id
 
 @njit(**FLAGS)
 def weights(features, rows, table, first, second, third, last):  # type: ignore[no-untyped-def]
-    """(n, 3) outputs of the network of candidates: four dense layers with tanh between, block by block.
+    """(n, 3) outputs of the network: four dense layers with tanh between them, block by block.
 
     features: (n, 8) float32; rows: (n,) of the table (combinations, width), the first layer's category part with
     its bias; first: kernel (8, width); second, third: kernel and bias; last: transposed kernel (3, width), bias.
@@ -142,3 +144,21 @@ def sum_momenta(weight, momentum, offsets):  # type: ignore[no-untyped-def]
             y += np.float64(weight[i]) * momentum[i, 1]
         sums[event, 0], sums[event, 1] = x, y
     return sums
+
+
+@njit(**FLAGS)
+def nearest(eta, phi, offsets, jet_eta, jet_phi, jet_offsets, radius):  # type: ignore[no-untyped-def]
+    """(n,) row of the nearest jet of each candidate's event within a radius in (eta, phi); -1 for none.
+
+    eta, phi: (n,); jet_eta, jet_phi: (jets,); offsets, jet_offsets: (events + 1,).
+    """
+    found = np.full(len(eta), -1, np.int64)
+    for event in range(len(offsets) - 1):
+        for i in range(offsets[event], offsets[event + 1]):
+            least = radius * radius
+            for j in range(jet_offsets[event], jet_offsets[event + 1]):
+                distance = (eta[i] - jet_eta[j]) ** 2 + separation(phi[i], jet_phi[j]) ** 2
+                if distance < least:
+                    least = distance
+                    found[i] = j
+    return found

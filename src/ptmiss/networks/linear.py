@@ -1,8 +1,8 @@
-"""The baseline that a network has to beat: one weight for each of 64 classes of candidates, fitted by least squares."""
+"""The baseline for networks: one weight for each of 64 classes of candidates, from a fit by least squares."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -27,7 +27,7 @@ CLASSES = CHARGED + int(np.prod(SHAPE))
 class Linear:
     """``pTmiss = -Σ w(class) pT`` over the candidates."""
 
-    tensors: Tensors
+    tensors: Tensors = field(repr=False)
     padding: int = 0
     name: str = "linear"
     architecture = "linear"
@@ -42,13 +42,27 @@ class Linear:
 
     def evaluate(self, inputs: Inputs) -> NDArray[np.float32]:
         """(events, 2) pTmiss, GeV."""
-        weight = self.tensors["weight"][classes(inputs)]
-        met = -SCALE * sum_by_event(weight[:, np.newaxis] * inputs.features[:, 6:8], inputs.offsets)
-        return met.astype(np.float32)
+        return self.total(self.add(inputs, self.outputs(inputs)), np.diff(inputs.offsets))
+
+    def outputs(self, inputs: Inputs) -> NDArray[np.float32]:
+        """(n,) weight of every candidate."""
+        return self.tensors["weight"][classes(inputs)]
+
+    def momentum_weights(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n,) factor with which minus the momentum of every candidate counts in pTmiss; outputs: (n,)."""
+        return outputs.astype(np.float64)
+
+    def add(self, inputs: Inputs, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(events, 2) sums of the weighted momenta over 50 GeV; outputs: (n,)."""
+        return sum_by_event(outputs[:, np.newaxis] * inputs.features[:, 6:8], inputs.offsets)
+
+    def total(self, sums: NDArray[np.float64], counts: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(events, 2) pTmiss, GeV, of the sums, (events, 2); counts is there for networks with padding."""
+        return (-SCALE * sums).astype(np.float32)
 
 
 def classes(inputs: Inputs) -> NDArray[np.intp]:
-    """(n,) the class of each candidate."""
+    """(n,) class of each candidate."""
     found = class_of_row()[inputs.rows]
     neutral = np.flatnonzero(found == CHARGED)
     pt, eta, puppi = (inputs.features[neutral, column] for column in (4, 2, 5))
@@ -63,7 +77,7 @@ def classes(inputs: Inputs) -> NDArray[np.intp]:
 
 @cache
 def class_of_row() -> NDArray[np.intp]:
-    """Class of each row of the category table; CHARGED stands for all neutrals."""
+    """(rows,) class of each row of the category table; all neutrals have CHARGED, the first number after the others."""
     charge, pdg_id, from_pv = (
         values.ravel() for values in np.meshgrid(*(VOCABULARY[c] for c in CATEGORIES), indexing="ij")
     )

@@ -1,48 +1,48 @@
-"""Networks by their weights: the file of a name or path, and the network that it holds.
+"""Networks by name: the weights file of a name or path, and the network in it.
 
-``load_model`` gives what makes pTmiss of candidates; ``load_weights`` also what makes candidates of elements, an MLPF, as
-numbers, for which torch is not needed: ptmiss.models.mlpf.reconstruction.load makes a network of them.
+``load_model`` loads networks that make pTmiss of candidates. ``load_weights`` also loads the weights of an MLPF, which
+makes candidates of elements. That needs no torch; ptmiss.models.mlpf.reconstruction.load makes a network of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
+import ptmiss
 from ptmiss.errors import FileError, WeightsError, hint
-from ptmiss.files import cached_by_file
+from ptmiss.files import AnyPath, as_path, cached_by_file
 from ptmiss.networks.deepmet import DeepMET
 from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.linear import Linear
 from ptmiss.networks.weights import Tensors, check_layout, read_tensors, write_tensors
 
 WEIGHTS, CARD = "model.safetensors", "README.md"
-FIXED = ("mean", "scale", "codebook")  # tensors of an MLPF, by the end of their names, that are not trained
+FIXED = ("mean", "scale", "codebook")  # last part of the names of an MLPF's tensors that are not trained
 
 
 class Weights(Protocol):
-    """Anything that a weights file holds."""
+    """The content of any weights file."""
 
     @property
     def architecture(self) -> str:
-        """What kind of network it is."""
+        """The kind of network: ``deepmet``, ``linear`` or ``mlpf``."""
 
     @property
     def tensors(self) -> Tensors:
-        """Its weights."""
+        """Its weights by name; the shape of each is that of its layer."""
 
     @property
     def name(self) -> str:
-        """What it calls itself."""
+        """The model's name."""
 
     @property
     def padding(self) -> int:
-        """Slots that it pads an event to with zeros; 0 for none."""
+        """Number of slots to which an event is padded with zeros; 0 for no padding."""
 
     @property
     def parameters(self) -> int:
@@ -50,17 +50,36 @@ class Weights(Protocol):
 
 
 class Model(Weights, Protocol):
-    """Anything that makes pTmiss of candidates."""
+    """A network that makes pTmiss of candidates."""
 
     def evaluate(self, inputs: Inputs) -> NDArray[np.float32]:
-        """(events, 2) pTmiss, GeV."""
+        """The pTmiss of each event.
+
+        Args:
+            inputs: features, categories and offsets of candidates, see ptmiss.networks.inputs.
+
+        Returns:
+            px and py in GeV, shape (events, 2).
+        """
+
+    def outputs(self, inputs: Inputs) -> NDArray[np.float32]:
+        """(n,) or (n, m) what the network gives to each candidate."""
+
+    def momentum_weights(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n,) factor with which minus the momentum of every candidate counts in pTmiss; outputs of all candidates."""
+
+    def add(self, inputs: Inputs, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(events, k) sums over candidates of terms with their outputs."""
+
+    def total(self, sums: NDArray[np.float64], counts: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(events, 2) pTmiss in GeV of the sums, (events, k); counts: (events,) numbers of candidates."""
 
 
 @dataclass(frozen=True)
 class MLPF:
-    """The weights of an MLPF, which makes candidates of elements and no pTmiss."""
+    """The weights of an MLPF, which makes candidates of elements, and not pTmiss."""
 
-    tensors: Tensors
+    tensors: Tensors = field(repr=False)
     padding: int
     name: str
     architecture = "mlpf"
@@ -74,51 +93,59 @@ class MLPF:
 ARCHITECTURES = {cls.architecture: cls for cls in (DeepMET, Linear, MLPF)}
 
 
-def shipped() -> list[str]:
+def shipped_models() -> list[str]:
     """Names of the models that come with the package."""
     return sorted(path.parent.name for path in _directory().glob(f"*/{WEIGHTS}"))
 
 
-def weights_file(name_or_path: str | Path) -> Path:
-    """The weights file of a shipped model's name, of a folder (model.safetensors in it), or of a path."""
-    path = Path(name_or_path)
-    if str(name_or_path) in shipped():
-        return _directory() / path / WEIGHTS
+def weights_file(name_or_path: AnyPath) -> Path:
+    """The weights file of a shipped model's name, of a folder (its model.safetensors), or of a path."""
+    path = as_path(name_or_path)
+    if len(path.parts) == 1 and (shipped := _directory() / path / WEIGHTS).is_file():
+        return shipped
     if path.is_dir():
         path = path / WEIGHTS
     if not path.exists():
-        near = hint(str(name_or_path), shipped())
-        raise FileError(f"no such weights file: {path}{near}; models of the package: {', '.join(shipped())}")
+        near = hint(str(name_or_path), shipped_models())
+        raise FileError(f"no such weights file: {path}{near}; models of the package: {', '.join(shipped_models())}")
     return path
 
 
 def _directory() -> Path:
-    spec = find_spec("ptmiss.models")
-    if spec is None or spec.origin is None:
-        raise FileError("the package ptmiss.models is not installed")
-    return Path(spec.origin).parent / "shipped"
+    return Path(ptmiss.__file__).parent / "models" / "shipped"
 
 
-def save_model(model: Model, path: Path, provenance: str) -> str:
+def save_model(model: Model, path: AnyPath, provenance: str) -> str:
     """Write a model's weights file, whole or not at all; return its hash."""
-    described = {"architecture": model.architecture, "name": model.name, "padding": str(model.padding)}
-    return write_tensors(path, model.tensors, {**described, "provenance": provenance})
+    metadata = {"architecture": model.architecture, "name": model.name, "padding": str(model.padding)}
+    return write_tensors(path, model.tensors, {**metadata, "provenance": provenance})
 
 
-def load_model(name_or_path: str | Path) -> Model:
-    """A shipped model by its name, or that of a weights file or folder; each is read and checked once in a process."""
+def load_model(name_or_path: AnyPath) -> Model:
+    """Load a network that makes pTmiss of candidates. Each file is read and checked once in a process.
+
+    Args:
+        name_or_path: the name of a shipped model (``ptmiss models list``), a weights file, or a folder with one.
+
+    Returns:
+        The network. ``evaluate`` takes its inputs, and ``DeepMET.met`` arrays of physical values.
+
+    Raises:
+        FileError: there is no such file.
+        WeightsError: the file is damaged, or holds a network of another kind.
+    """
     path = weights_file(name_or_path)
     model = read_model(path)
     if not makes_met(model):
         raise WeightsError(
-            f"{path} is an MLPF, which makes candidates and no pTmiss: it is the network of --estimators mlpf, and what "
-            "ptmiss.models.mlpf.reconstruction.load reads"
+            f"{path} holds an MLPF, which makes candidates and not pTmiss: --estimators mlpf runs it, and "
+            "ptmiss.models.mlpf.reconstruction.load reads it"
         )
     return model
 
 
-def load_weights(name_or_path: str | Path) -> Weights:
-    """The same of any architecture."""
+def load_weights(name_or_path: AnyPath) -> Weights:
+    """The weights of any model by the name of a shipped one, by file or by folder."""
     return read_model(weights_file(name_or_path))
 
 
@@ -129,7 +156,7 @@ def makes_met(model: Weights) -> TypeGuard[Model]:
 
 @cached_by_file
 def read_model(path: Path) -> Weights:
-    """What a weights file holds."""
+    """The content of a weights file, checked."""
     tensors, metadata = read_tensors(path)
     architecture = ARCHITECTURES.get(metadata.get("architecture", ""))
     if architecture is None:

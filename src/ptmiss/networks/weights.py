@@ -1,8 +1,7 @@
-"""Weights files: safetensors whose metadata say what the network is, and a SHA-256 over all tensors that is checked."""
+"""Weights files: safetensors with the description of the network and a SHA-256 of all tensors in their metadata."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from safetensors.numpy import save
 
 from ptmiss.candidates import VOCABULARY
 from ptmiss.errors import FileError, WeightsError
-from ptmiss.files import write_atomically
+from ptmiss.files import AnyPath, as_path, digest, write_atomically
 from ptmiss.networks.inputs import FEATURES, SCALE
 
 Tensors = Mapping[str, NDArray[np.float32]]
@@ -28,17 +27,13 @@ LAYOUT = {
 
 
 def fingerprint(tensors: Tensors) -> str:
-    """SHA-256 over names, shapes and values of all tensors."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        values = np.ascontiguousarray(tensors[name], dtype="<f4")
-        digest.update(f"{name}{values.shape}".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
+    """SHA-256 of the names, shapes and values of all tensors."""
+    values = {name: np.ascontiguousarray(tensors[name], dtype="<f4") for name in sorted(tensors)}
+    return digest(b"".join(f"{name}{array.shape}".encode() + array.tobytes() for name, array in values.items()))
 
 
 def check_shapes(name: str, tensors: Tensors, expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise WeightsError unless the tensors are exactly those expected."""
+    """Raise WeightsError unless the tensors have exactly the expected names and shapes."""
     if tensors.keys() != expected.keys():
         odd = sorted(tensors.keys() ^ expected.keys())
         raise WeightsError(f"model {name!r}: missing or unexpected tensors {', '.join(odd)}")
@@ -47,15 +42,18 @@ def check_shapes(name: str, tensors: Tensors, expected: Mapping[str, tuple[int, 
             raise WeightsError(f"model {name!r}: {key} has shape {tensors[key].shape}, expected {shape}")
 
 
-def write_tensors(path: Path, tensors: Tensors, metadata: Mapping[str, str], layout: Mapping[str, str] = LAYOUT) -> str:
-    """Write a weights file, whole or not at all, with the order of its inputs; return its hash."""
+def write_tensors(
+    path: AnyPath, tensors: Tensors, metadata: Mapping[str, str], layout: Mapping[str, str] = LAYOUT
+) -> str:
+    """Write a weights file, whole or not at all, with the order of its inputs in the metadata; return its hash."""
     digest = fingerprint(tensors)
     write_atomically(path, save(dict(tensors), {**metadata, **layout, "sha256": digest}))
     return digest
 
 
-def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
-    """Tensors and metadata of a weights file whose hash is right."""
+def read_tensors(path: AnyPath) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+    """Tensors, in their shapes, and metadata of a weights file; WeightsError if its hash is wrong."""
+    path = as_path(path)
     if not path.is_file():
         raise FileError(f"no such weights file: {path}")
     try:
@@ -65,8 +63,8 @@ def read_tensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, 
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a safetensors file ({error})") from error
     if "sha256" not in metadata:
-        kind = "a training's checkpoint" if "state" in metadata else "without a SHA-256"
-        raise WeightsError(f"{path} is {kind}, not a weights file")
+        kind = "is a training's checkpoint" if "state" in metadata else "has no SHA-256 in its metadata"
+        raise WeightsError(f"{path} {kind}: it is not a weights file")
     found, stated = fingerprint(tensors), metadata["sha256"]
     if found != stated:
         raise WeightsError(f"{path}: the weights' SHA-256 is {found[:12]}…, the file states {stated[:12]}…")

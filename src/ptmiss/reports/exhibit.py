@@ -13,16 +13,24 @@ from ptmiss.reports.svg import Drawing
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A figure, or none, and its table; title: what it shows, in a line; drawing: of a figure that was drawn before."""
+    """A figure, or none, and its table.
+
+    title: what it shows, in a line; caption: what that means; group: the sub-heading under which it stands.
+    """
 
     title: str
     table: pd.DataFrame
     figure: Figure | Drawing | None = None
+    caption: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """One source. facts: how it was made, as names and values; warnings: what a reader has to know first."""
+    """One source. facts: how it was made, as names and values; warnings: what a reader has to know first.
+
+    about: how many events of what, selected how; headline: numbers of the summary, see ptmiss.reports.summary.
+    """
 
     title: str
     kind: str
@@ -30,3 +38,10 @@ class Section:
     facts: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     text: str = ""
+    about: str = ""
+    headline: pd.DataFrame | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not self.exhibits and not self.text

@@ -13,14 +13,16 @@ import pandas as pd
 import yaml
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+ERRORS = {"_error": "stat", "_systematic": "sys"}
+"""Endings of columns that are errors of another, and HEPData's words for them."""
 LONGEST = 64  # characters of a table's name
-UNITS = re.compile(r"^(rms|quantile|half|edge|met|qt|low|high|width|mean|sigma)")
+UNITS = re.compile(r"^(rms|half_width|edge|met|qt|low|high|width|mean|sigma)")
 
 
 def data(table: pd.DataFrame) -> str:
     """A table's data file, YAML."""
     document = {"independent_variables": independent(table), "dependent_variables": dependent(table)}
-    return dumped([document])
+    return dump([document])
 
 
 def submission(titles: dict[str, str]) -> str:
@@ -30,10 +32,10 @@ def submission(titles: dict[str, str]) -> str:
         {"name": f"{name} {title}"[:LONGEST], "description": title, "keywords": [], "data_file": f"{name}.yaml"}
         for name, title in titles.items()
     ]
-    return dumped(documents)
+    return dump(documents)
 
 
-def dumped(documents: list[dict[str, Any]]) -> str:
+def dump(documents: list[dict[str, Any]]) -> str:
     """Documents of plain values as YAML."""
     text: str = yaml.dump_all(documents, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
     return text
@@ -65,7 +67,7 @@ def dependent(table: pd.DataFrame) -> list[dict[str, Any]]:
 def numbers(table: pd.DataFrame) -> list[str]:
     """Columns of numbers, without bins and errors."""
     taken = {"low", "high", *words(table)}
-    return [c for c in map(str, table) if c not in taken and not c.endswith("_error")]
+    return [c for c in map(str, table) if c not in taken and not c.endswith(tuple(ERRORS))]
 
 
 def words(table: pd.DataFrame) -> list[str]:
@@ -74,16 +76,18 @@ def words(table: pd.DataFrame) -> list[str]:
 
 
 def values(table: pd.DataFrame, name: str) -> list[dict[str, Any]]:
-    """The numbers of a column with their statistical errors."""
-    errors = table[f"{name}_error"] if f"{name}_error" in table else [math.nan] * len(table)
-    return [value(float(v), float(e)) for v, e in zip(table[name], errors, strict=True)]
+    """The numbers of a column with their errors."""
+    errors = [table[name + end] if name + end in table else [math.nan] * len(table) for end in ERRORS]
+    return [value(float(v), *map(float, e)) for v, *e in zip(table[name], *errors, strict=True)]
 
 
-def value(number: float, error: float) -> dict[str, Any]:
-    """A number as HEPData takes it; ``-`` where there is none, and no error where it is zero."""
+def value(number: float, *errors: float) -> dict[str, Any]:
+    """A number as HEPData takes it; ``-`` where there is none, and no error where it is zero. errors: as in ERRORS."""
     if not math.isfinite(number):
         return {"value": "-"}
-    return {"value": number, **({"errors": [{"symerror": error, "label": "stat"}]} if 0 < error < math.inf else {})}
+    known = zip(ERRORS.values(), errors, strict=False)
+    given = [{"symerror": error, "label": label} for label, error in known if 0 < error < math.inf]
+    return {"value": number, **({"errors": given} if given else {})}
 
 
 def finite(*numbers: float) -> bool:

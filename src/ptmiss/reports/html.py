@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import math
+import zipfile
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,10 +18,12 @@ from markupsafe import Markup
 from ptmiss.errors import OptionError
 from ptmiss.files import write_atomically
 from ptmiss.provenance import provenance
-from ptmiss.reports import hepdata, sections, sources, svg
+from ptmiss.reports import cards, hepdata, sections, sources, summary, svg, words
 from ptmiss.reports.exhibit import Exhibit, Section
+from ptmiss.tables import plus_minus
 from ptmiss.version import __version__
 
+WHOLE = 1000
 LONG = 12  # rows; a longer table is closed until it is opened
 Progress = Callable[[str, int, int], None]
 
@@ -54,12 +58,25 @@ def render(title: str, parts: Sequence[Section]) -> str:
     folder = files("ptmiss.reports")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((folder / "page.html.j2").read_text())
-    shown = [{**asdict_of(part), "id": f"s{i}", "exhibits": exhibits(part, f"s{i}")} for i, part in enumerate(parts)]
-    titles = {e["id"]: f"{s['title']}: {e['title']}" for s in shown for e in s["exhibits"]}
+    sheet = svg.Sheet()
+    heads = summary.columns(parts)
+    shown = [
+        {
+            **words_of(part),
+            "id": f"s{i}",
+            "exhibits": exhibits(part, f"s{i}", sheet),
+            "headline": [] if part.headline is None else list(summary.lines(part.headline, list(heads))),
+        }
+        for i, part in enumerate(parts)
+    ]
     return template.render(
         title=title,
         sections=shown,
-        submission=link("application/yaml", hepdata.submission(titles)),
+        definitions=words.DEFINITIONS,
+        summary=heads,
+        submission=link("application/zip", submission(parts)),
+        shared=Markup(sheet.definitions()),
+        drawn=Markup(sheet.rules()),
         made=provenance(),
         version=__version__,
         style=Markup((folder / "page.css").read_text()),
@@ -67,57 +84,86 @@ def render(title: str, parts: Sequence[Section]) -> str:
     )
 
 
-def asdict_of(part: Section) -> dict[str, Any]:
+def words_of(part: Section) -> dict[str, Any]:
     """A section's own words."""
-    return {"title": part.title, "kind": part.kind, "facts": part.facts, "warnings": part.warnings, "text": part.text}
+    names = ("title", "kind", "facts", "warnings", "about", "is_empty")
+    return {name: getattr(part, name) for name in names} | {"text": Markup(cards.card(part.text))}
 
 
-def exhibits(part: Section, prefix: str) -> list[dict[str, Any]]:
+def submission(parts: Sequence[Section]) -> bytes:
+    """All tables in full, as CSV and as HEPData takes them, in one zip."""
+    tables = {f"s{i}-{j}": (part, one) for i, part in enumerate(parts) for j, one in enumerate(part.exhibits)}
+    content = {"submission.yaml": hepdata.submission({n: f"{p.title}: {e.title}" for n, (p, e) in tables.items()})}
+    for name, (_, one) in tables.items():
+        content[f"{name}.yaml"] = hepdata.data(one.table)
+        content[f"{name}.csv"] = one.table.to_csv(index=False, float_format="%.6g")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in content.items():
+            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+    return stream.getvalue()
+
+
+def exhibits(part: Section, prefix: str, sheet: svg.Sheet) -> list[dict[str, Any]]:
     """The exhibits of a section, ready for the template."""
-    return [exhibit(one, f"{prefix}-{i}") for i, one in enumerate(part.exhibits)]
+    return [exhibit(one, f"{prefix}-{i}", sheet) for i, one in enumerate(part.exhibits)]
 
 
-def exhibit(one: Exhibit, name: str) -> dict[str, Any]:
-    """A figure, its table and what can be taken away of it."""
-    drawing = "" if one.figure is None else svg.inline(one.figure, name, one.title)
+def exhibit(one: Exhibit, name: str, sheet: svg.Sheet) -> dict[str, Any]:
+    """A figure and its table."""
+    drawing = (
+        "" if one.figure is None else sheet.inline(one.figure, name, ". ".join(filter(None, (one.title, one.caption))))
+    )
     return {
         "id": name,
         "title": one.title,
+        "caption": one.caption,
+        "group": one.group,
         "svg": Markup(drawing),
         "wide": not drawing or svg.is_wide(drawing),
         "columns": columns(one.table),
         "rows": rows(one.table),
         "open": len(one.table) <= LONG,
-        "csv": link("text/csv", one.table.to_csv(index=False, float_format="%.6g")),
-        "yaml": link("application/yaml", hepdata.data(one.table)),
     }
 
 
 def columns(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Heads; a number and its error share a column."""
+    """Heads; a number and its error share a column. What is the same in all rows of a figure is in its title."""
     names = [str(c) for c in table if not (str(c).endswith("_error") and str(c).removesuffix("_error") in table)]
-    return [{"name": name, "number": pd.api.types.is_numeric_dtype(table[name])} for name in names]
+    axes = set(table["axis"]) if "axis" in table else set()
+    hidden = {"axis", "region"} if len(axes) == 1 and "region" in table and table["region"].nunique() == 1 else set()
+    hidden |= {name for name in names if name.endswith("_common") and not table[name].fillna(0).any()}
+    axis = str(axes.pop()) if len(axes) == 1 else ""
+    return [
+        {"name": name, "head": words.head(name, axis), "number": pd.api.types.is_numeric_dtype(table[name])}
+        for name in names
+        if name not in hidden
+    ]
 
 
-def rows(table: pd.DataFrame) -> list[list[dict[str, Any]]]:
-    """Cells: what is read, and what is sorted by."""
+def rows(table: pd.DataFrame) -> list[list[str]]:
+    """Cells as they are read."""
     names = [column["name"] for column in columns(table)]
     return [[cell(row, name) for name in names] for row in table.to_dict("records")]
 
 
-def cell(row: dict[Any, Any], name: str) -> dict[str, Any]:
+def cell(row: dict[Any, Any], name: str) -> str:
     """One number with its error, in as many digits as the error has two; or words as they are."""
     value, error = row[name], row.get(f"{name}_error", math.nan)
     if isinstance(value, str) or value is None:
-        return {"text": value or "", "key": value or ""}
-    if isinstance(value, float) and math.isnan(value):
-        return {"text": "", "key": ""}
+        return value or ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: "∞", -math.inf: "-∞"}.get(value, "")
     if isinstance(error, float) and math.isfinite(error) and error > 0:
-        digits = min(max(1 - math.floor(math.log10(error)), 0), 6)
-        return {"text": f"{value:.{digits}f} ± {error:.{digits}f}", "key": value}
-    return {"text": f"{value:.6g}" if isinstance(value, float) else str(value), "key": value}
+        return plus_minus(value, error)
+    return rounded(value) if isinstance(value, float) else str(value)
 
 
-def link(kind: str, text: str) -> str:
-    """Text as a link that holds it."""
-    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+def rounded(value: float) -> str:
+    """A number without an error: whole above a thousand, four digits below."""
+    return f"{value:.0f}" if abs(value) >= WHOLE else f"{value:.4g}"
+
+
+def link(kind: str, content: bytes) -> str:
+    """Content as a link that holds it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

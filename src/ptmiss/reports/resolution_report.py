@@ -4,55 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import hist
+import pandas as pd
 
-from ptmiss import resolutions, results, table
+from ptmiss import resolutions, results, tables
 from ptmiss.errors import OptionError
 from ptmiss.plots import resolution_figures
 from ptmiss.provenance import provenance
+from ptmiss.table import RecoilTable
+from ptmiss.table import read as read_table
 
 TABLE = "resolution.csv"
 
 
 def histograms_of(
-    source: Path,
+    source: Path | RecoilTable,
     *,
     boson: str = "boson",
     dataset: str | None = None,
     subtract: Mapping[str, float] | None = None,
     rescale: bool = False,
 ) -> dict[str, hist.Hist]:
-    """Moments and spectra of a recoil table, or of one dataset of a run, with backgrounds subtracted.
+    """Moments and spectra of a recoil table, or of one dataset of it or of a run, with backgrounds subtracted.
 
     rescale: take what a run read for the whole, if it skipped something.
     """
-    if not source.is_dir():
-        if dataset or subtract:
-            raise OptionError("--dataset and --subtract are for the output of a run, not for a recoil table")
-        return resolutions.from_table(table.read(source), boson)
-    result = results.load(source)
+    if isinstance(source, Path) and source.is_dir():
+        result = results.load(source)
+    else:
+        events = read_table(source) if isinstance(source, Path) else source
+        if not subtract:
+            return resolutions.from_table(events.of(dataset), boson)
+        result = resolutions.as_run(events, boson)
     candidates = [name for name in result.histograms if name not in (subtract or {})]
     if dataset is None and len(candidates) != 1:
-        raise OptionError(f"{source} has several datasets, --dataset takes one of {', '.join(candidates)}")
+        where = source if isinstance(source, Path) else "the table"
+        raise OptionError(f"{where} has several datasets, --dataset takes one of {', '.join(candidates)}")
     return resolutions.without_backgrounds(result, dataset or candidates[0], subtract or {}, rescale)
 
 
-def resolution(
-    histograms: Mapping[str, hist.Hist],
-    output: Path,
-    source: Path,
-    correction: str = "plateau",
-    *,
-    window: float | None = None,
-    formats: Sequence[str] = ("png",),
-    label: str = "",
+def write(
+    table: pd.DataFrame, output: Path, formats: Sequence[str] = ("png",), label: str = "", **details: Any
 ) -> list[Path]:
-    """Write the table of response and resolution and its figures, whole or not at all; return the figures' paths."""
-    tabulated = resolutions.tabulate(histograms, correction, window)
+    """Write a table of response and resolution and its figures, whole or not at all; return the figures' paths.
+
+    details: of how it was made, for the manifest.
+    """
     with results.replacing_directory(output) as temporary:
-        tabulated.to_csv(temporary / TABLE, index=False, float_format="%.6g")
-        figures = resolution_figures(tabulated, temporary, formats, label)
-        made = provenance(source=str(source), correction=correction, window=window)
-        (temporary / results.MANIFEST).write_text(results.as_json(made))
+        table.to_csv(temporary / TABLE, index=False, float_format="%.6g")
+        figures = resolution_figures(table, temporary, formats, label)
+        (temporary / results.MANIFEST).write_text(results.as_json(provenance(**details)))
     return [output / figure.name for figure in figures]
+
+
+def show(rows: pd.DataFrame) -> None:
+    """Print response and widths against qT, an estimator after the other."""
+    head, lines = ["qT, GeV", "response", "par, GeV", "perp, GeV"], []
+    for estimator, of_one in rows.groupby("estimator", sort=False):
+        lines.append([str(estimator)])
+        for row in of_one.to_dict("records"):
+            widths = [tables.with_error(row, name, 2) for name in ("rms_par", "rms_perp")]
+            lines.append([f"{row['low']:g} to {row['high']:g}", tables.with_error(row, "response", 3), *widths])
+    tables.show(head, lines)

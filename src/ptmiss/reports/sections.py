@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +14,21 @@ import hist
 import numpy as np
 import pandas as pd
 
-from ptmiss import jacobian, plots, recoil, resolutions, results, table
-from ptmiss.errors import FileError, OptionError
+from ptmiss import plots, recoil, resolutions, results, stacks, table
+from ptmiss.corrections import NOMINAL
+from ptmiss.errors import FileError, LedgerError, OptionError
 from ptmiss.histograms import book_met, book_mt
 from ptmiss.networks import registry
-from ptmiss.normalisation import Skipped, duplicates_line
-from ptmiss.reports import stacks, svg
+from ptmiss.normalisation import Skipped, duplicates_line, warning
+from ptmiss.reports import summary, svg, words
 from ptmiss.reports.exhibit import Exhibit, Section
 from ptmiss.reports.sources import CALIBRATION, EVALUATION, MODEL, RUN, TABLE, ReportSource
+from ptmiss.resolutions import jacobian
+from ptmiss.selections import load_selection
 from ptmiss.table import RecoilTable
 
-WIDTHS = ("rms_par", "rms_perp", "quantile_par", "quantile_perp")
-KEPT = ("estimator", "region", "axis", "low", "high", "n_eff", "response", "response_error")
+KEPT = ("estimator", "region", "axis", "low", "high", "n_eff", "response", "response_error", "response_systematic")
+SHARPNESS = "Sharpness of mT: RMS about the generated one, falling edge, right half width"
 SPECTRA = {"mt": "Transverse mass", "met": "pTmiss"}
 TITLES = {
     "u_par": "u∥",
@@ -41,32 +46,65 @@ def section(source: ReportSource, correction: str, label: str) -> list[Section]:
 
 
 def of_table(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
-    """A recoil table: resolutions with a boson, mT with a single lepton."""
-    read = table.read(source.path)
-    exhibits: list[Exhibit] = []
+    """A recoil table, a section for each of its datasets that cannot be taken together."""
+    for name, part in table.read(source.path).apart().items():
+        yield of_part(part, f"{source.name}: {name}" if name else source.name, correction, label)
+
+
+def of_part(read: RecoilTable, title: str, correction: str, label: str) -> Section:
+    """Rows of a recoil table: resolutions with a boson, mT with a single lepton."""
+    found, exhibits = pd.DataFrame(), []
     for boson in ("boson", "genboson"):
         if f"{boson}_pt" in read.data.column_names and np.isfinite(read[f"{boson}_pt"]).any():
-            exhibits += of_histograms(resolutions.from_table(read, boson), correction, label)
+            found = resolutions.tabulate(resolutions.from_table(read, boson), correction)
+            exhibits += of_resolutions(found, correction, label)
             break
     exhibits += transverse_masses(read, label)
+    edges = next((one.table for one in exhibits if one.title == SHARPNESS), None)
     made = read.provenance
     noted = [f"{what}: {n}" for what, n in dict(made.get("notes") or {}).items()]
     noted += [f"{name}: {what}" for name, about in dict(made.get("datasets") or {}).items() for what in warnings(about)]
-    yield Section(source.name, TABLE, exhibits, facts(made) | {"events": str(len(read))}, noted)
+    about = f"{summary.counted(len(read), made)}; {summary.selected(read.selection, leptons(read))}"
+    headline = summary.numbers(found, edges)
+    return Section(title, TABLE, exhibits, facts(made) | {"events": str(len(read))}, noted, "", about, headline)
+
+
+def leptons(read: RecoilTable) -> list[int]:
+    """How many selected leptons the events of a table have, of one and two."""
+    columns = {1: "lepton_pt", 2: "boson_pt"}
+    return [n for n, column in columns.items() if column in read.data.column_names and np.isfinite(read[column]).any()]
 
 
 def of_run(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
     """A run: resolutions, spectra and the cut flow of each dataset; its ledger's warnings."""
     result = results.load(source.path)
     for name, histograms in result.histograms.items():
-        about = result.manifest["datasets"][name]
-        exhibits = of_histograms(histograms, correction, label) if "moments" in histograms else []
-        exhibits += [spectrum(histograms[which], which, label) for which in SPECTRA if which in histograms]
-        if flow := about.get("cutflow"):
-            exhibits.append(Exhibit("Cut flow", pd.DataFrame(flow).rename_axis("cut").reset_index()))
-        yield Section(f"{source.name}: {name}", RUN, exhibits, facts(result.manifest), warnings(about))
-    if stack := stacks.of_run(result):
-        yield Section(f"{source.name}: data and simulation", RUN, list(compared(stack, label)))
+        yield of_dataset(result, name, histograms, f"{source.name}: {name}", correction, label)
+    title = f"{source.name}: data and simulation"
+    try:
+        if stack := stacks.of_run(result):
+            yield Section(title, RUN, list(compared(stack, label)))
+    except (OptionError, LedgerError) as error:
+        yield Section(title, RUN, warnings=[str(error)])
+
+
+def of_dataset(
+    result: results.RunResult, name: str, histograms: Mapping[str, hist.Hist], title: str, correction: str, label: str
+) -> Section:
+    """One dataset of a run; one line if no event of it is selected."""
+    about = result.manifest["datasets"][name]
+    made = {"datasets": {name: about}}
+    facts_of, noted = facts(result.manifest), warnings(about)
+    if not any(np.any(one.values(flow=True)) for one in histograms.values()):
+        return Section(title, RUN, (), facts_of, noted, "", summary.counted(0, made))
+    found = resolutions.tabulate(histograms, correction) if "moments" in histograms else pd.DataFrame()
+    exhibits = of_resolutions(found, correction, label) if len(found) else []
+    exhibits += [spectrum(histograms[which], which, label) for which in SPECTRA if which in histograms]
+    if flow := about.get("cutflow"):
+        exhibits.append(Exhibit("Cut flow", pd.DataFrame(flow).rename_axis("cut").reset_index(), group="Events"))
+    chosen = summary.selected(load_selection(result.manifest.get("selection") or "default"))
+    words = f"{summary.counted(about.get('ledger', {}).get('events', math.nan), made)} read; {chosen}"
+    return Section(title, RUN, exhibits, facts_of, noted, "", words, summary.numbers(found))
 
 
 def compared(stack: stacks.Stack, label: str) -> Iterator[Exhibit]:
@@ -79,60 +117,75 @@ def compared(stack: stacks.Stack, label: str) -> Iterator[Exhibit]:
 
 
 def warnings(about: Mapping[str, Any]) -> list[str]:
-    """What a dataset's ledger says was skipped, and what was there twice."""
+    """What a dataset's ledger says was skipped, what was there twice, and weights that its files say otherwise."""
     ledger = about.get("ledger", {})
     found = [str(Skipped(**entry)) for entry in ledger.get("skipped", ())]
-    return found + ([duplicates_line(ledger["duplicates"])] if ledger.get("duplicates") else [])
+    found += [duplicates_line(ledger["duplicates"])] if ledger.get("duplicates") else []
+    told = warning(about) if ledger else None
+    return found + ([told] if told else [])
 
 
-def of_histograms(histograms: Mapping[str, hist.Hist], correction: str, label: str) -> list[Exhibit]:
+def of_resolutions(found: pd.DataFrame, correction: str, label: str) -> list[Exhibit]:
     """The figures of the measurement: response and widths against qT and vertices, in all and by region."""
-    found = resolutions.tabulate(histograms, correction)
     corrected = plots.CORRECTED[correction]
-    exhibits = [resolution_exhibit(found, "inclusive", "response", "qt", "Response", label)]
-    for quantity in WIDTHS:
-        for axis in plots.AXES:
+    exhibits = [resolution_exhibit(found, "inclusive", ("response",), "response", "qt", "Response", label)]
+    for beside in (("rms_par", "rms_perp"), ("half_width_par", "half_width_perp")):
+        for axis, quantity in product(plots.AXES, beside):
             title = f"{plots.PLAIN[quantity]} against {plots.PLAIN[axis]}, {corrected}"
-            exhibits.append(resolution_exhibit(found, "inclusive", quantity, axis, title, label))
+            exhibits.append(resolution_exhibit(found, "inclusive", beside, quantity, axis, title, label))
     for region in found["region"].unique():
         if region != "inclusive":
-            axis = "npv" if "GeV" in region else "qt"
-            for quantity in ("rms_par", "rms_perp"):
+            axis, beside = "npv" if "GeV" in region else "qt", ("rms_par", "rms_perp")
+            for quantity in beside:
                 title = f"{plots.PLAIN[quantity]} against {plots.PLAIN[axis]}, {region}, {corrected}"
-                exhibits.append(resolution_exhibit(found, region, quantity, axis, title, label))
+                exhibits.append(resolution_exhibit(found, region, beside, quantity, axis, title, label))
     return exhibits
 
 
-def resolution_exhibit(found: pd.DataFrame, region: str, quantity: str, axis: str, title: str, label: str) -> Exhibit:
-    """One quantity of all estimators."""
-    rows = found[(found["region"] == region) & (found["axis"] == axis)]
-    columns = [*KEPT, quantity, f"{quantity}_error"]
-    return Exhibit(title, rows[list(dict.fromkeys(columns))], plots.panels(rows, [(quantity, axis)], label))
+def resolution_exhibit(
+    found: pd.DataFrame, region: str, beside: Sequence[str], quantity: str, axis: str, title: str, label: str
+) -> Exhibit:
+    """One quantity of all estimators, in the range of those beside it and of the regions that it is compared with."""
+    along = found[found["axis"] == axis]
+    rows = along[along["region"] == region]
+    compared_with = along[along["region"].str.contains("GeV") == ("GeV" in region)]
+    within = plots.frame(
+        rows if region == "inclusive" else compared_with[compared_with["region"] != "inclusive"], beside
+    )
+    columns = [*KEPT, *(quantity + end for end in ("", "_error", "_common", "_systematic"))]
+    group = "All events" if region == "inclusive" else region
+    kept = rows[[c for c in dict.fromkeys(columns) if c in rows]]
+    of_region = "" if region == "inclusive" else region
+    drawn = plots.panels(rows, [(quantity, axis)], label, of_region, within)
+    return Exhibit(title, kept, drawn, words.CAPTIONS[quantity], group)
 
 
 def transverse_masses(read: RecoilTable, label: str) -> list[Exhibit]:
     """Of events with one lepton: mT of every estimator, pTmiss, and how sharp mT is."""
     lepton = read.vector("lepton")
-    alone = np.isfinite(lepton[:, 0])
+    alone = np.isfinite(lepton[:, 0]) & recoil.finite_in_all(read.met(name) for name in read.estimators)
     if not alone.any():
         return []
     read, lepton = read.select(alone), lepton[alone]
-    histograms = book_met(read.estimators) | book_mt(read.estimators)
-    for name in read.estimators:
-        met = read.met(name)
-        histograms["mt"].fill("nominal", name, recoil.transverse_mass(lepton, met), weight=read["weight"])
-        histograms["met"].fill("nominal", name, recoil.magnitude(met), weight=read["weight"])
+    vectors = {name: read.met(name) for name in read.estimators}
+    if "genmet_pt" in read.data.column_names and np.isfinite(read["genmet_pt"]).all():
+        vectors[plots.GENERATED] = read.vector("genmet")
+    histograms = book_met(list(vectors)) | book_mt(list(vectors))
+    for name, met in vectors.items():
+        histograms["mt"].fill(NOMINAL, name, recoil.transverse_mass(lepton, met), weight=read["weight"])
+        histograms["met"].fill(NOMINAL, name, recoil.magnitude(met), weight=read["weight"])
     exhibits = [spectrum(histograms[which], which, label) for which in SPECTRA]
     with suppress(OptionError):  # too few events, or not simulated
-        exhibits.append(Exhibit("Sharpness of mT: RMS about the generated one, falling edge", jacobian.of_table(read)))
+        exhibits.append(Exhibit(SHARPNESS, jacobian.of_table(read), group="Spectra"))
     return exhibits
 
 
 def spectrum(histogram: hist.Hist, which: str, label: str) -> Exhibit:
     """The nominal spectrum of every estimator."""
-    coarser = {"systematic": "nominal", which: slice(None, None, hist.rebin(2))}
+    coarser = {"systematic": NOMINAL, which: slice(None, None, hist.rebin(2))}
     rows = plots.spectrum_rows(histogram[coarser])
-    return Exhibit(SPECTRA[which], rows, plots.spectrum(rows, str(histogram.axes[which].label), label))
+    figure = plots.spectrum(rows, str(histogram.axes[which].label), label)
+    return Exhibit(SPECTRA[which], rows, figure, words.CAPTIONS[which], "Spectra")
 
 
 def of_calibration(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
@@ -141,10 +194,17 @@ def of_calibration(source: ReportSource, correction: str, label: str) -> Iterato
     for path in sorted(source.path.glob("*.svg"), key=order):
         rows = source.path / f"{path.stem}.csv"
         if rows.is_file():
-            exhibits.append(Exhibit(calibration_title(path.stem), pd.read_csv(rows), svg.of_file(path)))
+            exhibits.append(
+                Exhibit(
+                    calibration_title(path.stem),
+                    pd.read_csv(rows),
+                    svg.of_file(path),
+                    group=calibration_group(path.stem),
+                )
+            )
     for name, title in (("closure_summary", "Closure in all regions"), ("response", "Responses"), ("fits", "Fits")):
         if (source.path / f"{name}.csv").is_file():
-            exhibits.append(Exhibit(title, pd.read_csv(source.path / f"{name}.csv")))
+            exhibits.append(Exhibit(title, pd.read_csv(source.path / f"{name}.csv"), group="Tables"))
     yield Section(source.name, CALIBRATION, exhibits, facts(manifest(source.path)))
 
 
@@ -163,6 +223,13 @@ def calibration_title(stem: str) -> str:
             return f"{name}: {title} in data and simulation, before and after"
     kind, _, name = stem.partition("_")
     return {"xy": f"{plots.label_of(name)}: shift of pTmiss against vertices"}.get(kind, stem)
+
+
+def calibration_group(stem: str) -> str:
+    """The sub-heading of a figure of a calibration."""
+    if stem == "closure":
+        return "Closure"
+    return "Before and after" if stem.endswith(tuple(f"_{variable}" for variable in TITLES)) else "Corrections"
 
 
 def of_evaluation(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
@@ -204,6 +271,7 @@ def manifest(directory: Path) -> dict[str, Any]:
 
 
 def facts(made: Mapping[str, Any]) -> dict[str, str]:
-    """Provenance in words: what is short as it is, the rest as JSON; datasets are told of elsewhere."""
-    kept = {key: value for key, value in made.items() if key not in ("datasets", "plan")}
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in kept.items()}
+    """Provenance in words; datasets are told of elsewhere, and a sample of the package says how to make it."""
+    unsaid = {"datasets", "plan"} | ({"command"} if isinstance(made.get("sample"), Mapping) else set())
+    kept = {key: value for key, value in made.items() if key not in unsaid}
+    return {key.replace("_", " "): words.readable(value) for key, value in kept.items()}

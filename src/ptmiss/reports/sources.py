@@ -42,7 +42,7 @@ def read(given: Sequence[str]) -> list[ReportSource]:
 def source(given: str) -> ReportSource:
     """What a path, or NAME=PATH, is."""
     name, _, path = given.rpartition("=")
-    if not Path(path).exists() and path in registry.shipped():
+    if not Path(path).exists() and path in registry.shipped_models():
         return ReportSource(MODEL, registry.weights_file(path).parent, name or path)
     return ReportSource(kind_of(Path(path)), Path(path), name or Path(path).stem or path)
 

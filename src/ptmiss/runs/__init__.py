@@ -1,4 +1,4 @@
-"""Running processors over filesets: files looked into, cut into chunks, handed to pools, kept, added up.
+"""Runs of processors over filesets: inspecting files, cutting them into chunks, processing these, merging results.
 
-``runner`` and ``skim`` are the two ways in; the others are what they need.
+``runner`` and ``skim`` are the entry points. The other modules serve them.
 """

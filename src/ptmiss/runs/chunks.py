@@ -1,9 +1,9 @@
 """Finished chunks on disk: each one file, written whole, in formats that cannot run code.
 
-A chunk's file is a zip archive: ``chunk.json`` with numbers and the order of the outputs, tables as parquet, ``ids.npy``
-with a fingerprint of each event, and ``histograms.zip.zst`` with the histograms as uhi writes them, their empty bins
-left out, compressed as a whole. Its name is the chunk's address (see ptmiss.runs.addresses). A file that is cut or
-changed does not load, and its chunk counts as missing.
+A chunk's file is a zip archive: ``chunk.json`` with numbers and the order of the outputs, tables as parquet,
+``ids.npy`` and ``sections.npy`` with a fingerprint of each event and luminosity section, and ``histograms.zip.zst``
+with the histograms in uhi's format, without empty bins, and compressed together. Its name is the chunk's address (see
+ptmiss.runs.addresses). A truncated or changed file does not load, and its chunk counts as missing.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ptmiss.errors import OptionError
 from ptmiss.files import write_atomically
 
 DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+PRINTS = ("ids", "sections")
 HISTOGRAMS, CODEC = "histograms.zip.zst", "zstd"
 
 Ids = NDArray[np.uint64]
@@ -37,23 +38,24 @@ Ids = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Chunk:
-    """What became of a range of entries.
+    """The result of a range of entries.
 
-    out: the processor's output: histograms, tables, and what JSON can hold.
-    events, sumw: events read and the sum of their generator weights; ids: sorted fingerprints of the events.
-    metrics: entries, bytesread, columns, processtime (s).
+    out: the processor's output: histograms, tables, and values for JSON. events, sumw: number of events and sum of
+    their generator weights. ids, sections: sorted fingerprints of the events, (events,), and of their luminosity
+    sections, (sections,). metrics: entries, bytesread, columns, processtime (s).
     """
 
     out: Mapping[str, Any]
     events: int
     sumw: float
     ids: Ids
+    sections: Ids
     metrics: Mapping[str, Any]
 
 
 @dataclass
 class Packed:
-    """A chunk and the content of its file; only the content travels from process to process."""
+    """A chunk and the content of its file. Only the content is sent from process to process."""
 
     content: bytes
     _chunk: Chunk | None = None
@@ -64,20 +66,21 @@ class Packed:
 
     @property
     def chunk(self) -> Chunk:
-        """The chunk, unpacked if it came from elsewhere."""
+        """The chunk; it is unpacked if it came from another process."""
         return self._chunk or unpack(self.content)
 
 
 def pack(chunk: Chunk) -> Packed:
-    """A chunk with the content of its file; OptionError if an output cannot be stored."""
-    chunk = replace(chunk, out=stored(chunk.out))
+    """The chunk with the content of its file; OptionError if an output cannot be stored."""
+    chunk = replace(chunk, out=as_stored(chunk.out))
     content, histograms = io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         with zipfile.ZipFile(histograms, "w") as inner:
             outputs = [_write(archive, inner, str(i), *output) for i, output in enumerate(chunk.out.items())]
         archive.writestr(HISTOGRAMS, pa.compress(histograms.getbuffer(), CODEC, asbytes=True))
-        with archive.open("ids.npy", "w") as file:
-            np.save(file, chunk.ids)
+        for name in PRINTS:
+            with archive.open(f"{name}.npy", "w") as file:
+                np.save(file, getattr(chunk, name))
         about = {"events": chunk.events, "sumw": chunk.sumw, "metrics": chunk.metrics}
         size = histograms.getbuffer().nbytes
         archive.writestr("chunk.json", json.dumps({"chunk": about, "outputs": outputs, "histograms": size}))
@@ -91,11 +94,12 @@ def unpack(content: bytes) -> Chunk:
         histograms = pa.decompress(archive.read(HISTOGRAMS), about["histograms"], CODEC, asbytes=True)
         with zipfile.ZipFile(io.BytesIO(histograms)) as inner:
             out = {name: _read(archive, inner, str(i), *what) for i, (name, *what) in enumerate(about["outputs"])}
-        return Chunk(out=out, ids=np.load(archive.open("ids.npy")), **about["chunk"])
+        prints = {name: np.load(archive.open(f"{name}.npy")) for name in PRINTS}
+        return Chunk(out=out, **prints, **about["chunk"])
 
 
 def concatenate(chunks: Sequence[Chunk]) -> Chunk:
-    """Chunks of neighbouring entries as one, in their order."""
+    """One chunk from chunks of neighbouring entries, in their order."""
     metrics = accumulate([{**chunk.metrics, "columns": set(chunk.metrics["columns"])} for chunk in chunks])
     names = dict.fromkeys(name for chunk in chunks for name in chunk.out)
     return Chunk(
@@ -103,6 +107,7 @@ def concatenate(chunks: Sequence[Chunk]) -> Chunk:
         events=sum(chunk.events for chunk in chunks),
         sumw=sum(chunk.sumw for chunk in chunks),
         ids=np.sort(np.concatenate([chunk.ids for chunk in chunks])),
+        sections=np.unique(np.concatenate([chunk.sections for chunk in chunks])),
         metrics={**metrics, "columns": sorted(metrics["columns"])},
     )
 
@@ -112,15 +117,15 @@ def _sum(values: list[Any]) -> Any:
 
 
 def storable(name: str, value: Any) -> Any:
-    """An output as JSON gives it back; OptionError if JSON cannot hold it."""
+    """An output as it is after a round trip through JSON; OptionError if JSON cannot represent it."""
     try:
         return json.loads(json.dumps(value))
     except TypeError as error:
         raise OptionError(f"output {name!r} of the processor cannot be stored: {error}") from error
 
 
-def stored(out: Mapping[str, Any]) -> dict[str, Any]:
-    """A processor's output as it comes back from disk: what JSON holds has its kinds of keys and lists."""
+def as_stored(out: Mapping[str, Any]) -> dict[str, Any]:
+    """A processor's output as it would come back from disk: JSON turns keys into strings and tuples into lists."""
     kept = (hist.Hist, pa.Table)
     return {name: value if isinstance(value, kept) else storable(name, value) for name, value in out.items()}
 
@@ -128,7 +133,7 @@ def stored(out: Mapping[str, Any]) -> dict[str, Any]:
 def _write(
     archive: zipfile.ZipFile, histograms: zipfile.ZipFile, place: str, name: str, value: Any
 ) -> tuple[str, str, Any]:
-    """Store an output; its name, its kind, and its value where JSON holds it."""
+    """Store an output; returns its name, its kind, and, if it is for JSON, its value."""
     if isinstance(value, hist.Hist):
         uhi.io.zip.write(histograms, place, to_sparse(value._to_uhi_()))
         return name, "histogram", None
@@ -166,24 +171,24 @@ class ChunkStore:
         write_atomically(self.path(address), content)
 
     def load(self, address: str) -> Chunk | None:
-        """A chunk; None if it is not there or does not load."""
+        """A chunk; None if it is missing or does not load."""
         try:
             return self.read(address)
         except DAMAGE:
             return None
 
     def read(self, address: str) -> Chunk:
-        """A chunk that is there."""
+        """A chunk, which must exist."""
         return unpack(self.path(address).read_bytes())
 
-    def ids(self, address: str) -> Ids:
-        """Fingerprints of a chunk's events."""
+    def ids(self, address: str, of: str = "ids") -> Ids:
+        """(events,) fingerprints of a chunk's events, or (sections,) of its ``sections``."""
         with zipfile.ZipFile(self.path(address)) as archive:
-            return np.load(archive.open("ids.npy"))
+            return np.load(archive.open(f"{of}.npy"))
 
     def keep(self, addresses: set[str]) -> None:
-        """Remove all chunks but these, and what a killed run left half written."""
+        """Remove all other chunks, and incomplete files that a killed run left."""
         if self.directory.is_dir():
             for path in self.directory.iterdir():
-                if path.stem not in addresses:
+                if path.suffix == ".zip" and path.stem not in addresses:
                     path.unlink(missing_ok=True)

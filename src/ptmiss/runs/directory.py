@@ -1,30 +1,31 @@
-"""The directory of a run while it goes on, so that it can be stopped at any moment and gone on with.
+"""The directory of a run in progress. A run can be stopped at any moment and resumed later.
 
-* ``plan.json``: the chunks and their addresses, and what these were made of
-* ``chunks/``: the finished ones, see ptmiss.runs.chunks; they are kept, so that a run can be completed or extended
-* ``ledger.json``: what was skipped and why, and which chunks were cut in halves
-* ``log.jsonl``: what happened, one JSON object a line, with its time
-* ``.lock``: held by the process that is at work
+* ``plan.json``: the chunks and their addresses, and the inputs to these addresses
+* ``chunks/``: the finished chunks, see ptmiss.runs.chunks. They stay, so that a run can be completed or extended
+* ``ledger.json``: what was skipped and why, and which chunks were halved
+* ``log.jsonl``: all events of the run, one JSON object per line, with its time
+* ``.lock``: locked by the process that runs
 
-``manifest.json`` and ``histograms.zip`` appear at the end, see ptmiss.results.
+``manifest.json`` and ``histograms.zip`` are written at the end, see ptmiss.results.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ptmiss.errors import FileError, OptionError
-from ptmiss.files import holder, locked, write_atomically
+from ptmiss.files import AnyPath, as_path, holder, lock, write_atomically
 from ptmiss.normalisation import Skipped
+from ptmiss.progress import log
+from ptmiss.results import FORCE
 from ptmiss.runs import ledger as ledgers
 from ptmiss.runs.addresses import Recipe
 from ptmiss.runs.chunks import ChunkStore
@@ -34,7 +35,7 @@ PLAN, CHUNKS, LEDGER, LOG, LOCK = "plan.json", "chunks", "ledger.json", "log.jso
 
 @dataclass(frozen=True)
 class Entry:
-    """A chunk of a plan."""
+    """A planned chunk."""
 
     dataset: str
     path: str
@@ -50,10 +51,10 @@ class Entry:
 
 @dataclass
 class Plan:
-    """What a run consists of.
+    """The plan of a run.
 
-    recipe: what the chunks' addresses were made of (see ptmiss.runs.addresses); chunksize: events at a time, at most;
-    memory: the budget in bytes that it was chosen for.
+    recipe: inputs to the chunks' addresses (see ptmiss.runs.addresses). chunksize: most events of a chunk. memory:
+    budget in bytes for which it was chosen.
     """
 
     recipe: Recipe
@@ -63,9 +64,9 @@ class Plan:
 
 
 class RunDirectory:
-    """A directory that holds a run; it is made, and held for this process, when the run begins.
+    """The directory of a run. It is made, and locked for this process, when the run begins.
 
-    resume: keep finished chunks that are there, and use them.
+    resume: keep and use the finished chunks in it.
     """
 
     def __init__(self, path: Path, resume: bool = False):
@@ -76,7 +77,7 @@ class RunDirectory:
 
     @property
     def plan(self) -> Plan | None:
-        """The plan of the run that was begun here, if one was."""
+        """The plan of the run in this directory, or None."""
         try:
             content = json.loads((self.path / PLAN).read_text())
             return Plan(**content | {"chunks": [Entry(*entry) for entry in content["chunks"]]})
@@ -86,17 +87,22 @@ class RunDirectory:
             raise FileError(f"{self.path / PLAN} is not a readable plan: {error}") from error
 
     @property
+    def finished(self) -> bool:
+        """Whether the last run in this directory came to its end."""
+        return _last_line(self.path / LOG).get("event") == "end"
+
+    @property
     def before(self) -> Plan | None:
-        """The plan of the run that is resumed, if one is."""
+        """The plan of the run to resume, or None."""
         return self.plan if self.resume else None
 
     def begin(self, plan: Plan) -> None:
-        """Hold the directory and write the plan; OptionError if another process is at work in it."""
+        """Lock the directory and write the plan; OptionError if another process has locked it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(f"cannot write {self.path}: {error.strerror}") from error
-        self._held.enter_context(locked(self.path / LOCK, f"--output {self.path}"))
+        self._held.enter_context(lock(self.path / LOCK, f"--output {self.path}"))
         if self.resume:
             self.ledger.halved = ledgers.read(self.ledger.path).halved
         else:
@@ -106,11 +112,12 @@ class RunDirectory:
         self.ledger.save()
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Unlock the directory."""
         self._held.close()
 
     def log(self, event: str, **details: Any) -> None:
         """Add a line to the log."""
+        log.info("%s: %s", event, ", ".join(f"{key} {value}" for key, value in details.items()))
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **details})
         try:
             with (self.path / LOG).open("a") as file:
@@ -119,15 +126,18 @@ class RunDirectory:
             raise FileError(f"cannot write {self.path / LOG}: {error.strerror}") from error
 
     def remove(self) -> None:
-        """Remove all that a run needs while it goes on."""
-        shutil.rmtree(self.store.directory, ignore_errors=True)
-        for name in (PLAN, LEDGER, LOG):
+        """Remove all files of the run, and the directory if nothing else is in it."""
+        self.store.keep(set())
+        for name in (PLAN, LEDGER, LOG, LOCK):
             (self.path / name).unlink(missing_ok=True)
+        for folder in (self.store.directory, self.path):
+            with suppress(OSError):  # it has something
+                folder.rmdir()
 
 
 @contextmanager
 def open_directory(path: Path | None, resume: bool = False) -> Iterator[RunDirectory]:
-    """The directory for a run, held until the end of the block; None for one that is then removed."""
+    """The directory for a run, locked until the end of the block; a temporary one if the path is None."""
     if path is None:
         with tempfile.TemporaryDirectory(prefix="ptmiss-") as temporary, open_directory(Path(temporary)) as directory:
             yield directory
@@ -140,31 +150,35 @@ def open_directory(path: Path | None, resume: bool = False) -> Iterator[RunDirec
 
 
 def check_startable(path: Path, results: Sequence[str], resume: bool, force: bool) -> None:
-    """Raise OptionError unless a run may begin in a directory, or go on in it.
+    """Raise OptionError unless a run may begin or resume in a directory.
 
-    results: names of files that only a finished run leaves.
+    results: names of files that only a finished run has.
     """
     if path.exists() and not path.is_dir():
         raise OptionError(f"--output {path} is a file, expected a directory")
     if worker := holder(path / LOCK):
         raise OptionError(f"--output {path} is in use by {worker}")
     if resume and force:
-        raise OptionError("expected --resume or --force, and not both")
+        raise OptionError("expected either --resume or --force, got both")
     there = {entry.name for entry in path.iterdir()} - {LOCK} if path.is_dir() else set()
     if resume and there and PLAN not in there:
-        raise OptionError(f"--output {path} has no run to resume (--force replaces what is there)")
+        raise OptionError(f"--output {path} has no run to resume; without --resume one begins, {FORCE}")
+    if force and PLAN not in there and (others := there & {*results, CHUNKS, LEDGER, LOG}):
+        raise OptionError(
+            f"--output {path} has {', '.join(sorted(others))} of something else, choose another directory"
+        )
     begun = any(name in there for name in results) or any((path / CHUNKS).glob("*.zip"))
     if not resume and not force and (begun or there - {PLAN, CHUNKS, LEDGER, LOG}):
-        option = "--resume goes on with it, --force replaces it" if PLAN in there else "--force replaces it"
+        option = f"--resume continues it, {FORCE}" if PLAN in there else FORCE
         raise OptionError(f"--output {path} is not empty ({option})")
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run has come.
+    """The progress of a run.
 
-    done, total: chunks of each dataset; events: those done and all of each dataset; skipped: what it went without;
-    worker: who is at work on it; last: the last line of its log.
+    done, total: chunks of each dataset. events: finished and all events of each dataset. skipped: what was left out.
+    worker: the process that runs. last: the last line of the log.
     """
 
     done: Mapping[str, int]
@@ -180,8 +194,19 @@ class Status:
         return any(entry.events != 0 for entry in self.skipped)
 
 
-def status(path: Path) -> Status:
-    """How far the run in a directory has come; FileError if there is none."""
+def status(path: AnyPath) -> Status:
+    """The progress of a run.
+
+    Args:
+        path: directory of the run.
+
+    Returns:
+        Finished, missing and skipped chunks of each dataset, and the process that runs.
+
+    Raises:
+        FileError: the directory has no run.
+    """
+    path = as_path(path)
     directory = RunDirectory(path)
     plan = directory.plan
     if plan is None:
@@ -206,5 +231,5 @@ def _last_line(path: Path) -> Mapping[str, Any]:
         try:
             return json.loads(line)
         except json.JSONDecodeError:
-            continue  # cut when the disk was full
+            continue  # an incomplete line, from a full disk
     return {}

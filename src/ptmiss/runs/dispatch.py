@@ -1,7 +1,9 @@
-"""Chunks handed to a pool, one for each worker at a time, and what becomes of them: done, tried again, halved, skipped.
+"""Dispatch of chunks to a pool, one per worker at a time, with retries, halving and skipping.
 
-A chunk that was running when a worker died runs alone from then on, so that the one that kills workers is found; that
-one, and one that does not fit in memory, is cut in halves, and these again, some times.
+When a process dies, all chunks that were running are suspects, because the whole pool breaks. Each suspect runs alone
+from then on, so that the one that kills workers is found without harm to others. That chunk is halved, and so is one
+that does not fit in memory: half of the events need about half of the memory. This is repeated a few times, until a
+failure costs few events.
 """
 
 from __future__ import annotations
@@ -24,16 +26,19 @@ from ptmiss.runs.chunks import Chunk, Packed, pack
 from ptmiss.runs.failures import Failure, Kind, Policy, failure_of
 from ptmiss.runs.pools import Pool
 
-DEATHS = 2  # of workers, until the chunk that they had is taken for the reason
+DEATHS = 2  # deaths after which a chunk is taken for the cause: at the first, any chunk of the pool may be
 HALVINGS = 4
-PAUSE = 0.5  # s before the first new attempt, then twice as long each time
-GRACE = 30.0  # s beyond a chunk's time until its worker is stopped: one that has just begun imports things first
-TICK = 0.5  # s between two looks at the clock
+PAUSE = 0.5  # s before the first retry, doubled each time: a busy file server needs time to recover
+GRACE = 30.0  # s beyond the time limit until a worker is stopped: a fresh one has to import packages first
+TICK = 0.5  # s between two checks of the time limits
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a worker does with a chunk: the function's result, packed, or what went wrong, as a value."""
+    """The work on a chunk, for a worker. It returns the packed result, or the failure as a value.
+
+    Some exceptions cannot be pickled, and each pool would wrap them in its own way.
+    """
 
     function: Callable[[WorkItem], dict[str, Any]]
     timeout: float | None = None
@@ -42,22 +47,25 @@ class Attempt:
         """The chunk, or a failure."""
         limit = TimeLimit(self.timeout)
         try:
-            with limit.kept():
+            with limit.enforce():
                 return pack(chunk_of(self.function(item)))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (a worker's failure is told by the driver)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (the driver reports a worker's failure)
             failure = failure_of(error)
             return replace(failure, kind=Kind.IO, message=str(limit)) if limit.expired else failure
 
 
 def chunk_of(result: dict[str, Any]) -> Chunk:
-    """What coffea gives for a processor that counts (see ptmiss.runs.ledger.Counted)."""
+    """The chunk from coffea's result for a processor that counts events (see ptmiss.runs.ledger.Counted)."""
     metrics = result["metrics"]
     return Chunk(**result["out"], metrics={**metrics, "columns": sorted(metrics.get("columns", ()))})
 
 
 @dataclass
 class TimeLimit:
-    """A number of seconds, kept by an alarm in the main thread of a process; elsewhere the driver keeps the time."""
+    """A time limit in seconds, by an alarm signal in the main thread of a process.
+
+    Signals reach no other thread. There the driver stops the worker, see GRACE.
+    """
 
     seconds: float | None
     expired: bool = False
@@ -66,8 +74,8 @@ class TimeLimit:
         return f"took longer than {self.seconds:g} s"
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """TimeoutError in the block when the time is over."""
+    def enforce(self) -> Iterator[None]:
+        """Raise TimeoutError in the block when the time is over."""
         if self.seconds is None or threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -86,7 +94,7 @@ class TimeLimit:
 
 @dataclass
 class Task:
-    """A chunk on its way: what was tried, and when it may begin and has to end (by the monotonic clock)."""
+    """A chunk in progress: the attempts, and the times of the monotonic clock at which it may begin and must end."""
 
     item: WorkItem
     attempts: int = 0
@@ -98,7 +106,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """A chunk that is finished."""
+    """A finished chunk."""
 
     item: WorkItem
     packed: Packed
@@ -114,7 +122,7 @@ class Retried:
 
 @dataclass(frozen=True)
 class Halved:
-    """A failure after which a chunk is cut in halves."""
+    """A failure after which a chunk is halved."""
 
     item: WorkItem
     failure: Failure
@@ -123,7 +131,7 @@ class Halved:
 
 @dataclass(frozen=True)
 class SkippedChunk:
-    """A failure that is tolerated: the run goes on without the chunk."""
+    """A tolerated failure: the run continues without the chunk."""
 
     item: WorkItem
     failure: Failure
@@ -134,9 +142,9 @@ Event = Done | Retried | Halved | SkippedChunk
 
 @dataclass
 class PoolExecutor(ExecutorBase):
-    """A coffea executor that tells a sink what becomes of each chunk, as it becomes known.
+    """A coffea executor that reports each event of a chunk to a sink at once.
 
-    pool: where to run; policy: what is done about failures.
+    pool: the workers. policy: how failures are treated.
     """
 
     pool: Pool | None = None
@@ -155,22 +163,22 @@ class PoolExecutor(ExecutorBase):
 
 
 class WorkerTraceback(Exception):  # noqa: N818  (an exception's cause, never raised by itself)
-    """The traceback of a failure in a worker."""
+    """The traceback of a worker's failure, as the cause of the driver's error."""
 
 
 def describe(item: WorkItem) -> str:
-    """A chunk in words."""
+    """Dataset, file and entries of a chunk, for an error."""
     return f"dataset {item.dataset!r}, {item.filename}, entries {item.entrystart} to {item.entrystop}"
 
 
 def halves(item: WorkItem) -> tuple[WorkItem, WorkItem]:
-    """A chunk cut in the middle."""
+    """The two halves of a chunk."""
     middle = (item.entrystart + item.entrystop) // 2
     return replace(item, entrystop=middle), replace(item, entrystart=middle)
 
 
 class Dispatch:
-    """Chunks on their way through a pool."""
+    """The dispatch of chunks to a pool. ``waiting`` is the queue, ``running`` has the chunks that workers have."""
 
     def __init__(self, pool: Pool, attempt: Callable[[WorkItem], Packed | Failure], policy: Policy):
         self.pool, self.attempt, self.policy = pool, attempt, policy
@@ -178,7 +186,7 @@ class Dispatch:
         self.running: dict[Future, Task] = {}
 
     def run(self, items: Iterable[WorkItem]) -> Iterator[Event]:
-        """What becomes of each chunk; ChunkError at the first failure that is not tolerated."""
+        """Process all chunks and yield their events; ChunkError at the first failure that is not tolerated."""
         self.waiting.extend(Task(item) for item in items)
         while self.waiting or self.running:
             self._fill()
@@ -186,10 +194,10 @@ class Dispatch:
             for future in done:
                 if future in self.running:
                     yield from self._settle(future)
-            yield from self._overdue()
+            yield from self._stop_overdue()
 
     def _fill(self) -> None:
-        """Hand out chunks while there are free workers."""
+        """Submit chunks while there are free workers."""
         size = self.pool.size
         while self.waiting and len(self.running) < self._room(size):
             task = self.waiting.popleft()
@@ -206,28 +214,28 @@ class Dispatch:
         try:
             outcome = future.result()
         except BaseException as error:
-            died, together = self.pool.lost(error)
+            died, together = self.pool.diagnose(error)
             if not died:
                 raise
-            yield from self._died(task, together)
+            yield from self._handle_death(task, together)
             return
         if isinstance(outcome, Failure):
-            yield from self._failed(task, outcome)
+            yield from self._handle_failure(task, outcome)
         else:
             yield Done(task.item, outcome)
 
-    def _died(self, task: Task, together: bool) -> Iterator[Event]:
-        """A worker died on a task; if the others died with it, theirs may have been the reason as well."""
+    def _handle_death(self, task: Task, together: bool) -> Iterator[Event]:
+        """Treat the death of a worker; if all died together, each running chunk may have been the cause."""
         suspects = [task]
         if together:
             suspects += self.running.values()
             self.running.clear()
         for suspect in reversed(suspects):
             suspect.deaths += 1 if together else DEATHS
-            yield from self._failed(suspect, Failure(Kind.WORKER, "its worker died (killed, or out of memory)"))
+            yield from self._handle_failure(suspect, Failure(Kind.WORKER, "its worker died (killed, or out of memory)"))
 
-    def _overdue(self) -> Iterator[Event]:
-        """Stop what takes too long and did not stop by itself."""
+    def _stop_overdue(self) -> Iterator[Event]:
+        """Stop the workers whose chunks are beyond the time limit and did not stop themselves."""
         now = time.monotonic()
         late = [future for future, task in self.running.items() if task.end < now]
         for future in late:
@@ -237,9 +245,9 @@ class Dispatch:
             if self.pool.interrupt(future):
                 self.waiting.extendleft(reversed(self.running.values()))
                 self.running.clear()
-            yield from self._failed(task, Failure(Kind.IO, str(TimeLimit(self.policy.timeout))))
+            yield from self._handle_failure(task, Failure(Kind.IO, str(TimeLimit(self.policy.timeout))))
 
-    def _failed(self, task: Task, failure: Failure) -> Iterator[Event]:
+    def _handle_failure(self, task: Task, failure: Failure) -> Iterator[Event]:
         too_large = failure.kind is Kind.MEMORY or task.deaths >= DEATHS
         if failure.kind is Kind.WORKER and not too_large:
             self.waiting.appendleft(task)
@@ -256,5 +264,5 @@ class Dispatch:
         elif self.policy.tolerates(failure):
             yield SkippedChunk(task.item, failure)
         else:
-            hint = "" if failure.kind is Kind.USER else " (--skip-bad-files goes on without it)"
+            hint = "" if failure.kind is Kind.USER else " (--skip-bad-files continues without it)"
             raise ChunkError(f"{describe(task.item)}: {failure.message}{hint}") from WorkerTraceback(failure.traceback)

@@ -1,12 +1,12 @@
-"""What can fail in a chunk, by what helps: another attempt, leaving the file out, fewer events, or the user.
+"""Failures of chunks, classified by their remedy.
 
-* ``io``: reading took too long or broke off: worth another attempt
-* ``file``: the file is at fault: truncated, a corrupt basket, not what it should be
-* ``memory``: the chunk does not fit: it is cut in halves
-* ``worker``: the process died on it: another attempt, then halves
-* ``user``: a bug in a processor, a missing branch, a wrong option: the run stops at once
+* ``io``: reading took too long or was interrupted; it is tried again
+* ``file``: the file is truncated, has a corrupt basket, or is of another kind; it can be skipped
+* ``memory``: the chunk does not fit in memory; it is halved
+* ``worker``: the process died; the chunk is tried again, then halved
+* ``user``: a bug in a processor, a missing branch, a wrong option; the run stops at once
 
-All but the last can be left out on request, and are then in the ledger.
+With ``--skip-bad-files`` all but the last are skipped in the end, and listed in the ledger.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ READERS = ("uproot", "pyarrow", "fsspec")
 
 
 class Kind(StrEnum):
-    """Whose fault a failure is, see the module."""
+    """The kind of a failure, see the module."""
 
     IO = "io"
     FILE = "file"
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong with one chunk, as a worker tells it."""
+    """A failure of one chunk, as the worker reports it."""
 
     kind: Kind
     message: str
@@ -44,10 +44,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done about failures.
+    """The treatment of failures.
 
-    retries: more attempts after a failure of kind ``io``; timeout: seconds that a chunk may take, None for no limit;
-    skip: leave out what is not the user's fault, and write it into the ledger.
+    retries: attempts after a failure of kind ``io``. timeout: most seconds for a chunk, None for no limit. skip: leave
+    out what is not the user's fault, and list it in the ledger.
     """
 
     retries: int = 2
@@ -55,12 +55,12 @@ class Policy:
     skip: bool = False
 
     def tolerates(self, failure: Failure) -> bool:
-        """Whether the run goes on without what failed."""
+        """Whether the run continues without the chunk that failed."""
         return self.skip and failure.kind is not Kind.USER
 
 
 def failure_of(error: BaseException) -> Failure:
-    """An exception in a chunk, or at the opening of a file, as a failure with one line of text."""
+    """The failure for an exception, with one line of text."""
     cause = root_cause(error)
     lines = str(cause).strip().splitlines() or ["no message"]
     name = "" if isinstance(cause, PtmissError) else f"{type(cause).__name__}: "
@@ -68,7 +68,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def kind_of(cause: BaseException) -> Kind:
-    """Whose fault the first error of a chain is."""
+    """The kind of failure for the first error of a chain."""
     if isinstance(cause, MemoryError):
         return Kind.MEMORY
     if isinstance(cause, TimeoutError | ConnectionError):
@@ -81,7 +81,10 @@ def kind_of(cause: BaseException) -> Kind:
 
 
 def while_reading(cause: BaseException) -> bool:
-    """Whether an error came from a reader that coffea called, and not from code that was given events."""
+    """Whether an error came from a reader that coffea called, and not from the processor.
+
+    The modules in the traceback decide: a processor may raise errors of the same classes.
+    """
     modules = list(_modules(cause.__traceback__))
     last = max((i for i, module in enumerate(modules) if module.startswith(READING)), default=len(modules))
     return any(module.partition(".")[0] in READERS for module in modules[last + 1 : last + 2])
@@ -94,7 +97,7 @@ def _modules(frames: TracebackType | None) -> Iterator[str]:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The error that a chain of ``raise … from`` began with, or the last of our own in it, which says it in words."""
+    """The first error of a chain of ``raise … from``, or the last PtmissError in it, whose text is meant for users."""
     while error.__cause__ is not None and not isinstance(error, PtmissError):
         error = error.__cause__
     return error

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ptmiss.errors import FileError, FilesetError, hint
+from ptmiss import userfiles
+from ptmiss.errors import FilesetError, hint
 from ptmiss.events import TREE, expand
+from ptmiss.files import AnyPath, as_path
 
 RESERVED = {"dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid"}  # coffea fills these
+OF_SIMULATION = ("role", "unweighted", "cross_section", "sumw")
 
 
 class Metadata(BaseModel):
@@ -24,13 +26,39 @@ class Metadata(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    kind: Literal["data", "mc"] = Field("mc", description="recorded data or simulation")
-    role: Literal["signal", "background"] = Field("signal", description="backgrounds can be subtracted from data")
+    kind: Literal["data", "mc"] | None = Field(
+        None, description="recorded data or simulation; found out where the files have what a generator made"
+    )
+    role: Literal["signal", "background"] | None = Field(
+        None, description="of simulation: whether corrections map its recoil"
+    )
+    pseudo_data: bool = Field(False, description="simulation that stands for data")
+    unweighted: bool = Field(False, description="simulation without genWeight: every event counts 1")
     cross_section: float | None = Field(None, gt=0, description="pb, of simulation")
+    sumw: float | None = Field(
+        None, gt=0, description="sum of weights of all that was generated, where the files do not have it in `Runs`"
+    )
     luminosity: float | None = Field(None, gt=0, description="fb^-1, of data")
+    process: str | None = Field(None, description="what a fit calls it; datasets of one process are added")
     era: str | None = Field(None, description="data-taking period")
     triggers: tuple[str, ...] = Field((), description="HLT branches, any of which an event must have fired")
+    veto_triggers: tuple[str, ...] = Field(
+        (), description="HLT branches of the datasets before this one, none of which an event must have fired"
+    )
     golden_json: str | None = Field(None, description="file of certified luminosity sections")
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Metadata:
+        if self.pseudo_data and self.kind != "data":
+            raise ValueError("pseudo_data stand for data: expected kind 'data' beside them")
+        if self.kind == "data" and self.of_simulation:
+            raise ValueError(f"{self.of_simulation[0]} is of simulation: expected kind 'mc', or none of it")
+        return self
+
+    @property
+    def of_simulation(self) -> list[str]:
+        """Keys that only simulation has, of those that are given."""
+        return [key for key in OF_SIMULATION if getattr(self, key)]
 
     @model_validator(mode="after")
     def _no_near_misses(self) -> Metadata:
@@ -80,32 +108,16 @@ def parse(content: Mapping[str, Any], source: str = "fileset") -> Fileset:
     """A fileset from what its JSON holds; FilesetError names dataset, key and value of the first mistake."""
     if not isinstance(content, Mapping) or not content:
         raise FilesetError(f"{source}: expected a map from dataset names to files")
-    return {name: _dataset(name, value, source) for name, value in content.items()}
+    return {
+        name: userfiles.validate(Dataset, value, f"{source}: dataset {name!r}, ", FilesetError)
+        for name, value in content.items()
+    }
 
 
-def read(path: Path) -> Fileset:
+def read(path: AnyPath) -> Fileset:
     """A fileset from a JSON file."""
+    path = as_path(path)
     try:
-        return parse(json.loads(path.read_text()), str(path))
-    except FileNotFoundError as error:
-        raise FileError(f"no such fileset: {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"cannot read fileset {path}: {error}") from error
+        return parse(json.loads(userfiles.text(path, "fileset")), str(path))
     except json.JSONDecodeError as error:
         raise FilesetError(f"{path}: not JSON (line {error.lineno}: {error.msg})") from error
-
-
-def _dataset(name: str, value: Any, source: str) -> Dataset:
-    try:
-        return Dataset.model_validate(value)
-    except ValidationError as errors:
-        first = min(
-            errors.errors(), key=lambda error: error["type"] != "extra_forbidden"
-        )  # a slip of the pen explains more
-        where = ".".join(str(part) for part in first["loc"] if part not in ("tuple[str, ...]", "dict[str,str]"))
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = f"unknown key{hint(where, Dataset.model_fields)}; known: {', '.join(Dataset.model_fields)}"
-        elif message.startswith("Input should be") and isinstance(first["input"], str | int | float):
-            message += f", not {first['input']!r}"
-        raise FilesetError(f"{source}: dataset {name!r}, {where or 'value'}: {message}") from None

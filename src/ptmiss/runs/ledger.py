@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from coffea.processor import ProcessorABC
+from numpy.typing import NDArray
 
 from ptmiss.errors import FileError, OptionError
-from ptmiss.events import event_weight
+from ptmiss.events import EventFile, event_weight
 from ptmiss.files import write_atomically
 from ptmiss.normalisation import Skipped
 from ptmiss.runs.chunks import Ids
 from ptmiss.runs.failures import Kind
+from ptmiss.selections import own_events
 
 EVENT_ID = ("run", "luminosityBlock", "event")
 AT_ONCE = 16_000_000  # event fingerprints compared at a time: 128 MB
@@ -58,26 +61,41 @@ class Counted(ProcessorABC):
         self.processor = processor
 
     def process(self, events: Any) -> dict[str, Any]:
-        """The processor's output as ``out``, with ``events``, ``sumw`` and ``ids``."""
+        """The processor's output as ``out``, with ``events``, ``sumw``, ``ids`` and ``sections``.
+
+        Events that the fileset's triggers leave to another primary dataset have no ``ids``.
+        """
         out = self.processor.process(events)
         if not isinstance(out, Mapping):
             raise OptionError(f"a processor must return a dictionary, not {type(out).__name__}")
-        sumw = float(event_weight(events).sum())
-        return {"out": out, "events": len(events), "sumw": sumw, "ids": event_ids(events)}
+        weights = getattr(self.processor, "generator_weight", event_weight)(events)
+        sumw = float(weights.sum())
+        prints = {"ids": event_ids(events, own_events(events)), "sections": section_ids(events)}
+        return {"out": out, "events": len(events), "sumw": sumw, **prints}
 
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing is left to do."""
         return accumulator
 
 
-def event_ids(events: Any) -> Ids:
+def event_ids(events: Any, chosen: NDArray[np.bool_] | slice = slice(None)) -> Ids:
     """A 64-bit fingerprint of run, luminosity section and number of each event, sorted; none if a file has no such."""
-    if not all(name in events.fields for name in EVENT_ID):
+    prints = _prints(events, EVENT_ID)
+    return np.sort(prints[chosen]) if len(prints) else prints
+
+
+def section_ids(events: Any) -> Ids:
+    """Fingerprints of the luminosity sections of events, each once, sorted; none if a file has no such."""
+    return np.unique(_prints(events, EVENT_ID[:2]))
+
+
+def _prints(events: Any, names: Sequence[str]) -> Ids:
+    if not all(name in events.fields for name in names):
         return np.zeros(0, np.uint64)
     mixed = np.zeros(len(events), np.uint64)
-    for name in EVENT_ID:
+    for name in names:
         mixed = _mix(mixed ^ np.asarray(events[name]).astype(np.uint64))
-    return np.sort(mixed)
+    return mixed
 
 
 def _mix(values: Ids) -> Ids:
@@ -87,6 +105,14 @@ def _mix(values: Ids) -> Ids:
         values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
+
+
+class Part(NamedTuple):
+    """A finished chunk, or a part of one."""
+
+    dataset: str
+    path: str
+    address: str
 
 
 def duplicated(parts: Sequence[Any], load: Any, events: int) -> Ids:
@@ -108,6 +134,56 @@ def _within(ids: Ids, edges: Sequence[np.uint64], i: int) -> Ids:
 def _repeated(parts: Iterable[Ids]) -> Ids:
     ids = np.sort(np.concatenate(list(parts)))
     return np.unique(ids[1:][ids[1:] == ids[:-1]])
+
+
+def duplicates(parts: Sequence[Part], load: Callable[[str], Ids], events: int) -> dict[str, dict[str, Any]]:
+    """Of each dataset how many events are there more than once in all parts, in which of its files, and where else."""
+    found = duplicated([part.address for part in parts], load, events)
+    out: dict[str, dict[str, Any]] = {}
+    if len(found):
+        twice = {part: found[np.isin(found, load(part.address))] for part in parts}
+        there = {part: ids for part, ids in twice.items() if len(ids)}
+        out = {name: _of_dataset(name, there) for name in {part.dataset for part in parts}}
+    return {name: record for name, record in out.items() if record}
+
+
+def _of_dataset(name: str, twice: Mapping[Part, Ids]) -> dict[str, Any]:
+    own = {part: ids for part, ids in twice.items() if part.dataset == name}
+    if not own:
+        return {}
+    events = np.unique(np.concatenate(list(own.values())))
+    others = {p.dataset for p, ids in twice.items() if p.dataset != name and np.isin(ids, events).any()}
+    record = {"events": len(events), "files": sorted({part.path for part in own})}
+    return {**record, "datasets": sorted(others)} if others else record
+
+
+def same_sections(parts: Sequence[Part], load: Callable[[str], Ids]) -> dict[str, dict[str, int]]:
+    """Of each dataset how many luminosity sections it has in common with each other one that shares some."""
+    names = dict.fromkeys(part.dataset for part in parts)
+    if len(names) < 2:
+        return {}
+    every = {name: [load(part.address) for part in parts if part.dataset == name] for name in names}
+    sections = {name: np.unique(np.concatenate(found)) for name, found in every.items()}
+    common = {(a, b): len(np.intersect1d(sections[a], sections[b])) for a in names for b in names if a != b}
+    return {a: {b: common[a, b] for b in names if a != b and common[a, b]} for a in names}
+
+
+def generated(files: Sequence[EventFile], read: Mapping[str, float]) -> dict[str, Any] | None:
+    """What the files of a dataset say was generated; None if none says it.
+
+    read: sum of weights that was read of each file, which counts where a file does not say it.
+    """
+    told = {file.path: file.generated for file in files if file.generated}
+    if not told:
+        return None
+    counts = [each.events for each in told.values()]
+    return {
+        "files": len(told),
+        "of": len(files),
+        "events": None if None in counts else sum(count for count in counts if count is not None),
+        "sumw": math.fsum(each.sumw for each in told.values()),
+        "elsewhere": math.fsum(sumw for path, sumw in read.items() if path not in told),
+    }
 
 
 def empty(dataset: str, path: str) -> Skipped:

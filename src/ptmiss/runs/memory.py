@@ -1,10 +1,10 @@
-"""How many events fit into a memory budget, from what a few of them need.
+"""The number of events that fit into a memory budget, from a measurement on a few of them.
 
-The processor is run on a hundred, then on four hundred events of the largest file, with Python's own record of allocated
-memory. The difference of the two peaks is what an event takes, columns and all that is made of them; what is left of the
-first peak is there whatever the number of events (histograms, a basket of each column). To both comes what this process
-holds already. Half of the rest of the budget is used: allocations of compiled code are not on the record, and memory is
-given back late. The answer is rounded down to 1, 2 or 5 times a power of ten, so that it is the same the next time.
+The processor runs on a hundred and on four hundred events of the largest file, while tracemalloc records the allocated
+memory. The difference of the two peaks gives the memory of an event, with all arrays made of it. The rest of the first
+peak does not depend on the number of events (histograms, a basket of each column). The process itself has some memory
+already. Half of what remains of the budget is used, since tracemalloc does not see compiled code, and memory is
+returned late. The result is rounded down to 1, 2 or 5 times a power of ten, so that a second measurement agrees.
 """
 
 from __future__ import annotations
@@ -25,21 +25,25 @@ from ptmiss.runs.failures import failure_of
 from ptmiss.runs.inputs import InputFile
 
 FEW, MORE = 100, 400  # events
-CHUNKSIZE, SIZE = 50_000, 500e6  # events of a chunk, and their bytes uncompressed, without a budget
-USED = 0.5
+CHUNKSIZE, SIZE = 50_000, 500e6  # most events and most uncompressed bytes of a chunk without a budget
+LEAST = 1_000_000  # bytes of a worker: less is a number without its unit
+USED = 0.5  # share of the budget
 
 
 def parse(text: str) -> int:
-    """Bytes in a text such as 2GB or 1500MiB."""
+    """The number of bytes in a text such as 2GB or 1500MiB."""
     try:
-        return int(TypeAdapter(ByteSize).validate_python(text))
+        size = int(TypeAdapter(ByteSize).validate_python(text))
     except ValidationError:
-        raise OptionError(f"--memory {text}: expected a size such as 2GB or 1500MB") from None
+        size = 0
+    if size < LEAST:
+        raise OptionError(f"--memory {text}: expected a size such as 2GB or 1500MB")
+    return size
 
 
 @dataclass
 class Probe(ExecutorBase):
-    """A coffea executor that runs each item and keeps the peak of the memory that it took, in bytes."""
+    """A coffea executor that runs each item and records the peak of its memory, in bytes."""
 
     peaks: list[int] = field(default_factory=list)
 
@@ -58,12 +62,12 @@ class Probe(ExecutorBase):
         return {"out": {}}, 0
 
 
-def needed(processor: ProcessorABC, source: InputFile) -> tuple[float, float]:
-    """Bytes that a chunk takes whatever its size, and bytes that each event takes, measured on a file."""
+def measure(processor: ProcessorABC, source: InputFile) -> tuple[float, float]:
+    """Measure on a file the fixed memory of a chunk and the memory of each event, in bytes."""
     more = min(MORE, source.file.entries)
     few = max(1, more * FEW // MORE)
     [whole] = source.chunks(source.file.entries)
-    items = [replace(whole, entrystop=n) for n in (few, few, more)]  # the first time something is always set up
+    items = [replace(whole, entrystop=n) for n in (few, few, more)]  # twice: the first run also sets things up
     probe = Probe()
     Runner(probe, schema=EventSchema, format=source.file.format, savemetrics=True).run(items, processor)
     _, first, second = probe.peaks
@@ -72,25 +76,25 @@ def needed(processor: ProcessorABC, source: InputFile) -> tuple[float, float]:
 
 
 def chunksize(budget: int, processor: ProcessorABC, sources: Sequence[InputFile]) -> int:
-    """Events at a time that need about half of a budget in bytes; OptionError if there is room for none."""
-    fixed, event = needed(processor, max(sources, key=lambda source: source.file.entries))
+    """The number of events that need about half of a budget in bytes; OptionError if not even one fits."""
+    fixed, event = measure(processor, max(sources, key=lambda source: source.file.entries))
     held = psutil.Process().memory_info().rss
     room = USED * (budget - held) - fixed
     if room < event:
         raise OptionError(
-            f"--memory {budget / 1e6:.0f}MB is too little: {held / 1e6:.0f} MB are taken by the program, "
-            f"{fixed / 1e6:.0f} MB by any chunk and {event / 1e6:.2g} MB by each event"
+            f"--memory {budget / 1e6:.0f}MB is too little: the program needs {held / 1e6:.0f} MB, "
+            f"a chunk {fixed / 1e6:.0f} MB and each event {event / 1e6:.2g} MB"
         )
-    return rounded(room / event)
+    return round_down(room / event)
 
 
 def default(sources: Sequence[InputFile]) -> int:
-    """Events at a time without a budget: at most CHUNKSIZE, and SIZE bytes of the largest."""
+    """The chunk size without a budget: at most CHUNKSIZE events, and at most SIZE bytes of the largest events."""
     event = max((source.file.size / max(source.file.entries, 1) for source in sources), default=0)
-    return rounded(max(min(CHUNKSIZE, SIZE / event), 1)) if event else CHUNKSIZE
+    return round_down(max(min(CHUNKSIZE, SIZE / event), 1)) if event else CHUNKSIZE
 
 
-def rounded(number: float) -> int:
-    """1, 2 or 5 times a power of ten, at most the number (1 or more)."""
+def round_down(number: float) -> int:
+    """The largest of 1, 2 and 5 times a power of ten that is not above the number, which is at least 1."""
     digits = 10 ** (len(str(int(number))) - 1)
     return max(step * digits for step in (1, 2, 5) if step * digits <= int(number))

@@ -1,4 +1,4 @@
-"""Where and how chunks are run: the options that run and skim share, in Python as on the command line."""
+"""The common options of ``run`` and ``skim``, with the same names in Python as on the command line."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from ptmiss.runs.pools import pool
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and how chunks are run.
+    """Where and how chunks are processed.
 
-    executor: ``iterative``, ``futures`` or ``dask``. workers: processes of futures or of a local cluster. scheduler: a
-    running dask scheduler's URL, or a job queue's file. chunksize: events at a time, at most; None for 50000, fewer if
-    they are large. memory: of each worker, such as ``2GB``. retries: after a failure to read. timeout: s for each chunk.
-    skip_bad_files: leave out what cannot be read, and say so.
+    Attributes:
+        executor: ``iterative``, ``futures`` or ``dask``.
+        workers: number of processes, for futures or a local dask cluster.
+        scheduler: URL of a running dask scheduler, or file of a job queue.
+        chunksize: most events of a chunk; None for 50000, or fewer if the events are large.
+        memory: memory of each worker, such as ``2GB``; the chunk size is chosen to fit.
+        retries: attempts after a failure to read.
+        timeout: most seconds for a chunk.
+        skip_bad_files: leave out what cannot be read; the ledger lists it.
     """
 
     executor: str = "iterative"
@@ -32,8 +37,8 @@ class RunOptions:
     skip_bad_files: bool = False
 
     @contextmanager
-    def opened(self) -> Iterator[dict[str, Any]]:
-        """What ptmiss.runs.runner.run and ptmiss.runs.skim.skim take, with the pool open until the end of the block."""
+    def open(self) -> Iterator[dict[str, Any]]:
+        """The arguments for ptmiss.runs.runner.run and ptmiss.runs.skim.skim; the pool is open within the block."""
         budget = None if self.memory is None else budgets.parse(self.memory)
         policy = Policy(self.retries, self.timeout, self.skip_bad_files)
         with pool(self.executor, self.workers, self.scheduler, budget) as workers:

@@ -1,7 +1,7 @@
-"""Where chunks run: in this process, in a pool of processes, on a dask cluster. All three are used alike.
+"""Pools of workers with one interface: this process, several processes, or a dask cluster.
 
-A pool takes as many chunks at a time as it has workers, so that what a dying worker takes with it is known. Each worker
-may use its share of this machine's cores.
+A pool takes as many chunks at a time as it has workers, so that the chunk of a worker that dies is known. Each worker
+uses its share of the machine's cores.
 """
 
 from __future__ import annotations
@@ -22,58 +22,58 @@ from ptmiss.runs.queues import THREADS
 
 KINDS = ("iterative", "futures", "dask")
 
-GONE = "the dask scheduler is gone; the same command with --resume goes on"
-ANSWER = 10.0  # s for a scheduler to answer
-WATCH = 1.0  # s between two looks of a worker for its driver
+GONE = "the dask scheduler is gone; the same command with --resume continues the run"
+ANSWER = 10.0  # s to wait for a scheduler's answer
+WATCH = 1.0  # s between two checks by a worker that its driver is alive
 
 Call = Callable[[Any], Any]
 
 
 class Pool(Protocol):
-    """Where chunks run."""
+    """Workers that process chunks."""
 
     @property
     def size(self) -> int:
-        """Chunks that it takes at a time; 0 while no worker is there."""
+        """Number of chunks at a time; 0 while there is no worker."""
 
     def submit(self, function: Call, item: Any) -> Future:
         """Run a function on an item."""
 
     def interrupt(self, future: Future) -> bool:
-        """Stop what runs, at the cost of a worker; whether that took all other workers with it."""
+        """Stop a running function together with its worker. Returns whether all other workers were stopped too."""
 
-    def lost(self, error: BaseException) -> tuple[bool, bool]:
+    def diagnose(self, error: BaseException) -> tuple[bool, bool]:
         """Whether an error means that a worker died, and whether all others died with it."""
 
     def close(self, kill: bool = False) -> None:
-        """Let the workers go, at once if they are to be killed."""
+        """Release the workers; kill them if they may be busy."""
 
 
 class InProcess:
-    """This process: one chunk after the other."""
+    """A pool that is this process: one chunk after the other."""
 
     size = 1
 
     def submit(self, function: Call, item: Any) -> Future:
-        """Run a function on an item, now."""
+        """Run a function on an item at once."""
         future: Future = Future()
         future.set_result(function(item))
         return future
 
     def interrupt(self, future: Future) -> bool:
-        """Nothing runs between two calls."""
+        """There is nothing to stop between two calls."""
         return False
 
-    def lost(self, error: BaseException) -> tuple[bool, bool]:
+    def diagnose(self, error: BaseException) -> tuple[bool, bool]:
         """No worker can die."""
         return False, False
 
     def close(self, kill: bool = False) -> None:
-        """Nothing is held."""
+        """There is nothing to release."""
 
 
 class Processes:
-    """Processes of this machine. memory: bytes of data that each may have, None for no limit."""
+    """A pool of processes on this machine. memory: most bytes of data for each, None for no limit."""
 
     def __init__(self, workers: int, memory: int | None = None):
         self.size = workers
@@ -95,7 +95,7 @@ class Processes:
             return self._pool.submit(function, item)
 
     def interrupt(self, future: Future) -> bool:
-        """Kill all processes, and start others."""
+        """Kill all processes, and start new ones."""
         self._restart()
         return True
 
@@ -103,18 +103,18 @@ class Processes:
         self._pool.shutdown(kill_workers=True)
         self._pool = self._start()
 
-    def lost(self, error: BaseException) -> tuple[bool, bool]:
-        """A process that dies breaks the whole pool."""
+    def diagnose(self, error: BaseException) -> tuple[bool, bool]:
+        """See Pool. When one process dies, the whole pool breaks."""
         died = isinstance(error, BrokenExecutor)
         return died, died
 
     def close(self, kill: bool = False) -> None:
-        """Let the processes go."""
+        """Release the processes."""
         self._pool.shutdown(kill_workers=kill)
 
 
 class Cluster:
-    """The workers of a dask client."""
+    """The workers of a dask client. owned: what to close with it."""
 
     def __init__(self, client: Any, *owned: Any):
         self._client, self._owned = client, owned
@@ -122,7 +122,7 @@ class Cluster:
 
     @property
     def size(self) -> int:
-        """Threads of all workers that are there now; Interrupted if the scheduler is gone."""
+        """Number of threads of all present workers; Interrupted if the scheduler is gone."""
         try:
             return sum(self._client.nthreads().values())
         except OSError as error:
@@ -141,7 +141,7 @@ class Cluster:
             return
         try:
             future.set_result(done.result())
-        except BaseException as error:  # noqa: BLE001  (handed on to whoever asks for the result)
+        except BaseException as error:  # noqa: BLE001  (raised again where the result is read)
             future.set_exception(error)
 
     def interrupt(self, future: Future) -> bool:
@@ -153,8 +153,8 @@ class Cluster:
             self._client.restart_workers(workers, raise_for_error=False)
         return False
 
-    def lost(self, error: BaseException) -> tuple[bool, bool]:
-        """The scheduler says which chunk its workers die of, after some attempts of its own."""
+    def diagnose(self, error: BaseException) -> tuple[bool, bool]:
+        """See Pool. The scheduler itself finds the chunk that kills its workers, after some attempts."""
         from distributed import KilledWorker
 
         if isinstance(error, CancelledError):
@@ -162,7 +162,7 @@ class Cluster:
         return isinstance(error, KilledWorker), False
 
     def close(self, kill: bool = False) -> None:
-        """Let the client go, and the cluster if it was made for it."""
+        """Close the client, and the cluster if it was made here."""
         for part in (self._client, *self._owned):
             part.close()
 
@@ -173,9 +173,9 @@ def threads(workers: int) -> int:
 
 
 def begin(driver: int, memory: int | None) -> None:
-    """Set up a worker: it ends with its driver, and has so many bytes of data and no more.
+    """Set up a worker, so that it ends with its driver and stays within its memory, in bytes.
 
-    MemoryError is better than to be killed by the system.
+    With the limit a chunk that is too large raises MemoryError. Without it, the system would kill the process.
     """
     threading.Thread(target=_watch, args=(driver,), daemon=True).start()
     if memory is not None:
@@ -190,15 +190,17 @@ def _watch(driver: int) -> None:
 
 @contextmanager
 def pool(kind: str, workers: int = 1, scheduler: str | None = None, memory: int | None = None) -> Iterator[Pool]:
-    """A pool of the kind asked for.
+    """A pool of a kind: ``iterative``, ``futures`` or ``dask``.
 
-    scheduler: address of a running dask cluster, or the file of a job queue (see ptmiss.runs.queues), else a local cluster
-    is made. memory: bytes that a worker of this machine may use.
+    scheduler: address of a running dask cluster, or file of a job queue (see ptmiss.runs.queues); None for a local
+    cluster. memory: most bytes for a worker on this machine.
     """
     if kind not in KINDS:
         raise UnknownName("executor", kind, KINDS)
     if workers < 1:
         raise OptionError(f"--workers {workers}: expected at least 1")
+    if scheduler is not None and kind != "dask":
+        raise OptionError(f"--scheduler {scheduler} is of --executor dask, not of {kind}")
     opened = _open(kind, workers, scheduler, memory)
     try:
         yield opened

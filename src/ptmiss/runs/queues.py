@@ -1,4 +1,4 @@
-"""Job queues: a small file says what to ask of HTCondor or Slurm, and dask-jobqueue asks.
+"""Job queues: a small file describes the jobs for HTCondor or Slurm, and dask-jobqueue submits them.
 
 .. code-block:: toml
 
@@ -17,21 +17,21 @@
 from __future__ import annotations
 
 import sys
-import tomllib
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
-from ptmiss.errors import FileError, OptionError, hint
+from ptmiss import userfiles
+from ptmiss.errors import OptionError
+from ptmiss.files import AnyPath
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""What libraries ask for how many threads they may use: one in each worker."""
+"""Environment variables with the number of threads of libraries: one in each worker."""
 
 
 class JobQueue(BaseModel):
-    """What is asked of a job queue."""
+    """The jobs to submit to a queue."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,7 +49,7 @@ class JobQueue(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What dask-jobqueue's cluster of this system takes."""
+        """The options of dask-jobqueue's cluster class."""
         threads = [f"export {name}=1" for name in THREADS]
         shared = {
             "cores": self.cores,
@@ -65,13 +65,13 @@ class JobQueue(BaseModel):
         return shared | given | {"job_extra_directives": self.directives}
 
     def cluster(self) -> Any:
-        """A dask cluster whose workers are jobs, as many as there is work for; OptionError without dask-jobqueue."""
-        cluster = self.unscaled()
+        """A dask cluster that submits jobs while there is work for them; OptionError without dask-jobqueue."""
+        cluster = self.make_cluster()
         cluster.adapt(minimum_jobs=1, maximum_jobs=self.jobs)
         return cluster
 
-    def unscaled(self) -> Any:
-        """The cluster before it asks for a job."""
+    def make_cluster(self) -> Any:
+        """The cluster without any jobs."""
         try:
             dask_jobqueue = import_module("dask_jobqueue")
         except ImportError as error:
@@ -80,18 +80,6 @@ class JobQueue(BaseModel):
         return kinds[self.system](**self.options)
 
 
-def read(path: Path) -> JobQueue:
-    """A job queue from its file; OptionError names the first mistake in it."""
-    try:
-        return JobQueue.model_validate(tomllib.loads(path.read_text()))
-    except FileNotFoundError as error:
-        raise FileError(f"no such job queue: {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"cannot read job queue {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise OptionError(f"{path}: not TOML ({error})") from error
-    except ValidationError as errors:
-        first = errors.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        known = f"unknown key{hint(where, JobQueue.model_fields)}; known: {', '.join(JobQueue.model_fields)}"
-        raise OptionError(f"{path}: {where}: {known if first['type'] == 'extra_forbidden' else first['msg']}") from None
+def read(path: AnyPath) -> JobQueue:
+    """Read a job queue's file; OptionError names the first mistake in it."""
+    return userfiles.validate(JobQueue, userfiles.content(path, "job queue"), f"{path}: ", OptionError)

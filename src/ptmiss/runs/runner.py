@@ -1,9 +1,10 @@
-"""A processor over a fileset: coffea's Runner over the chunks that are not done yet, and the sum of all of them."""
+"""The run of a processor over a fileset: coffea's Runner on the missing chunks, and the sum of all chunks."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect as python_inspect
+import math
 import signal
 import sys
 import threading
@@ -12,13 +13,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import cloudpickle
-import numpy as np
 from coffea.processor import ProcessorABC, Runner, accumulate
 from coffea.processor.executor import WorkItem
 
@@ -43,12 +44,12 @@ Sink = Callable[[str, int, Chunk | None], None]
 
 @dataclass
 class Run:
-    """One run: what is done, where and how.
+    """One run of a processor.
 
-    pool: None runs here. chunksize: events at a time, at most; None for what a resumed run had, or what
-    ptmiss.runs.memory.default says. budget: bytes that a worker may use, to choose the chunk size by. policy: what is done
-    about failures. directory: where finished chunks are kept, to resume from. seconds: what each stage took; stored:
-    addresses of finished chunks in the order of the files; both are known afterwards.
+    directory: of the finished chunks, to resume from. pool: the workers. chunksize: most events of a chunk; None for
+    that of the resumed run, or for ptmiss.runs.memory.default. budget: bytes for a worker, from which the chunk size is
+    chosen. policy: the treatment of failures. After the run ``seconds`` has the time of each stage, and ``stored`` the
+    finished chunks in the order of the files.
     """
 
     fileset: Fileset
@@ -59,33 +60,42 @@ class Run:
     budget: int | None = None
     policy: Policy = field(default_factory=Policy)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    stored: list[str] = field(default_factory=list)
+    stored: list[ledger.Part] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.chunksize is not None and self.chunksize < 1:
             raise OptionError(f"--chunksize {self.chunksize}: expected at least 1")
 
-    def stream(self, sink: Sink) -> dict[str, Any]:
-        """Process all chunks; the sink gets dataset, number in it, and chunk, as they come; None for a skipped one.
+    def stream(self, sink: Sink, check: Callable[[Sequence[InputFile]], None] = lambda _: None) -> dict[str, Any]:
+        """Process all chunks, and call the sink with dataset, number, and chunk (None if skipped) as they are finished.
 
-        Returns what a manifest says of the datasets and the work.
+        check: called with the inspected files, before any event is read; it may raise. Returns the manifest's entries
+        about the datasets and the work.
         """
-        with self.timed("look"):
+        with self.measure_time("look"):
             sources, self.directory.ledger.skipped = inspect_files(self.fileset, self.processor, self.policy)
-        with self.timed("plan"):
+            check(sources)
+        with self.measure_time("plan"):
             plan, items = self.plan(sources)
             changed = addresses.changes(self.directory.before.recipe, plan.recipe) if self.directory.before else []
+            if changed and self.directory.finished:
+                raise OptionError(
+                    f"--resume: {', '.join(changed)} changed since the run in {self.directory.path} was finished "
+                    "(--force replaces it)"
+                )
             self.directory.begin(plan)
-        account = Account(items, sink, self.timed)
+        account = Account(items, sink, self.measure_time)
         tracker = ChunkTracker(self.directory, plan.recipe, items, account.receive)
-        with self.timed("process"), tracker.shown():
+        with self.measure_time("process"), tracker.show():
             self.process(tracker)
-        with self.timed("duplicates"):
+        with self.measure_time("duplicates"):
             datasets = describe(self.fileset, sources)
+            self.stored = [ledger.Part(i.dataset, i.filename, at) for i in items for at in tracker.stored[i]]
+            twice = self.duplicates(sources)
             for name in datasets:
-                datasets[name]["ledger"] = account.record(name, sources, tracker)
-        self.stored = [at for item in items for at in tracker.stored[item]]
-        self.directory.store.keep(set(self.stored))
+                skipped = [asdict(entry) for entry in self.directory.ledger.of(name)]
+                datasets[name]["ledger"] = account.record(name, sources) | {"skipped": skipped} | twice[name]
+        self.directory.store.keep({part.address for part in self.stored})
         details = {
             "datasets": datasets,
             "metrics": account.metrics(),
@@ -115,16 +125,17 @@ class Run:
         return memory.default(sources)
 
     def process(self, tracker: ChunkTracker) -> None:
-        """Coffea's Runner over what is missing; what is done is kept whatever happens."""
+        """Run coffea's Runner on the missing chunks. Finished chunks are kept whatever happens."""
         missing = tracker.missing()
         self.directory.log("start", chunks=len(tracker.plan), missing=len(missing), events=sum(map(len, missing)))
         try:
-            with terminable():
+            with treat_sigterm_as_interrupt():
                 self._run(missing, tracker)
         except KeyboardInterrupt:
             self.directory.log("interrupted", done=tracker.done)
             raise Interrupted(
-                f"interrupted after {tracker.done} of {len(tracker.plan)} chunks; the same command with --resume goes on"
+                f"stopped after {tracker.done} of {len(tracker.plan)} chunks; "
+                "the same command with --resume continues the run"
             ) from None
         except Exception as error:
             self.directory.log("failed", done=tracker.done, reason=(str(error) or type(error).__name__).splitlines()[0])
@@ -137,9 +148,30 @@ class Run:
             coffea = Runner(executor, schema=EventSchema, format=form, savemetrics=True)
             coffea.run(items, Counted(self.processor))
 
+    def duplicates(self, sources: Sequence[InputFile]) -> dict[str, Any]:
+        """The events of each dataset that occur more than once: in simulation within it, in data within all data.
+
+        For data also the luminosity sections that it has in common with other datasets.
+        """
+        groups: dict[str | None, set[str]] = defaultdict(set)
+        for source in sources:
+            groups[None if source.metadata.kind == "data" else source.dataset].add(source.dataset)
+        found: dict[str, Any] = {name: {"duplicates": {}, "same_sections": {}} for name in self.fileset}
+        for group, names in groups.items():
+            parts = [part for part in self.stored if part.dataset in names]
+            events = sum(source.file.entries for source in sources if source.dataset in names)
+            for name, twice in ledger.duplicates(parts, self.directory.store.ids, events).items():
+                found[name]["duplicates"] = twice
+            if group is None:
+                for name, shared in ledger.same_sections(
+                    parts, partial(self.directory.store.ids, of="sections")
+                ).items():
+                    found[name]["same_sections"] = shared
+        return found
+
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the time that a block takes to a stage of the run, less that of stages within."""
+    def measure_time(self, stage: str) -> Iterator[None]:
+        """Add the time of a block to a stage, without that of stages inside the block."""
         began = time.monotonic() - sum(self.seconds.values())
         try:
             yield
@@ -148,8 +180,8 @@ class Run:
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Take a request to terminate, as batch systems send it, for Ctrl-C."""
+def treat_sigterm_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM, which batch systems send, like Ctrl-C in the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -161,59 +193,55 @@ def terminable() -> Iterator[None]:
 
 
 def _formats(items: Sequence[WorkItem]) -> Iterator[tuple[str, list[WorkItem]]]:
-    """Items of each format of file, of those that there are."""
+    """Items by format of their files: coffea's Runner takes one format at a time."""
     for form in ("parquet", "root"):
         if found := [item for item in items if item.filename.endswith(".parquet") == (form == "parquet")]:
             yield form, found
 
 
 class Account:
-    """Adds up what comes in, and numbers the chunks of each dataset for the sink."""
+    """Adds up events and metrics of chunks, and numbers the chunks of each dataset for the sink."""
 
-    def __init__(self, items: Iterable[WorkItem], sink: Sink, timed: Callable[[str], AbstractContextManager[None]]):
-        self._sink, self._timed = sink, timed
+    def __init__(
+        self, items: Iterable[WorkItem], sink: Sink, measure_time: Callable[[str], AbstractContextManager[None]]
+    ):
+        self._sink, self._measure_time = sink, measure_time
         counts: Counter[str] = Counter()
         self._numbers: dict[WorkItem, int] = {}
         for item in items:
             self._numbers[item] = counts[item.dataset]
             counts[item.dataset] += 1
-        self._sums = {dataset: Merging() for dataset in counts}
+        self._read: dict[WorkItem, tuple[int, float]] = {}
         self._metrics: dict[str, Any] = {}
 
     def receive(self, item: WorkItem, chunk: Chunk | None) -> None:
-        """Count a chunk and hand it on."""
+        """Count a chunk and pass it to the sink."""
         number = self._numbers[item]
         if chunk is not None:
-            self._sums[item.dataset].add(number, {"events": chunk.events, "sumw": chunk.sumw})
+            self._read[item] = chunk.events, chunk.sumw
             metrics = {**chunk.metrics, "columns": set(chunk.metrics["columns"]), "chunks": 1}
             self._metrics = accumulate([metrics], self._metrics)
-        with self._timed("merge"):
+        with self._measure_time("merge"):
             self._sink(item.dataset, number, chunk)
 
     def metrics(self) -> dict[str, Any]:
-        """Entries, bytes read, columns touched, and the time in processors (s)."""
+        """Entries, bytes read, columns used, and the time in processors (s)."""
         nothing = {"entries": 0, "bytesread": 0, "processtime": 0.0, "chunks": 0}
         return nothing | {name: sorted(m) if isinstance(m, set) else m for name, m in self._metrics.items()}
 
-    def record(self, dataset: str, sources: Sequence[InputFile], tracker: ChunkTracker) -> dict[str, Any]:
-        """What a manifest keeps of a dataset's events: those in its files, those read, and what was wrong with some."""
-        listed = sum(source.file.entries for source in sources if source.dataset == dataset)
-        counted = self._sums[dataset].total() if dataset in self._sums else None
-        counted = counted or {"events": 0, "sumw": 0.0}
-        skipped = [asdict(entry) for entry in tracker.directory.ledger.of(dataset)]
-        duplicates = _duplicates(dataset, tracker, listed)
-        return {"listed": listed, **counted, "skipped": skipped, "duplicates": duplicates}
-
-
-def _duplicates(dataset: str, tracker: ChunkTracker, events: int) -> dict[str, Any]:
-    """How many events of a dataset are there more than once, and in which files; empty if none is."""
-    stored = [(item.filename, at) for item, found in tracker.stored.items() if item.dataset == dataset for at in found]
-    load = tracker.directory.store.ids
-    found = ledger.duplicated([at for _, at in stored], load, events)
-    if not len(found):
-        return {}
-    files = sorted({path for path, at in stored if np.isin(found, load(at)).any()})
-    return {"events": len(found), "files": files}
+    def record(self, dataset: str, sources: Sequence[InputFile]) -> dict[str, Any]:
+        """The manifest's entry about a dataset's events: in its files, read, and generated."""
+        own = [source.file for source in sources if source.dataset == dataset]
+        chunks = {item: read for item, read in self._read.items() if item.dataset == dataset}
+        weights: dict[str, list[float]] = defaultdict(list)
+        for item, (_, sumw) in chunks.items():
+            weights[item.filename].append(sumw)
+        return {
+            "listed": sum(file.entries for file in own),
+            "events": sum(events for events, _ in chunks.values()),
+            "sumw": math.fsum(sumw for sums in weights.values() for sumw in sums),
+            "generated": ledger.generated(own, {path: math.fsum(sums) for path, sums in weights.items()}),
+        }
 
 
 def run(
@@ -226,10 +254,24 @@ def run(
     policy: Policy | None = None,
     directory: RunDirectory | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Outputs of a processor merged over each dataset, and what a manifest says of the datasets and the work.
+    """Run a processor over a fileset. The result is the same for every pool.
 
-    The processor returns a dictionary of histograms and numbers. The result is the same for every pool. For the options
-    see :class:`Run`; without a directory nothing is kept.
+    Args:
+        fileset: files and metadata of each dataset.
+        processor: returns a dictionary of histograms and numbers.
+        pool: the workers; None for this process.
+        chunksize: most events of a chunk; None for that of a resumed run, or for ptmiss.runs.memory.default.
+        budget: bytes for a worker, from which the chunk size is chosen.
+        policy: the treatment of failures.
+        directory: of the finished chunks, to resume from; None to keep none.
+
+    Returns:
+        The outputs summed over each dataset, and the manifest's entries about the datasets and the work.
+
+    Raises:
+        ChunkError: a worker failed on a chunk, and the policy does not tolerate it.
+        Interrupted: the run was stopped from outside.
+        FileError: a file cannot be read, or the directory not be written.
     """
     sums: dict[str, Merging] = defaultdict(Merging)
 
@@ -244,12 +286,12 @@ def run(
 
 
 def processors() -> dict[str, Any]:
-    """Entry points of the processors that installed packages offer."""
+    """The processors of installed packages, as entry points by name."""
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
 def find_processor(name: str) -> type[ProcessorABC]:
-    """A processor's class: an entry point, or the one in a Python file (``file.py``, or ``file.py:Class``)."""
+    """A processor's class by the name of its entry point, or from a Python file: ``file.py`` or ``file.py:Class``."""
     path, _, cls = name.partition(":")
     if path.endswith(".py"):
         return _from_file(Path(path), cls)
@@ -270,12 +312,12 @@ def _from_file(path: Path, cls: str) -> type[ProcessorABC]:
         raise UnknownName(f"processor in {path}", cls, found)
     if not cls and len(found) != 1:
         listed = ", ".join(found) or "none"
-        raise OptionError(f"{path} has {len(found)} processors ({listed}); expected one, or {path}:Name")
+        raise OptionError(f"{path} has {len(found)} processors ({listed}): expected one, or {path}:Name")
     return found[cls] if cls else next(iter(found.values()))
 
 
 def _module(path: Path) -> ModuleType:
-    """A user's file as a module that travels to workers by value."""
+    """A user's file as a module. It is pickled by value, since workers may not have the file."""
     if not path.is_file():
         raise FileError(f"no such processor file: {path}")
     spec = importlib.util.spec_from_file_location(f"ptmiss_user_{path.stem}", path)
@@ -286,18 +328,18 @@ def _module(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise OptionError(f"{path} fails when it is imported: {type(error).__name__}: {error}") from error
+        raise OptionError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     cloudpickle.register_pickle_by_value(module)
     return module
 
 
 def make_processor(cls: type[ProcessorABC], options: Mapping[str, Any]) -> ProcessorABC:
-    """An instance with those options that it takes; an option that it does not take must not be given."""
+    """An instance of a processor with its options; OptionError for an unknown or a missing option."""
     taken = python_inspect.signature(cls).parameters
     unknown = [name for name, value in options.items() if value is not None and name not in taken]
     if unknown:
         raise OptionError(
-            f"processor {cls.__name__} takes no {', '.join(unknown)}; it takes {', '.join(taken) or 'none'}"
+            f"processor {cls.__name__} has no option {', '.join(unknown)}; its options: {', '.join(taken) or 'none'}"
         )
     missing = [n for n, p in taken.items() if p.default is p.empty and options.get(n) is None]
     if missing:

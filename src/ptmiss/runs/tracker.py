@@ -1,4 +1,4 @@
-"""The progress of a run: which of the planned chunks are there, and what has become of each since."""
+"""The progress of a run: which planned chunks are finished, halved, skipped or missing."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ Sink = Callable[[WorkItem, Chunk | None], None]
 
 
 class ChunkTracker:
-    """Takes events of the dispatch, keeps finished chunks in the directory, and hands whole ones to a sink.
+    """Receives the events of the dispatch, stores finished chunks in the directory, and passes whole ones to a sink.
 
-    plan: address of each planned chunk. The sink gets each planned chunk once, in whatever order; one that was cut in
-    halves as their sum, and None for one that was skipped.
+    plan: address of each planned chunk. The sink is called once for each planned chunk, in any order: with the sum of
+    its parts if it was halved, and with None if it was skipped.
     """
 
     def __init__(self, directory: RunDirectory, recipe: Recipe, plan: Mapping[WorkItem, str], sink: Sink):
         self.directory, self.recipe, self.plan, self.sink = directory, recipe, plan, sink
         self.done = self.resumed = self.halved = 0
-        self.stored: dict[WorkItem, list[str]] = {}  # addresses of what there is of each planned chunk
+        self.stored: dict[WorkItem, list[str]] = {}  # addresses of the finished parts of each planned chunk
         self._whole: dict[WorkItem, WorkItem] = {}
         self._parts: dict[WorkItem, dict[int, tuple[str, Chunk] | None]] = {}
         self._expected: dict[WorkItem, int] = {}
         self._advance: Callable[[int, int], None] = lambda events, bytesread: None
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def show(self) -> Iterator[None]:
         """Show the progress on a terminal."""
         with progress_bar() as bar:
-            task = bar.add_task("Processing", total=sum(map(len, self.plan)), bytesread=0)
+            task = bar.add_task("Processing", total=sum(map(len, self.plan)), bytesread=0, unit="events")
 
             def advance(events: int, bytesread: int) -> None:
                 bar.update(task, advance=events, bytesread=bar.tasks[task].fields["bytesread"] + bytesread)
@@ -48,18 +48,18 @@ class ChunkTracker:
             yield
 
     def missing(self) -> list[WorkItem]:
-        """What is left to do; what is in the directory already goes to the sink."""
-        return [piece for item, at in self.plan.items() for piece in self._left_of(item, at)]
+        """The chunks to process. Those that are in the directory already go to the sink."""
+        return [piece for item, at in self.plan.items() for piece in self._pending(item, at)]
 
-    def _left_of(self, item: WorkItem, at: str) -> list[WorkItem]:
+    def _pending(self, item: WorkItem, at: str) -> list[WorkItem]:
         pieces = [item] if at in self.directory.store else self._pieces(item)
         self._parts[item], self._expected[item] = {}, len(pieces)
         self._whole |= dict.fromkeys(pieces, item)
         return [piece for piece in pieces if not self._resume(piece)]
 
     def _pieces(self, item: WorkItem) -> list[WorkItem]:
-        """A chunk, or what it was cut into before."""
-        if _cut(item) not in self.directory.ledger.halved:
+        """A chunk, or the parts into which an earlier run halved it."""
+        if _range_of(item) not in self.directory.ledger.halved:
             return [item]
         return [piece for half in halves(item) for piece in self._pieces(half)]
 
@@ -76,7 +76,7 @@ class ChunkTracker:
         return True
 
     def receive(self, event: Event) -> None:
-        """Take note of what became of a chunk."""
+        """Record an event of a chunk."""
         match event:
             case Done(item, packed):
                 at = self._address(item)
@@ -93,7 +93,7 @@ class ChunkTracker:
 
     def _halve(self, item: WorkItem, failure: Failure, parts: Sequence[WorkItem]) -> None:
         self.halved += 1
-        self.directory.ledger.halved.append(_cut(item))
+        self.directory.ledger.halved.append(_range_of(item))
         self.directory.ledger.save()
         self.directory.log("halve", **_place(item), **_reason(failure))
         whole = self._whole.pop(item)
@@ -129,7 +129,7 @@ class ChunkTracker:
         return self.plan.get(item) or address(self.recipe, item)
 
 
-def _cut(item: WorkItem) -> list[Any]:
+def _range_of(item: WorkItem) -> list[Any]:
     return [item.dataset, item.filename, item.entrystart, item.entrystop]
 
 

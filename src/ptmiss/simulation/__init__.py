@@ -1,19 +1,18 @@
-"""The open simulation: Pythia 8, pile-up, a parametrised CMS-like detector, particle flow and truth in a NanoAOD-style file.
+"""The open simulation: Pythia 8, pile-up, a parametrised CMS-like detector, particle flow and truth in NanoAOD style.
 
-CMS-like, never CMS. :func:`simulate` makes a file; ``PROCESSES`` says of what; ``ptmiss.simulation.schema`` what is in it;
-:mod:`ptmiss.simulation.parameters` what can be set; :mod:`ptmiss.simulation.validation` how well it does. Only generation needs
-the extra ``simulation``, and only when it runs.
+CMS-like, never CMS. :func:`simulate` makes a file; ``PROCESSES`` says of what; ``ptmiss.simulation.schema`` what is in
+it; :mod:`ptmiss.simulation.parameters` what can be set; :mod:`ptmiss.reports.simulation_report` how well it does. Only
+generation needs the extra ``simulation``, and only when it runs.
 
-Not in it: conversions, bremsstrahlung photons, nuclear interactions, out-of-time pile-up, jet energy corrections. The vertex
-finder starts from the true collisions and is optimistic; leptons are identified by truth times efficiency, with a few
-hadrons that fake them.
+Not in it: conversions, bremsstrahlung photons, nuclear interactions, out-of-time pile-up, jet energy corrections. The
+vertex finder starts from the true collisions and is optimistic; leptons are identified by truth times efficiency, with
+a few hadrons that fake them.
 """
 
 from ptmiss.simulation.generator import PROCESSES
 from ptmiss.simulation.parameters import DATA, Beam, Detector, Profile, profile
 from ptmiss.simulation.production import Production, pileup_library, simulate
 from ptmiss.simulation.schema import SCHEMA, describe
-from ptmiss.simulation.validation import validate
 
 __all__ = [
     "DATA",
@@ -27,5 +26,4 @@ __all__ = [
     "pileup_library",
     "profile",
     "simulate",
-    "validate",
 ]

@@ -1,8 +1,9 @@
 """Calorimeters: noise, zero suppression and clusters.
 
-A cluster is the basin around a local maximum above the seed threshold: every cell belongs to its highest neighbour's basin, and
-nothing is shared. Particles that fall together merge: that is what makes particle flow, and MLPF, worth doing. HF towers do not
-cluster: each gives an electromagnetic part, long minus short fibres, and a hadronic part, twice the short fibres.
+A cluster is the basin around a local maximum above the seed threshold: every cell belongs to its highest neighbour's
+basin, and nothing is shared. Particles that fall together merge: that is what makes particle flow, and MLPF, worth
+doing. HF towers do not cluster: each gives an electromagnetic part, long minus short fibres, and a hadronic part, twice
+the short fibres.
 
 Noise is drawn in the cells that were hit; the rare noise-only cells above threshold are drawn by their number.
 """
@@ -25,6 +26,7 @@ from ptmiss.simulation.geometry import (
     N_CELLS,
     Cells,
 )
+from ptmiss.simulation.parameters import Detector
 from ptmiss.simulation.showers import Hits
 
 ECAL_CLUSTER, HCAL_CLUSTER = 4, 5
@@ -37,8 +39,8 @@ HF_MIN_EM, HF_MIN_HAD = 2.5, 5.0
 class Clusters(NamedTuple):
     """Clusters, each array of shape (clusters,): GeV and cm; ECAL first, then HCAL.
 
-    ``position``, shape (clusters, 3), is the energy-weighted mean of the cells' centres; ``width`` the RMS distance of the cells
-    from it; ``label``, shape (cells,), the cluster of each cell, -1 for none.
+    ``position``, shape (clusters, 3), is the energy-weighted mean of the cells' centres; ``width`` the RMS distance of
+    the cells from it; ``label``, shape (cells,), the cluster of each cell, -1 for none.
     """
 
     kind: NDArray
@@ -61,10 +63,12 @@ class Towers(NamedTuple):
     label: NDArray
 
 
-def read_out(hits: Hits, cells: Cells, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Energy of each cell, shape (cells,): hits and noise above threshold, 0 elsewhere."""
+def read_out(hits: Hits, cells: Cells, detector: Detector, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(cells,) energy, GeV: hits, noise above threshold, anomalous pulses; 0 elsewhere and in dead cells."""
     energy = _with_noise(hits.cell, hits.energy, cells.noise, cells.threshold, rng)
     _add_noise_cells(energy, GRIDS, cells.noise, cells.threshold, rng)
+    _add_pulses(energy, detector, rng)
+    energy[cells.dead] = 0.0
     return energy
 
 
@@ -83,7 +87,11 @@ def _with_noise(cell, deposited, noise, threshold, rng):  # type: ignore[no-unty
 
 @njit(cache=True)
 def _add_noise_cells(energy, grids, noise, threshold, rng):  # type: ignore[no-untyped-def]
-    """Noise-only cells above threshold, exponential beyond it as the tail of a Gaussian nearly is."""
+    """Add cells with nothing but noise above threshold.
+
+    Few of the many cells are above threshold, so their number is drawn and not the noise of each. Beyond the threshold
+    the energy falls exponentially, as the tail of a Gaussian nearly does.
+    """
     for grid in grids:
         number = grid.nx * grid.ny
         significance = threshold[grid.first] / noise[grid.first]
@@ -93,8 +101,16 @@ def _add_noise_cells(energy, grids, noise, threshold, rng):  # type: ignore[no-u
                 energy[cell] = threshold[cell] + rng.standard_exponential() * noise[cell] / significance
 
 
+def _add_pulses(energy: NDArray[np.float64], detector: Detector, rng: np.random.Generator) -> None:
+    """Anomalous pulses in HCAL cells, as photodetectors make them without a particle."""
+    if detector.hcal_pulses > 0:
+        n, grid = rng.poisson(detector.hcal_pulses), GRIDS[HCAL]
+        cell = grid.first + rng.integers(grid.nx * grid.ny, size=n)
+        np.add.at(energy, cell, detector.hcal_pulse_energy * rng.standard_exponential(n))
+
+
 def cluster(energy: NDArray[np.float64], cells: Cells) -> Clusters:
-    """Clusters of the ECAL and the HCAL."""
+    """Clusters of the ECAL and the HCAL; energy: (cells,) GeV."""
     label = np.full(N_CELLS, -1, dtype=np.int32)
     count = 0
     kinds = []
@@ -108,7 +124,11 @@ def cluster(energy: NDArray[np.float64], cells: Cells) -> Clusters:
 
 @njit(cache=True)
 def _basins(energy, grid, seed, label, count):  # type: ignore[no-untyped-def]
-    """Label the cells of a grid by the local maximum they lead up to; returns the number of clusters so far."""
+    """Label the cells of a grid by the local maximum to which they lead; returns the number of clusters so far.
+
+    Each cell points to its highest neighbour, so that following the pointers ends in the maximum of its basin. A basin
+    whose maximum is below the seed threshold has no label.
+    """
     number = grid.nx * grid.ny
     above = np.full(number, -1, dtype=np.int32)
     for cell in range(number):
@@ -128,7 +148,10 @@ def _basins(energy, grid, seed, label, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _highest_neighbour(energy, grid, cell):  # type: ignore[no-untyped-def]
-    """The cell itself or the one of its eight neighbours with the largest energy (the last one among equals)."""
+    """The cell, or the one of its eight neighbours, with the largest energy; the last one if several are equal.
+
+    Without this rule two equal neighbours would point at each other, and neither would be a maximum.
+    """
     ix, iy = cell // grid.ny, cell % grid.ny
     best = cell
     for jx in range(max(ix - 1, 0), min(ix + 2, grid.nx)):
@@ -165,7 +188,7 @@ def _summarise(energy, position, label, count):  # type: ignore[no-untyped-def]
 
 
 def towers(energy: NDArray[np.float64], cells: Cells) -> Towers:
-    """HF towers with an electromagnetic or a hadronic part above threshold."""
+    """HF towers with an electromagnetic or a hadronic part above threshold; energy: (cells,) GeV."""
     long = energy[FIRST_TOWER_CELL : FIRST_TOWER_CELL + _HF_TOWERS]
     short = energy[FIRST_TOWER_CELL + _HF_TOWERS :]
     em, had = np.maximum(long - short, 0.0), np.where(short > long, long + short, 2 * short)

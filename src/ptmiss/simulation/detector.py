@@ -1,4 +1,4 @@
-"""From a crossing to particle-flow candidates: the detector and the reconstruction, one event at a time.
+"""Detector and reconstruction: from a bunch crossing to particle-flow candidates, one event at a time.
 
 No conversions, bremsstrahlung photons, nuclear interactions or out-of-time pile-up.
 """
@@ -16,8 +16,8 @@ from ptmiss.simulation.particles import Particles
 from ptmiss.simulation.pileup import Crossing
 
 
-class Reconstructed(NamedTuple):
-    """One reconstructed event; ``targets`` is None unless truth was asked for."""
+class ReconstructedEvent(NamedTuple):
+    """One reconstructed event; ``targets`` is None without truth."""
 
     tracks: tracks.Tracks
     vertices: vertices.Vertices
@@ -28,8 +28,8 @@ class Reconstructed(NamedTuple):
 
 def reconstruct(
     crossing: Crossing, profile: Profile, rng: np.random.Generator, with_truth: bool = True
-) -> Reconstructed:
-    """Everything that the detector sees of a crossing."""
+) -> ReconstructedEvent:
+    """Tracks, vertices, elements and candidates of a crossing."""
     particles, detector, beam = crossing.particles, profile.detector, profile.beam
     found = tracks.reconstruct(particles, detector, beam, rng)
     primary = vertices.find(found, crossing.collision, crossing.vertices, beam, rng)
@@ -37,7 +37,7 @@ def reconstruct(
 
     cells = geometry.cells(detector)
     hits = showers.deposit(particles, *_reach(particles, detector), detector, rng)
-    energy = calorimeter.read_out(hits, cells, rng)
+    energy = calorimeter.read_out(hits, cells, detector, rng)
     clusters, towers = calorimeter.cluster(energy, cells), calorimeter.towers(energy, cells)
 
     impact = _extrapolate(found, detector)
@@ -46,7 +46,7 @@ def reconstruct(
     targets = (
         truth.assign(particles, crossing.collision, found, hits, clusters, towers, collected) if with_truth else None
     )
-    return Reconstructed(found, primary, collected, candidates, targets)
+    return ReconstructedEvent(found, primary, collected, candidates, targets)
 
 
 def _reach(particles: Particles, detector: Detector) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
@@ -55,6 +55,6 @@ def _reach(particles: Particles, detector: Detector) -> tuple[NDArray[np.int8], 
 
 
 def _extrapolate(found: tracks.Tracks, detector: Detector) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
-    """Where tracks, as measured, reach the calorimeters."""
+    """Calorimeter that each track reaches, (tracks,), and the point there in cm, (tracks, 3), as measured."""
     momentum = found.pt * np.cos(found.phi), found.pt * np.sin(found.phi), found.pt * np.sinh(found.eta)
     return helix.reach(*momentum, found.charge, found.x, found.y, found.z, detector.solenoid)

@@ -1,4 +1,4 @@
-"""Particle-flow elements: tracks, ECAL and HCAL clusters and the two halves of HF towers, in this order, as one flat record.
+"""Particle-flow elements in one flat record: tracks, ECAL clusters, HCAL clusters, and the two halves of HF towers.
 
 Types are numbered as in the public MLPF: 1 track, 4 ECAL cluster, 5 HCAL cluster, 8 HF electromagnetic, 9 HF hadronic.
 """
@@ -19,11 +19,11 @@ TRACK, ECAL, HCAL, HF_EM, HF_HAD = 1, ECAL_CLUSTER, HCAL_CLUSTER, 8, 9
 
 
 class Elements(NamedTuple):
-    """Elements, each array of shape (elements,): GeV, cm, radians; what is foreign to a type is 0.
+    """Elements, each array of shape (elements,): GeV, cm, rad. A column that makes no sense for a type is 0.
 
-    ``eta``, ``phi``: direction at the beam (tracks) or from the primary vertex (deposits); ``calo_eta``, ``calo_phi``: position on
-    the calorimeter's face, seen from the centre of the detector. ``energy`` of a deposit is uncalibrated. ``width`` is the
-    deposit's RMS radius.
+    ``eta``, ``phi``: direction at the beam (tracks) or from the primary vertex (deposits); ``calo_eta``, ``calo_phi``:
+    position on the calorimeter's face, seen from the centre of the detector. ``energy`` of a deposit is uncalibrated.
+    ``width`` is the deposit's RMS radius.
     """
 
     type: NDArray
@@ -47,7 +47,7 @@ class Elements(NamedTuple):
     cells: NDArray
 
     def of(self, kind: int) -> Elements:
-        """The elements of a type, which lie together."""
+        """The elements of a type, which are consecutive."""
         first, last = np.searchsorted(self.type, [kind, kind + 1])
         return Elements(*(column[first:last] for column in self))
 
@@ -60,7 +60,7 @@ def collect(
     towers: Towers,
     vertex: NDArray,
 ) -> Elements:
-    """One record from the pieces; ``impact`` is where the tracks reach a calorimeter (region and point)."""
+    """One record of all elements; impact: region (tracks,) and point (tracks, 3) in cm of tracks at a calorimeter."""
     parts = [
         _of_tracks(tracks, association, impact),
         _of_deposits(clusters.kind, clusters.energy, clusters.position, vertex, clusters.width, clusters.cells),
@@ -73,7 +73,7 @@ def collect(
 
 
 def direction(position: NDArray, origin: NDArray | float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eta and phi of points, shape (points, 3), seen from an origin."""
+    """(points,) eta and phi of points (points, 3), seen from an origin; cm."""
     dx, dy, dz = (position - origin).T
     return np.arcsinh(dz / np.maximum(np.hypot(dx, dy), 1e-6)), np.arctan2(dy, dx)
 

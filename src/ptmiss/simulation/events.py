@@ -1,4 +1,4 @@
-"""Blocks of events: generation, crossing, detector and what is made of the candidates, as the columns of the schema."""
+"""Blocks of events: generation, crossing, detector and derived quantities, as the columns of the schema."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import jets, puppi, segments
-from ptmiss.simulation import detector, generator, leptons, pileup, schema
+from ptmiss.simulation import detector, filters, generator, leptons, photons, pileup, schema, triggers
 from ptmiss.simulation.generator import HardEvents
 from ptmiss.simulation.parameters import Profile
 from ptmiss.simulation.particleflow import Candidates
 from ptmiss.simulation.particles import Library
 from ptmiss.simulation.tracks import FAKE
 
-RUN = {"mc": 1, "data": 360000}
+SECTION, SECTIONS = 10, 100  # events in a luminosity section; sections in a run of pseudo-data
+FIRST_RUN = 360_000
 Columns = dict[str, NDArray]
-_GENERATION, _CROSSING, _DETECTOR, _LEPTONS = range(4)
+_GENERATION, _CROSSING, _DETECTOR, _LEPTONS, _PHOTONS, _FILTERS = range(6)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a production: ``n`` events from number ``first`` on, the first ``with_elements`` of them with elements."""
+    """A block of a production: ``n`` events from number ``first`` on; the first ``with_elements`` have elements."""
 
     number: int
     first: int
@@ -33,23 +34,29 @@ class Block:
     with_elements: int
 
     def rng(self, *purpose: int) -> np.random.Generator:
-        """Random numbers of one purpose: what one of them uses up changes nothing for the others."""
+        """A generator of random numbers for one purpose. How many of them are used has no effect on the others."""
         return np.random.default_rng(
             np.random.SeedSequence(self.seed.entropy, spawn_key=(*self.seed.spawn_key, *purpose))
         )
 
 
 class _Event(NamedTuple):
-    seen: detector.Reconstructed
+    seen: detector.ReconstructedEvent
     crossing: pileup.Crossing
 
 
 def simulate_block(
-    block: Block, process: str, profile: Profile, library: Library, start_file: Path | None, elements: bool
+    block: Block,
+    process: str,
+    profile: Profile,
+    library: Library,
+    start_file: Path | None,
+    elements: bool,
+    shower_weights: bool = False,
 ) -> Columns:
-    """The columns of one block, ``nPFCands`` and ``PFCands_pt`` and so on; its seed alone decides what is in it."""
+    """The columns of one block, ``nPFCands``, ``PFCands_pt`` and so on. They depend on its seed alone."""
     seed = int(block.rng(_GENERATION).integers(1, 900_000_000))
-    hard = generator.generate(generator.process(process), block.n, seed, start_file)
+    hard = generator.generate(generator.process(process), block.n, seed, start_file, profile.tune, shower_weights)
     return columns(block, hard, profile, library, elements)
 
 
@@ -63,9 +70,15 @@ def columns(block: Block, hard: HardEvents, profile: Profile, library: Library, 
         events.append(_Event(seen, crossing))
     table, rng = _candidates(events), block.rng(_LEPTONS)
     muons, electrons = _leptons(events, table, rng)
+    found = photons.select(table.candidates, table.origin, hard.history, table.offsets, block.rng(_PHOTONS))
     values = {
-        "": _numbers(block, profile, hard)
-        | {"HLT_IsoMu24": leptons.trigger(muons, table.candidates, table.offsets, rng)},
+        "": {
+            **_numbers(block, profile, hard),
+            "HLT_IsoMu24": triggers.single_muon(muons, table.candidates, table.offsets, rng),
+            "HLT_Ele32_WPTight_Gsf": triggers.single_electron(electrons, table.candidates, table.offsets),
+            "HLT_Photon50": triggers.single_photon(found, table.candidates, table.offsets),
+        },
+        "Flag": filters.flags(block.n, profile.name, block.rng(_FILTERS)),
         "Pileup": {
             "nTrueInt": [e.crossing.mean for e in events],
             "nPU": [len(e.crossing.vertices) - 1 for e in events],
@@ -75,18 +88,23 @@ def columns(block: Block, hard: HardEvents, profile: Profile, library: Library, 
         "PFCands": table.columns,
         "Muon": _muon_columns(muons, table),
         "Electron": _electron_columns(electrons, table),
+        "Photon": _photon_columns(found, table),
         **_jets(table, hard),
         "GenPart": _history(hard),
     }
     if elements:
         values.update(_elements(events, block.with_elements))
-    return _in_schema(values, elements)
+    if hard.shower is not None:
+        counts = np.full(block.n, hard.shower.shape[1])
+        values["PSWeight"] = {"_counts": counts, "": hard.shower.ravel()}
+    return _in_schema(values)
 
 
 class _Table(NamedTuple):
-    """Flat candidates with what is derived from them."""
+    """Flat candidates, and quantities derived from them; calo_eta: (candidates,) from the detector's centre."""
 
     candidates: Candidates
+    calo_eta: NDArray[np.float64]
     offsets: NDArray[np.int64]
     origin: NDArray[np.int8]
     weight: NDArray[np.float32]
@@ -94,14 +112,14 @@ class _Table(NamedTuple):
 
 
 def _candidates(events: list[_Event]) -> _Table:
-    """All candidates with their vertex association and PUPPI weights."""
+    """All candidates, with their association to vertices and their PUPPI weights."""
     flat = Candidates(*(np.concatenate(c) for c in zip(*(e.seen.candidates for e in events), strict=True)))
     counts = np.array([len(e.seen.candidates.pt) for e in events])
     offsets = segments.from_counts(counts)
     charged = flat.charge != 0
     track = {
         name: np.concatenate([getattr(e.seen.elements, name)[e.seen.candidates.element] for e in events])
-        for name in ("dxy", "dz", "from_pv", "quality")
+        for name in ("dxy", "dz", "from_pv", "quality", "calo_eta")
     }
     d0, dz = (np.where(charged, track[name], 0.0) for name in ("dxy", "dz"))
     from_pv, quality = np.where(charged, track["from_pv"], 3), np.where(charged, track["quality"], 7)
@@ -117,14 +135,16 @@ def _candidates(events: list[_Event]) -> _Table:
         "fromPV": from_pv,
         "pvAssocQuality": quality,
     }
-    return _Table(flat, offsets, origin, weight, {"_counts": counts, **names, **rest})
+    return _Table(flat, track["calo_eta"], offsets, origin, weight, {"_counts": counts, **names, **rest})
 
 
 def _numbers(block: Block, profile: Profile, hard: HardEvents) -> dict[str, Any]:
+    event = block.first + np.arange(block.n)
+    section = event // SECTION
     return {
-        "run": np.full(block.n, RUN[profile.name]),
-        "luminosityBlock": np.full(block.n, block.number + 1),
-        "event": block.first + 1 + np.arange(block.n),
+        "run": FIRST_RUN + section // SECTIONS if profile.name == "data" else np.ones(block.n),
+        "luminosityBlock": 1 + (section % SECTIONS if profile.name == "data" else section),
+        "event": event + 1,
         "genWeight": hard.weight,
     }
 
@@ -146,7 +166,7 @@ def _vertices(events: list[_Event]) -> dict[str, dict[str, Any]]:
 
 
 def _missing(table: _Table, hard: HardEvents) -> dict[str, dict[str, Any]]:
-    """The three missing transverse momenta."""
+    """The branches of the three missing transverse momenta."""
     pt, phi = table.candidates.pt, table.candidates.phi
     transverse = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt], axis=1)
     plain = segments.sum_by_event(transverse, table.offsets)
@@ -171,7 +191,7 @@ def _leptons(events: list[_Event], table: _Table, rng: np.random.Generator) -> t
 
 
 def _genuine(event: _Event) -> NDArray[np.bool_]:
-    """Whether each candidate's track is that of a particle of the same code."""
+    """(candidates,) whether the candidate's track is that of a particle with the same code."""
     candidates, found = event.seen.candidates, event.seen.tracks
     charged = candidates.charge != 0
     out = np.zeros(len(charged), dtype=np.bool_)
@@ -187,8 +207,28 @@ def _muon_columns(found: leptons.Leptons, table: _Table) -> dict[str, Any]:
 
 
 def _electron_columns(found: leptons.Leptons, table: _Table) -> dict[str, Any]:
-    level = 2 + found.medium.astype(np.int32) + found.tight
-    return {**_lepton_columns(found, table), "pfRelIso03_all": found.isolation, "cutBased": level}
+    return {
+        **_lepton_columns(found, table),
+        "pfRelIso03_all": found.isolation,
+        "cutBased": 2 + found.medium.astype(np.int32) + found.tight,
+        "mvaIso_WP90": found.medium & (found.isolation < 0.15),
+        "mvaIso_WP80": found.tight & (found.isolation < 0.10),
+        "deltaEtaSC": table.calo_eta[found.candidate] - table.candidates.eta[found.candidate],
+    }
+
+
+def _photon_columns(found: photons.Photons, table: _Table) -> dict[str, Any]:
+    row, level = found.candidate, found.identification
+    return {
+        "_counts": np.diff(np.searchsorted(row, table.offsets)),
+        **{name: table.columns[name][row] for name in ("pt", "eta", "phi")},
+        "pfRelIso03_all": found.isolation,
+        "cutBased": level,
+        "mvaID_WP90": level >= 2,
+        "mvaID_WP80": level >= 3,
+        "electronVeto": found.electron_veto,
+        "pixelSeed": found.pixel_seed,
+    }
 
 
 def _lepton_columns(found: leptons.Leptons, table: _Table) -> dict[str, Any]:
@@ -250,7 +290,7 @@ _TARGET_NAMES = {
 
 
 def _elements(events: list[_Event], n: int) -> dict[str, dict[str, Any]]:
-    """Elements and targets of the first ``n`` events; none in the others."""
+    """The branches of elements and targets of the first ``n`` events; the others have none."""
     out: dict[str, dict[str, Any]] = {}
     counts = np.array([len(e.seen.elements.pt) if i < n else 0 for i, e in enumerate(events)])
     for collection, part, names in (
@@ -266,10 +306,10 @@ def _elements(events: list[_Event], n: int) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _in_schema(values: dict[str, dict[str, Any]], elements: bool) -> Columns:
+def _in_schema(values: dict[str, dict[str, Any]]) -> Columns:
     """Branches in the schema's order, types and precision."""
     out: Columns = {}
-    for collection in schema.collections(elements):
+    for collection in schema.collections(values):
         if collection.many:
             out[f"n{collection.name}"] = np.asarray(values[collection.name]["_counts"], dtype=np.int64)
         for branch in collection.branches:

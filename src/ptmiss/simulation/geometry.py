@@ -1,12 +1,13 @@
 """Calorimeter cells: numbering, position, noise and thresholds.
 
-All cells of all calorimeters share one numbering, so that energy, noise and clusters are flat arrays. Each calorimeter is one or
-more rectangular grids: ECAL barrel 0.0174 x 0.0175 in (eta, phi), ECAL endcaps 2.9 cm squares, HCAL 0.087 x 0.087 up to
-abs eta 3, HF towers 0.173 x 0.175, beyond 4.73 0.23 x 0.35, with long and short fibres.
+All cells of all calorimeters share one numbering, so that energy, noise and clusters are flat arrays. Each calorimeter
+is one or more rectangular grids: ECAL barrel 0.0174 x 0.0175 in (eta, phi), ECAL endcaps 2.9 cm squares, HCAL 0.087 x
+0.087 up to abs eta 3, HF towers 0.173 x 0.175, beyond 4.73 0.23 x 0.35, with long and short fibres.
 
-Thresholds are chosen so that the numbers of candidates come near those of ten real CMS events at the same pile-up. In the
-endcaps this costs 55 to 65 % of the pT of minimum-bias photons (27 % in the barrel), and the real events ask for it: their
-photons are four times rarer there than in the barrel. Seeds of 4.5 instead of 6 sigma gave twice as many as real.
+Thresholds are chosen so that the numbers of candidates come near those of ten real CMS events at the same pile-up. In
+the endcaps this costs 55 to 65 % of the pT of minimum-bias photons (27 % in the barrel), and the real events ask for
+it: their photons are four times rarer there than in the barrel. Seeds of 4.5 instead of 6 sigma gave twice as many as
+real.
 """
 
 from __future__ import annotations
@@ -46,11 +47,12 @@ from ptmiss.simulation.parameters import Detector
 
 CRYSTAL = 2.9
 HCAL_NOISE_ETA, HF_INNER_ETA = 1.74, 4.73
+DEAD_PHI = -1.22
 _ENDCAP_HALF = 52 * CRYSTAL
 
 
 class Grid(NamedTuple):
-    """A rectangular grid: first cell, cells along the two axes, lower edges and steps; ``wraps`` where the second axis is phi."""
+    """A rectangular grid: first cell, numbers of cells, lower edges and steps; ``wraps`` if the second axis is phi."""
 
     first: int
     nx: int
@@ -85,17 +87,18 @@ N_CELLS = GRIDS[-1].first + GRIDS[-1].nx * GRIDS[-1].ny
 
 
 class Cells(NamedTuple):
-    """Cell properties, each of shape (cells,): centre in cm (cells, 3), noise, threshold and seed threshold in GeV."""
+    """Cell properties, each (cells,): centre in cm, (cells, 3); noise, threshold, seed threshold in GeV; dead ones."""
 
     position: NDArray[np.float64]
     noise: NDArray[np.float64]
     threshold: NDArray[np.float64]
     seed: NDArray[np.float64]
+    dead: NDArray[np.bool_]
 
 
 @lru_cache(maxsize=8)
 def cells(detector: Detector) -> Cells:
-    """The cells of a detector. Thresholds are in units of the noise that the reconstruction expects, the nominal one."""
+    """The cells of a detector. Thresholds are multiples of the nominal noise, which the reconstruction expects."""
     nominal = Detector()
     position = np.concatenate([_positions(i, grid) for i, grid in enumerate(GRIDS)])
     noise = np.concatenate([_noise(i, grid, detector) for i, grid in enumerate(GRIDS)])
@@ -103,7 +106,7 @@ def cells(detector: Detector) -> Cells:
     number = [grid.nx * grid.ny for grid in GRIDS]
     threshold = expected * np.repeat([2.5, 3.0, 3.0, 2.0, *[4.0] * 8], number)
     seed = expected * np.repeat([6.0, 6.0, 6.0, 3.0, *[4.0] * 8], number)
-    return Cells(position, noise, threshold, seed)
+    return Cells(position, noise, threshold, seed, _dead(detector.hcal_dead_phi))
 
 
 def _centres(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -129,8 +132,16 @@ def _positions(number: int, grid: Grid) -> NDArray[np.float64]:
     return np.stack([radius * np.cos(y), radius * np.sin(y), radius * np.sinh(x)], axis=1)
 
 
+def _dead(width: float) -> NDArray[np.bool_]:
+    """Cells that are not read out: a sector of the HCAL endcap at eta < 0, this wide in phi around DEAD_PHI."""
+    dead, grid = np.zeros(N_CELLS, dtype=np.bool_), GRIDS[HCAL]
+    eta, phi = _centres(grid)
+    dead[grid.first : grid.first + grid.nx * grid.ny] = (eta < -BARREL_ETA) & (np.abs(phi - DEAD_PHI) < width / 2)
+    return dead
+
+
 def _noise(number: int, grid: Grid, detector: Detector) -> NDArray[np.float64]:
-    """Noise of the grid's cells in GeV; in the endcap it grows with radiation damage towards the beam."""
+    """(cells,) noise in GeV; in the endcap it grows with radiation damage towards the beam."""
     x, y = _centres(grid)
     if number == ECAL_BARREL:
         return np.full_like(x, detector.ecal_noise_barrel)

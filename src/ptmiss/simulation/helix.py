@@ -1,7 +1,8 @@
 """Helices in the solenoid's field: where particles reach the calorimeters, and where they pass the beam.
 
-Barrel at r = 129 cm up to abs eta 1.479, endcaps at abs z = 317 cm up to abs eta 3, forward calorimeters at abs z = 1115 cm up to
-5.2. The field ends at the endcaps. A particle that has curled by more than a turn has lost itself in the tracker.
+The barrel is at r = 129 cm up to abs eta 1.479, the endcaps are at abs z = 317 cm up to abs eta 3, and the forward
+calorimeters at abs z = 1115 cm up to 5.2. The field ends at the endcaps. A particle that turns by more than a full
+circle never leaves the tracker.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def _advance(px, py, pt, charge, x, y, length, field):  # type: ignore[no-untype
 
 @njit(cache=True)
 def closest_to_beam(px, py, pz, charge, x, y, z, beam_x, beam_y, field):  # type: ignore[no-untyped-def]
-    """Point of closest approach to the beam line in the transverse plane, and the momentum's direction there."""
+    """x, y, z (cm) of the point closest to the beam in the transverse plane, and the momentum's phi there (rad)."""
     pt = math.hypot(px, py)
     radius = _CM_PER_GEV * pt / field
     cx, cy = x + charge * radius * py / pt, y - charge * radius * px / pt

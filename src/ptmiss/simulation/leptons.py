@@ -1,7 +1,7 @@
-"""Reconstructed muons and electrons: isolation, identification and the single-muon trigger.
+"""Reconstructed muons and electrons: isolation and identification.
 
-Every PF muon above 3 GeV and PF electron above 5 GeV is one. Identification is by truth times efficiency; a hadron that fakes the
-signature passes the tight muon identification one time in ten.
+Every PF muon above 3 GeV and every PF electron above 5 GeV is included. Identification is truth times efficiency; a
+hadron with the signature of a muon passes the tight identification one time in ten.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ptmiss.angles import separation
 from ptmiss.puppi import NEUTRAL, PILEUP, PRIMARY
 from ptmiss.simulation.particleflow import Candidates
 
 MUON_CONE, ELECTRON_CONE = 0.4, 0.3
 MIN_MUON_PT, MIN_ELECTRON_PT = 3.0, 5.0
-TRIGGER_PT, TRIGGER_ETA, TRIGGER_ISOLATION, TRIGGER_EFFICIENCY = 24.0, 2.4, 0.15, 0.9
 
 
 class Leptons(NamedTuple):
@@ -42,28 +42,44 @@ def select(
     offsets: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> Leptons:
-    """The leptons of a PDG code (11 or 13) among flat candidates; ``genuine`` says which candidates are what they look like."""
-    pt, eta, phi, pdg_id = candidates.pt, candidates.eta, candidates.phi, candidates.pdg_id
+    """The leptons with a PDG code (11 or 13) among flat candidates.
+
+    origin: (candidates,) as in ptmiss.puppi. genuine: (candidates,) mask of those that are what they look like.
+    offsets: (events + 1,).
+    """
+    pt, pdg_id = candidates.pt, candidates.pdg_id
     cone, least = (MUON_CONE, MIN_MUON_PT) if code == 13 else (ELECTRON_CONE, MIN_ELECTRON_PT)
     chosen = np.flatnonzero((np.abs(pdg_id) == code) & (pt > least))
-    event = np.searchsorted(offsets, chosen, side="right") - 1
-    sums = _cone_sums(chosen, offsets[event], offsets[event + 1], pt, eta, phi, np.abs(pdg_id), origin, cone)
+    sums = isolation(chosen, candidates, origin, offsets, cone)
     draw = rng.random(len(chosen))
     real = genuine[chosen]
     medium, tight = draw < np.where(real, 0.98, 0.3), draw < np.where(real, 0.96, 0.1)
-    return Leptons(chosen, sums / pt[chosen], np.ones(len(chosen), dtype=np.bool_), medium, tight)
+    return Leptons(chosen, sums, np.ones(len(chosen), dtype=np.bool_), medium, tight)
+
+
+def isolation(
+    chosen: NDArray[np.int64],
+    candidates: Candidates,
+    origin: NDArray[np.int8],
+    offsets: NDArray[np.int64],
+    cone: float,
+) -> NDArray[np.float64]:
+    """(chosen,) relative isolation of candidates in a cone."""
+    event = np.searchsorted(offsets, chosen, side="right") - 1
+    pt, eta, phi, code = candidates.pt, candidates.eta, candidates.phi, np.abs(candidates.pdg_id)
+    sums = _cone_sums(chosen, offsets[event], offsets[event + 1], pt, eta, phi, code, origin, cone)
+    return sums / pt[chosen]
 
 
 @njit(cache=True)
 def _cone_sums(chosen, first, last, pt, eta, phi, code, origin, cone):  # type: ignore[no-untyped-def]
-    """Charged from the primary vertex plus neutral minus half of the charged pile-up, around each chosen candidate."""
+    """Isolation sum around each chosen candidate: charged of the vertex + max(neutral - charged pile-up / 2, 0)."""
     out = np.zeros(len(chosen))
     for k in range(len(chosen)):
         charged = neutral = pileup = 0.0
         for i in range(first[k], last[k]):
-            separation = abs(phi[i] - phi[chosen[k]])
-            separation = min(separation, 2 * math.pi - separation)
-            if i == chosen[k] or math.hypot(eta[i] - eta[chosen[k]], separation) > cone:
+            dphi = separation(phi[i], phi[chosen[k]])
+            if i == chosen[k] or math.hypot(eta[i] - eta[chosen[k]], dphi) > cone:
                 continue
             if origin[i] == PRIMARY and code[i] == 211:
                 charged += pt[i]
@@ -73,13 +89,3 @@ def _cone_sums(chosen, first, last, pt, eta, phi, code, origin, cone):  # type: 
                 neutral += pt[i]
         out[k] = charged + max(neutral - 0.5 * pileup, 0.0)
     return out
-
-
-def trigger(
-    muons: Leptons, candidates: Candidates, offsets: NDArray[np.int64], rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Whether an isolated muon fired, shape (events,): a turn-on of half a GeV around the threshold."""
-    pt, eta = candidates.pt[muons.candidate], candidates.eta[muons.candidate]
-    turn_on = TRIGGER_EFFICIENCY / (1 + np.exp(-(pt - TRIGGER_PT) / 0.5))
-    fired = (np.abs(eta) < TRIGGER_ETA) & (muons.isolation < TRIGGER_ISOLATION) & (rng.random(len(pt)) < turn_on)
-    return np.diff(np.searchsorted(muons.candidate[fired], offsets)) > 0

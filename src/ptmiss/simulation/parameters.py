@@ -1,7 +1,7 @@
-"""Everything that can be set: the detector, the beam, and the two profiles "mc" and "data".
+"""Everything that can be set: the detector, the beam, Pythia's tune, and the two profiles "mc" and "data".
 
-CMS-like, never CMS. Every number is a named parameter; ``data`` differs from ``mc`` only where :data:`DATA` says so, and
-each difference can be switched on alone, ``profile("mc", hcal_scale=0.93)``.
+CMS-like, never CMS. Every number is a named parameter; ``data`` differs from ``mc`` only where :data:`DATA` says so,
+and each difference can be switched on alone, ``profile("mc", hcal_scale=0.93)``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Detector(NamedTuple):
     """Detector parameters: GeV, cm, tesla. A named tuple, as numba takes one."""
 
     solenoid: float = 3.8
-    #: tracker: plateau efficiency (hadrons interact, muons do not), pT of half efficiency and its width, largest radius of production
+    #: tracker: plateau efficiency (hadrons interact), pT of half efficiency and its width, largest radius of production
     track_efficiency: float = 0.95
     muon_track_efficiency: float = 0.995
     track_turn_on: float = 0.28
@@ -44,6 +44,13 @@ class Detector(NamedTuple):
     hcal_constant: float = 0.05
     hcal_noise: float = 0.2
     hadronic_response: float = 0.6
+    #: share of the hadrons that shower in a crack and lose a part of their energy there, between nothing and all of it
+    crack_share: float = 0.0
+    #: width in phi of the sector of the HCAL endcap at eta < 0 that is not read out
+    hcal_dead_phi: float = 0.0
+    #: anomalous pulses of HCAL cells: their mean number in an event and their mean energy, exponential
+    hcal_pulses: float = 0.0
+    hcal_pulse_energy: float = 30.0
     #: forward calorimeter
     hf_scale: float = 1.0
     hf_em_stochastic: float = 1.98
@@ -72,40 +79,58 @@ class Beam(NamedTuple):
     sigma_z: float = 3.6
 
 
+class Tune(NamedTuple):
+    """Pythia's parameters of hard collisions, as Monash has them: alpha_s of the initial-state shower at the Z mass,
+    and the pT (GeV) below which multiple interactions are damped. Pile-up is always Monash's."""
+
+    alpha_s_isr: float = 0.1365
+    mpi_pt0: float = 2.28
+
+
 @dataclass(frozen=True)
 class Profile:
-    """A detector and a beam with a name; ``name`` also keeps the pile-up libraries of data and simulation apart."""
+    """A detector, a beam and a tune; ``name`` also keeps the pile-up libraries of data and simulation apart."""
 
     name: str
     detector: Detector = field(default_factory=Detector)
     beam: Beam = field(default_factory=Beam)
+    tune: Tune = field(default_factory=Tune)
 
 
 DATA: dict[str, float] = {
-    "pileup_mean": 30.0,
+    "pileup_mean": 35.0,
     "pileup_spread": 10.0,
-    "ecal_scale": 0.99,
-    "hcal_scale": 0.93,
-    "hf_scale": 0.95,
-    "hcal_stochastic": 1.15,
-    "ecal_noise_barrel": 0.045,
-    "ecal_noise_endcap": 0.17,
-    "hcal_noise": 0.22,
-    "track_efficiency": 0.94,
     "x": -0.025,
     "y": 0.069,
-    "shift_x": 0.15,
-    "shift_y": -0.10,
+    "sigma_z": 3.3,
+    "alpha_s_isr": 0.155,
+    "mpi_pt0": 2.2,
+    "track_efficiency": 0.93,
+    "ecal_scale": 0.985,
+    "ecal_noise_barrel": 0.045,
+    "ecal_noise_endcap": 0.17,
+    "hcal_scale": 0.93,
+    "hcal_stochastic": 1.2,
+    "hcal_constant": 0.08,
+    "hcal_noise": 0.22,
+    "crack_share": 0.05,
+    "hcal_dead_phi": 0.7,
+    "hcal_pulses": 0.02,
+    "hf_scale": 0.94,
+    "hf_em_stochastic": 2.4,
+    "hf_had_stochastic": 3.4,
+    "shift_x": 0.10,
+    "shift_y": 0.05,
 }
 """What the pseudo-data differ in from the simulation."""
 
 
 def profile(name: str, **overrides: float) -> Profile:
-    """The profile of a name, "mc" or "data", with single parameters of its detector or beam replaced."""
+    """The profile of a name, "mc" or "data", with single parameters of its detector, beam or tune replaced."""
     if name not in ("mc", "data"):
         raise UnknownName("profile", name, ("mc", "data"))
     values = {**(DATA if name == "data" else {}), **overrides}
-    known = {*Detector._fields, *Beam._fields}
+    known = {*Detector._fields, *Beam._fields, *Tune._fields}
     for key, value in values.items():
         if key not in known:
             raise UnknownName("simulation parameter", key, known)
@@ -116,6 +141,7 @@ def profile(name: str, **overrides: float) -> Profile:
         chosen,
         detector=chosen.detector._replace(**{k: float(v) for k, v in values.items() if k in Detector._fields}),
         beam=chosen.beam._replace(**{k: float(v) for k, v in values.items() if k in Beam._fields}),
+        tune=chosen.tune._replace(**{k: float(v) for k, v in values.items() if k in Tune._fields}),
     )
 
 

@@ -1,15 +1,15 @@
 """Particle flow by rule, after CMS (JINST 12 (2017) P10003): elements in, candidates out.
 
-Tracks link to the nearest ECAL cluster (0.04) and HCAL cluster (0.15). An HCAL cluster with its tracks and their ECAL
-clusters is a block: calorimeter energy beyond the tracks' momenta by more than n sigma becomes a photon (the ECAL's
-share first) or a neutral hadron. A hard track without the energy that it should have left is dropped as a fake. Free
-clusters become photons and neutral hadrons; beyond the tracker an ECAL cluster in front of an HCAL one is part of the
-same hadron. HF halves become HF photons and hadrons.
+Tracks link to the nearest ECAL cluster (within 0.04) and HCAL cluster (within 0.15). An HCAL cluster, its tracks and
+their ECAL clusters are a block. If its calorimeter energy exceeds the tracks' momenta by more than n sigma, the excess
+becomes a photon (up to the ECAL's energy) and a neutral hadron. A hard track without the energy that it should leave is
+dropped as a fake. Free clusters become photons and neutral hadrons. Beyond the tracker, an ECAL cluster in front of an
+HCAL cluster is part of the same hadron. HF halves become HF photons and hadrons.
 
-Measured: the recoil's response turns on in unbiased Z -> mu mu. Two effects pull on it. Single neutral hadrons in the
-barrel have 0.6 below 2 GeV, 0.77 at 3, 0.90 at 10 and 0.96 above 30 GeV (in HF, uncorrected, 0.4 to 0.85), since soft
-ones stay below the thresholds and a shower in two calorimeters is measured in parts. Charged hadrons have 1.01 to 1.03,
-since showers that fluctuate up by two sigma leave a neutral one.
+Measured in unbiased Z -> mu mu, the response of the recoil rises with qT. Two effects are behind it. Neutral hadrons in
+the barrel have a response of 0.6 below 2 GeV, 0.77 at 3, 0.90 at 10 and 0.96 above 30 GeV (in HF, uncorrected, 0.4 to
+0.85), because soft ones stay below the thresholds, and a shower in two calorimeters is measured in parts. Charged
+hadrons have 1.01 to 1.03, because a shower that fluctuates up by two sigma adds a neutral hadron.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ptmiss.angles import separation
 from ptmiss.simulation.elements import ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements
 from ptmiss.simulation.parameters import Detector
 from ptmiss.simulation.showers import CALIBRATION_ENERGY, hadron_response
@@ -35,7 +36,7 @@ _NOMINAL = Detector()
 
 
 class Candidates(NamedTuple):
-    """PF candidates, each array of shape (candidates,): GeV; ``element`` is the element that gives the direction.
+    """PF candidates, each array of shape (candidates,): GeV. ``element`` is the row of the element with the direction.
 
     Charged candidates come first, in the order of their tracks.
     """
@@ -70,21 +71,26 @@ def reconstruct(elements: Elements) -> Candidates:
         hcal.energy,
     )
     kept = np.flatnonzero(pdg_id)
-    parts = [_charged(track, kept, pdg_id, track_energy)]
+    parts = [_charged_candidates(track, kept, pdg_id, track_energy)]
     clusters = np.arange(n_track, n_track + n_ecal + n_hcal)
     for code, energy, least in ((22, photon, MIN_PHOTON), (130, neutral, MIN_NEUTRAL_HADRON)):
-        parts.append(_neutral(elements, clusters, energy, code, least))
+        parts.append(_neutral_candidates(elements, clusters, energy, code, least))
     halves = np.arange(n_track + n_ecal + n_hcal, len(elements.pt))
     for code, kind in ((2, HF_EM), (1, HF_HAD)):
         parts.append(
-            _neutral(elements, halves, np.where(elements.type[halves] == kind, elements.energy[halves], 0.0), code, 0.0)
+            _neutral_candidates(
+                elements, halves, np.where(elements.type[halves] == kind, elements.energy[halves], 0.0), code, 0.0
+            )
         )
     return Candidates(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 @njit(cache=True)
 def hadron_energy(ecal, hcal):  # type: ignore[no-untyped-def]
-    """Calibrated energy (GeV) of a hadron from what it left in the calorimeters: the inverse of the mean response."""
+    """Calibrated energy (GeV) of a hadron from its energies in ECAL and HCAL: the inverse of the mean response.
+
+    The response depends on the energy itself, hence the iteration. It changes so slowly that four steps are enough.
+    """
     energy = ecal + hcal
     reference = hadron_response(CALIBRATION_ENERGY, _NOMINAL.hadronic_response)
     for _ in range(4):
@@ -94,7 +100,10 @@ def hadron_energy(ecal, hcal):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def nearest(eta, phi, other_eta, other_phi, window):  # type: ignore[no-untyped-def]
-    """Index of the nearest other within the window, -1 for none, and its distance; points at (0, 0) have no position."""
+    """Index of the nearest other point within a window, -1 for none, and its distance; each (points,).
+
+    Points at (0, 0) have no position: they are tracks that do not reach the calorimeter.
+    """
     index = np.full(len(eta), -1, dtype=np.int64)
     distance = np.full(len(eta), window)
     order = np.argsort(other_eta)
@@ -104,9 +113,8 @@ def nearest(eta, phi, other_eta, other_phi, window):  # type: ignore[no-untyped-
             continue
         j = np.searchsorted(sorted_eta, eta[i] - window)
         while j < len(order) and sorted_eta[j] < eta[i] + window:
-            separation = abs(other_phi[order[j]] - phi[i])
-            separation = min(separation, 2 * math.pi - separation)
-            apart = math.hypot(sorted_eta[j] - eta[i], separation)
+            dphi = separation(other_phi[order[j]], phi[i])
+            apart = math.hypot(sorted_eta[j] - eta[i], dphi)
             if apart < distance[i]:
                 index[i], distance[i] = order[j], apart
             j += 1
@@ -115,7 +123,11 @@ def nearest(eta, phi, other_eta, other_phi, window):  # type: ignore[no-untyped-
 
 @njit(cache=True)
 def _flow(p, pt, muon, electron, ecal_of, ecal_distance, hcal_of, ecal_energy, behind, hcal_energy):  # type: ignore[no-untyped-def]
-    """PDG code (0: dropped) and energy of each track; photon and neutral hadron energy at each cluster (ECAL, then HCAL)."""
+    """Particle flow in the blocks of an event.
+
+    Returns PDG code (0: dropped) and energy of each track, and the energy of a photon and of a neutral hadron at each
+    cluster (ECAL, then HCAL).
+    """
     n_ecal, n_hcal = len(ecal_energy), len(hcal_energy)
     pdg_id, energy, ecal_left = _leptons(p, muon, electron, ecal_of, ecal_energy)
     block_of = _blocks(ecal_of, ecal_distance, hcal_of, behind)
@@ -132,7 +144,7 @@ def _flow(p, pt, muon, electron, ecal_of, ecal_distance, hcal_of, ecal_energy, b
             track_block[t] = n_ecal + hcal_of[t]
         elif ecal_of[t] >= 0:
             track_block[t] = block_of[ecal_of[t]]
-    charged = _charged_sum(p, pt, pdg_id, track_block, ecal_sum, hcal_sum)
+    charged = _expected_energy(p, pt, pdg_id, track_block, ecal_sum, hcal_sum)
 
     photon, neutral = np.zeros(n_ecal + n_hcal), np.zeros(n_ecal + n_hcal)
     for block in range(n_ecal + n_hcal):
@@ -148,6 +160,7 @@ def _flow(p, pt, muon, electron, ecal_of, ecal_distance, hcal_of, ecal_energy, b
                 photon[front] += ecal_sum[block]
             continue
         excess = hadron - charged[block]
+        # CMS's n = 1 + exp(-E / 100 GeV) sigma: stricter for soft hadrons, whose showers fluctuate most
         if excess < (1 + math.exp(-charged[block] / 100)) * _sigma(charged[block]):
             continue
         photon[front] += min(excess, ecal_sum[block])
@@ -163,7 +176,7 @@ def _sigma(energy):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _leptons(p, muon, electron, ecal_of, ecal_energy):  # type: ignore[no-untyped-def]
-    """Codes and energies of tracks; an electron takes its ECAL cluster."""
+    """Codes and energies of tracks, and the remaining energy of ECAL clusters: an electron takes its cluster."""
     pdg_id, energy, left = np.full(len(p), 211), p.copy(), ecal_energy.copy()
     for t in range(len(p)):
         e = ecal_of[t]
@@ -176,7 +189,7 @@ def _leptons(p, muon, electron, ecal_of, ecal_energy):  # type: ignore[no-untype
 
 @njit(cache=True)
 def _blocks(ecal_of, ecal_distance, hcal_of, behind):  # type: ignore[no-untyped-def]
-    """Block of each ECAL cluster: the HCAL cluster of its nearest track, or the one behind it, or its own."""
+    """Block of each ECAL cluster: that of its nearest track's HCAL cluster, or of the one behind it, or its own."""
     n_ecal = len(behind)
     block = np.arange(n_ecal)
     closest = np.full(n_ecal, 1e9)
@@ -193,8 +206,12 @@ def _blocks(ecal_of, ecal_distance, hcal_of, behind):  # type: ignore[no-untyped
 
 
 @njit(cache=True)
-def _charged_sum(p, pt, pdg_id, track_block, ecal_sum, hcal_sum):  # type: ignore[no-untyped-def]
-    """Energy that each block's tracks should leave; hard tracks that leave far too little are dropped (code 0)."""
+def _expected_energy(p, pt, pdg_id, track_block, ecal_sum, hcal_sum):  # type: ignore[no-untyped-def]
+    """Energy that the tracks of each block should leave.
+
+    A hard track in a block with far too little energy is a fake: its code becomes 0. Muons leave little and are kept;
+    the energy of electrons is not in the block any more.
+    """
     expected = np.zeros(len(ecal_sum))
     for t in range(len(p)):
         block = track_block[t]
@@ -213,7 +230,7 @@ def _charged_sum(p, pt, pdg_id, track_block, ecal_sum, hcal_sum):  # type: ignor
     return expected
 
 
-def _charged(track: Elements, kept: NDArray, pdg_id: NDArray, energy: NDArray) -> Candidates:
+def _charged_candidates(track: Elements, kept: NDArray, pdg_id: NDArray, energy: NDArray) -> Candidates:
     code = pdg_id[kept]
     charge = track.charge[kept]
     mass = np.select([code == 13, code == 11], [MUON_MASS, ELECTRON_MASS], default=PION_MASS)
@@ -222,7 +239,7 @@ def _charged(track: Elements, kept: NDArray, pdg_id: NDArray, energy: NDArray) -
     return Candidates(pt, track.eta[kept], track.phi[kept], mass, (sign * code).astype(np.int32), charge, kept)
 
 
-def _neutral(elements: Elements, index: NDArray, energy: NDArray, code: int, least: float) -> Candidates:
+def _neutral_candidates(elements: Elements, index: NDArray, energy: NDArray, code: int, least: float) -> Candidates:
     kept = energy > least
     chosen, eta = index[kept], elements.eta[index[kept]]
     none = np.zeros(len(chosen), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Stable particles as flat arrays: the one record that generation, pile-up and detector hand on."""
+"""Stable particles as flat arrays: the record of generation, pile-up and detector."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Particles(NamedTuple):
     charge: NDArray
 
     def take(self, index: NDArray) -> Particles:
-        """The particles of an index or a mask."""
+        """The particles of an index, or of a mask (particles,)."""
         return Particles(*(column[index] for column in self))
 
     @property
     def pt(self) -> NDArray:
-        """Transverse momentum in GeV."""
+        """(particles,) transverse momentum in GeV."""
         return np.hypot(self.px, self.py)
 
     @property
     def energy(self) -> NDArray:
-        """Energy in GeV."""
+        """(particles,) energy in GeV."""
         return np.sqrt(self.px**2 + self.py**2 + self.pz**2 + self.mass**2)
 
 
 class Library(NamedTuple):
-    """Particles of many collisions; collision ``i`` owns those from ``offsets[i]`` to ``offsets[i + 1]``."""
+    """Particles of many collisions; collision i owns those from ``offsets[i]`` to ``offsets[i + 1]``."""
 
     particles: Particles
     offsets: NDArray
@@ -55,7 +55,7 @@ class Library(NamedTuple):
 
 
 def make(columns: Sequence[NDArray], pdg_id: NDArray, charge: NDArray) -> Particles:
-    """Particles from px, py, pz, mass, x, y, z and integers, in the record's types."""
+    """Particles from columns px, py, pz, mass (GeV), x, y, z (cm), and integers, each (particles,)."""
     px, py, pz, mass, x, y, z = (np.asarray(column, dtype=np.float32) for column in columns)
     return Particles(px, py, pz, mass, x, y, z, np.asarray(pdg_id, dtype=np.int32), np.asarray(charge, dtype=np.int8))
 

@@ -1,7 +1,8 @@
 """Pile-up: one library of minimum-bias collisions, and crossings drawn from it.
 
-Each crossing draws a Poisson number of collisions around a mean that itself varies; a random rotation in phi and a reflection in z
-decorrelate those that are used more than once. Simulation and pseudo-data draw from separate libraries.
+Each crossing has a Poisson number of collisions around a mean that itself varies. Random rotations in phi and
+reflections in z make collisions that are used more than once different. Simulation and pseudo-data have separate
+libraries.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from ptmiss.simulation.particles import Library, Particles, concatenate
 
 
 class Crossing(NamedTuple):
-    """All particles of a bunch crossing; ``collision``, shape (particles,), is 0 for the hard one.
+    """All particles of a bunch crossing.
 
-    ``vertices``, shape (collisions, 3), in cm; ``mean`` is the expected number of extra collisions.
+    collision: (particles,) number of each one's collision, 0 for the hard one. vertices: (collisions, 3), cm. mean:
+    expected number of additional collisions.
     """
 
     particles: Particles
@@ -32,7 +34,7 @@ class Crossing(NamedTuple):
 
 
 def cross(hard: Particles, library: Library, beam: Beam, rng: np.random.Generator) -> Crossing:
-    """The hard collision with pile-up, each collision at its own point of the luminous region."""
+    """The hard collision with pile-up; each collision is at its own point in the luminous region."""
     mean = max(rng.normal(beam.pileup_mean, beam.pileup_spread), 0.0) if beam.pileup_mean > 0 else 0.0
     extra = rng.integers(len(library), size=rng.poisson(mean)) if len(library) else np.zeros(0, dtype=np.int64)
     spread = (beam.sigma_xy, beam.sigma_xy, beam.sigma_z)
@@ -41,15 +43,15 @@ def cross(hard: Particles, library: Library, beam: Beam, rng: np.random.Generato
     collision = np.repeat(np.arange(1, len(extra) + 1), counts)
     index = np.arange(counts.sum()) + np.repeat(first - np.cumsum(counts) + counts, counts)
     angle, flip = rng.uniform(0, 2 * np.pi, len(extra)), rng.choice([-1.0, 1.0], len(extra))
-    soft = _turned(library.particles.take(index), angle[collision - 1], flip[collision - 1])
+    soft = _rotate(library.particles.take(index), angle[collision - 1], flip[collision - 1])
     collision = np.concatenate([np.zeros(len(hard.px), dtype=np.int64), collision])
     particles = concatenate([hard, soft])
     moved = dict(zip("xyz", (vertices[collision].T + np.stack(particles[4:7])).astype(np.float32), strict=True))
     return Crossing(particles._replace(**moved), collision.astype(np.int32), vertices, mean)
 
 
-def _turned(particles: Particles, angle: NDArray, flip: NDArray) -> Particles:
-    """Particles rotated in phi and reflected in z, one angle and sign a particle."""
+def _rotate(particles: Particles, angle: NDArray, flip: NDArray) -> Particles:
+    """Particles rotated in phi by an angle and reflected in z by a sign, (particles,) each."""
     cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
     sign = flip.astype(np.float32)
     return particles._replace(

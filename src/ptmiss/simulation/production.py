@@ -1,22 +1,21 @@
-"""Productions: blocks in worker processes, a side directory that survives an interruption, one finished file.
+"""Productions: blocks in worker processes, a directory of finished blocks, one file in the end.
 
-A job is cut into blocks of a fixed size, each with its own child of the seed, so that the file's content does not depend on the
-number of workers. Finished blocks lie in ``<output>.parts`` until the file is whole; the same job started again goes on there,
-another job starts afresh. The pile-up library and Pythia's start files are made once and cached.
+A job is cut into blocks of a fixed size, each with its own child of the seed, so that the file's content does not
+depend on the number of workers. Finished blocks are in ``<output>.parts`` until the file is complete. The same job,
+started again, uses them; another job starts afresh. The pile-up library and Pythia's start files are made once and
+cached.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -24,9 +23,10 @@ from typing import TypeVar
 import numpy as np
 
 from ptmiss.errors import FileError, OptionError
+from ptmiss.files import AnyPath, as_path, cached_by_file, digest
 from ptmiss.simulation import events, generator, output, parameters, pileup
-from ptmiss.simulation.generator import MINIMUM_BIAS, Process
-from ptmiss.simulation.parameters import Profile
+from ptmiss.simulation.generator import MINIMUM_BIAS, MONASH, Process
+from ptmiss.simulation.parameters import Profile, Tune
 from ptmiss.simulation.particles import Library, join
 
 BLOCK_SIZE = 250
@@ -37,12 +37,19 @@ _STREAM = {"mc": 0, "data": 1}
 
 Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
-"""Called with what is being made, the number of events done and of all events."""
+"""A function of a name, the number of finished events and that of all events."""
 
 
 @dataclass(frozen=True)
 class Production:
-    """What was made: the file, its events, how many of them an earlier run had left behind, and the seconds it took."""
+    """A finished production.
+
+    Attributes:
+        path: the file.
+        events: number of events in it.
+        resumed: number of events that an earlier, interrupted production had finished.
+        seconds: time that it took.
+    """
 
     path: Path
     events: int
@@ -52,7 +59,10 @@ class Production:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that decides the content of a file; ``elements`` is the number of events with elements and targets."""
+    """Everything that determines the content of a file.
+
+    elements: number of events with elements and targets. shower_weights: whether they have weights of a varied shower.
+    """
 
     process: str
     n: int
@@ -60,9 +70,10 @@ class Job:
     profile: Profile
     elements: int
     library: Path
+    shower_weights: bool = False
 
     def blocks(self) -> list[events.Block]:
-        """The blocks, each with its own seed; simulation and pseudo-data never share one."""
+        """The blocks, each with its own seed. Simulation and pseudo-data never share one."""
         seeds = np.random.SeedSequence(self.seed, spawn_key=(_STREAM[self.profile.name],)).spawn(
             -(-self.n // BLOCK_SIZE)
         )
@@ -78,7 +89,7 @@ class Job:
         ]
 
     def describe(self) -> str:
-        """As JSON, to recognise the job and to store beside the events; of the library only the file's name."""
+        """The job as JSON, to recognise it and to store it beside the events; of the library only the file's name."""
         return json.dumps(
             {**dataclasses.asdict(self), "block_size": BLOCK_SIZE}, default=lambda path: path.name, sort_keys=True
         )
@@ -88,7 +99,7 @@ def simulate(
     process: str,
     n: int,
     seed: int,
-    output_path: Path | str,
+    output_path: AnyPath,
     *,
     profile: str = "mc",
     pileup_mean: float | None = None,
@@ -97,23 +108,45 @@ def simulate(
     elements: bool | int = False,
     workers: int = 1,
     file_format: str = "ttree",
-    library: Path | str | None = None,
+    library: AnyPath | None = None,
+    shower_weights: bool = False,
     progress: Progress | None = None,
 ) -> Production:
-    """Simulate ``n`` events of a process into a NanoAOD-style file.
+    """Simulate events of a process, and write them to a NanoAOD-style file.
 
-    ``elements`` True, or the number of first events, adds PF elements and their targets. ``overrides`` replaces parameters of the
-    detector and the beam by name. ``library`` is a pile-up library to use instead of the cached one.
+    Args:
+        process: name in PROCESSES.
+        n: number of events.
+        seed: the same seed gives the same file.
+        output_path: the file.
+        profile: detector, beam and tune, ``mc`` or ``data``.
+        pileup_mean: mean number of pile-up collisions; None for that of the profile.
+        pileup_spread: its spread between crossings; None for that of the profile.
+        overrides: parameters of detector, beam and tune by name.
+        elements: True for PF elements and targets in all events, or their number in the first events.
+        workers: number of processes.
+        file_format: ``ttree`` or ``rntuple``.
+        library: a pile-up library to use instead of the cached one.
+        shower_weights: add weights of a varied shower; the events are others than without.
+        progress: called with the process, the finished events and all events.
+
+    Returns:
+        The file, and how it was made.
+
+    Raises:
+        UnknownName: there is no such process, profile or parameter.
+        OptionError: a number is out of its range.
+        FileError: the file cannot be written.
     """
     began = time.monotonic()
-    path = Path(output_path)
+    path = as_path(output_path)
     changes = dict(overrides or {})
     changes |= {k: v for k, v in (("pileup_mean", pileup_mean), ("pileup_spread", pileup_spread)) if v is not None}
     chosen = parameters.profile(profile, **changes)
     _check(process, n, seed, workers, file_format, path)
-    library_path = Path(library) if library else pileup_library(chosen.name, workers, progress=progress)
+    library_path = as_path(library) if library else pileup_library(chosen.name, workers, progress=progress)
     with_elements = n if elements is True else min(int(elements), n)
-    job = Job(process, n, seed, chosen, with_elements, library_path)
+    job = Job(process, n, seed, chosen, with_elements, library_path, shower_weights)
     parts = path.with_name(f"{path.name}.parts")
     try:
         resumed = _prepare(parts, job)
@@ -122,18 +155,18 @@ def simulate(
         output.write(names, path, file_format, {"simulation": job.describe()})
     except OSError as error:
         raise FileError(f"cannot write {path}: {error.strerror or error}; what is done stays in {parts}") from None
-    shutil.rmtree(parts)
+    _clear(parts)
     return Production(path, n, resumed, time.monotonic() - began)
 
 
 def _check(process: str, n: int, seed: int, workers: int, file_format: str, path: Path) -> None:
     generator.process(process)
     if n < 1:
-        raise OptionError(f"cannot simulate {n} events; n has to be 1 or more")
+        raise OptionError(f"cannot simulate {n} events; expected at least 1")
     if seed < 0:
-        raise OptionError(f"the seed is {seed}; it has to be 0 or more")
+        raise OptionError(f"the seed is {seed}; expected at least 0")
     if workers < 1:
-        raise OptionError(f"cannot work with {workers} workers; it has to be 1 or more")
+        raise OptionError(f"cannot work with {workers} workers; expected at least 1")
     if file_format not in output.FORMATS:
         raise OptionError(f"unknown file format {file_format!r}; known: {', '.join(output.FORMATS)}")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
@@ -145,20 +178,30 @@ def _part(parts: Path, block: events.Block) -> Path:
 
 
 def _prepare(parts: Path, job: Job) -> int:
-    """Make or keep the side directory; returns the number of events that are already there."""
+    """Make or keep the directory of blocks; returns the number of events in it."""
     card = parts / "job.json"
-    if parts.exists() and not (card.is_file() and card.read_text() == job.describe()):
-        shutil.rmtree(parts)
+    if parts.exists() and not card.is_file():
+        raise FileError(f"{parts} is needed for what is half done, and holds something else: move it away")
+    if parts.exists() and card.read_text() != job.describe():
+        _clear(parts)
     parts.mkdir(exist_ok=True)
     card.write_text(job.describe())
     return sum(block.n for block in job.blocks() if _part(parts, block).is_file())
+
+
+def _clear(parts: Path) -> None:
+    """Remove the blocks of a job, and their directory if nothing else is in it."""
+    for path in (*parts.glob("*block-*.parquet*"), parts / "job.json"):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # it has something
+        parts.rmdir()
 
 
 def _run(job: Job, parts: Path, workers: int, progress: Progress | None) -> None:
     """Simulate the blocks that are missing."""
     missing = [block for block in job.blocks() if not _part(parts, block).is_file()]
     done = job.n - sum(block.n for block in missing)
-    start_file = _start_file(generator.process(job.process)) if missing else None
+    start_file = _start_file(generator.process(job.process), job.profile.tune) if missing else None
     for block in _in_workers(_simulate, [(job, block, parts, start_file) for block in missing], workers):
         done += block.n
         if progress:
@@ -166,17 +209,20 @@ def _run(job: Job, parts: Path, workers: int, progress: Progress | None) -> None
 
 
 def _simulate(job: Job, block: events.Block, parts: Path, start_file: Path | None) -> events.Block:
-    library = _loaded(job.library)
-    columns = events.simulate_block(block, job.process, job.profile, library, start_file, job.elements > 0)
+    library = _load_library(job.library)
+    with_elements = job.elements > 0
+    columns = events.simulate_block(
+        block, job.process, job.profile, library, start_file, with_elements, job.shower_weights
+    )
     output.save_block(columns, _part(parts, block))
     return block
 
 
-_loaded = lru_cache(maxsize=1)(pileup.load)
+_load_library = cached_by_file(pileup.load)
 
 
 def _in_workers(function: Callable[..., Result], arguments: list[tuple], workers: int) -> Iterator[Result]:
-    """Results as they come, from this process or from several."""
+    """Results of a function, in the order in which they are finished, from this process or from several."""
     if workers == 1 or len(arguments) < 2:
         for argument in arguments:
             yield function(*argument)
@@ -191,7 +237,7 @@ def _in_workers(function: Callable[..., Result], arguments: list[tuple], workers
 
 
 def cache_directory() -> Path:
-    """Where pile-up libraries and start files are kept: ``$XDG_CACHE_HOME/ptmiss`` or ``~/.cache/ptmiss``."""
+    """The directory of pile-up libraries and start files: ``$XDG_CACHE_HOME/ptmiss`` or ``~/.cache/ptmiss``."""
     path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ptmiss"
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -218,19 +264,19 @@ def _minimum_bias(number: int, n: int, seed: int, start_file: Path) -> tuple[int
     return number, generator.minimum_bias(n, seed, start_file)
 
 
-def _fingerprint(process: Process) -> str:
+def _fingerprint(process: Process, tune: Tune = MONASH) -> str:
     """Short hash of Pythia's version and of a process's settings."""
-    text = "\n".join([generator.VERSION, *generator.COMMON, *process.settings])
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    text = "\n".join([generator.VERSION, *generator.settings(process, tune)])
+    return digest(text.encode())[:12]
 
 
-def _start_file(process: Process) -> Path | None:
-    """Pythia's initialisation file of a process, made with a fixed seed if it is missing."""
+def _start_file(process: Process, tune: Tune = MONASH) -> Path | None:
+    """Pythia's initialisation file of a process and a tune, made with a fixed seed if it is missing."""
     if process.gun:
         return None
-    path = cache_directory() / f"start-{_fingerprint(process)}.txt"
+    path = cache_directory() / f"start-{_fingerprint(process, tune)}.txt"
     if not path.is_file():
         partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.txt")
-        generator.start(process, 1, partial)
+        generator.start(process, 1, partial, tune)
         partial.replace(path)
     return path

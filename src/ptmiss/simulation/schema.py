@@ -1,20 +1,24 @@
-"""The file's branches: name, type, unit, meaning and precision, in one table that the writer and the documentation share.
+"""The branches of a file: name, type, unit, meaning and precision, in one table for the writer and the documentation.
 
-NanoAOD's names and layout with PFNano's candidates, so that coffea's ``PFNanoAODSchema`` reads it. ``bits`` is the number of
-mantissa bits kept, as CMS does; None keeps all.
+Names and layout are those of NanoAOD with PFNano's candidates, so that coffea's ``PFNanoAODSchema`` reads the file.
+``bits`` is the number of mantissa bits to keep, as CMS does; None keeps all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss import tables
+from ptmiss.simulation.filters import FILTERS
+
 
 @dataclass(frozen=True)
 class Branch:
-    """One branch of the tree; the name is that inside its collection."""
+    """One branch of the tree, with its name inside the collection."""
 
     name: str
     dtype: str
@@ -25,7 +29,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Collection:
-    """Branches that share a prefix; ``many`` has any number of rows an event, otherwise one."""
+    """Branches with a common prefix. With ``many`` an event has any number of rows, otherwise one."""
 
     name: str
     meaning: str
@@ -33,8 +37,8 @@ class Collection:
     many: bool = True
 
     def branch_name(self, branch: Branch) -> str:
-        """Name in the tree."""
-        return f"{self.name}_{branch.name}" if self.name else branch.name
+        """The branch's name in the tree."""
+        return "_".join(filter(None, (self.name, branch.name)))
 
 
 def _momentum(bits: int | None = 10, pt_bits: int | None = 10) -> tuple[Branch, ...]:
@@ -69,13 +73,26 @@ SCHEMA: tuple[Collection, ...] = (
         "",
         "the event",
         (
-            Branch("run", "uint32", "", "1 in simulation, 360000 in pseudo-data"),
-            Branch("luminosityBlock", "uint32", "", "block of the production, from 1"),
+            Branch("run", "uint32", "", "1 in simulation; in pseudo-data from 360000 on, 100 sections each"),
+            Branch("luminosityBlock", "uint32", "", "luminosity section of ten events, from 1"),
             Branch("event", "uint64", "", "number in the production, from 1"),
             Branch("genWeight", "float32", "", "generator weight; 1 unless the process is biased"),
-            Branch("HLT_IsoMu24", "bool", "", "isolated single-muon trigger"),
+            Branch("HLT_IsoMu24", "bool", "", "isolated muon above 24 GeV, with turn-on and efficiency"),
+            Branch("HLT_Ele32_WPTight_Gsf", "bool", "", "tight electron above 32 GeV in abs eta 2.5"),
+            Branch("HLT_Photon50", "bool", "", "photon above 50 GeV in abs eta 2.5"),
         ),
         many=False,
+    ),
+    Collection(
+        "Flag",
+        "filters of noise: true but for a few events, at random",
+        tuple(Branch(name, "bool", "", "passed") for name in FILTERS),
+        many=False,
+    ),
+    Collection(
+        "PSWeight",
+        "weights of the shower over the nominal one, with --shower-weights",
+        (Branch("", "float32", "", "scale of ISR halved, of FSR halved, of ISR doubled, of FSR doubled", 12),),
     ),
     Collection(
         "Pileup",
@@ -156,6 +173,22 @@ SCHEMA: tuple[Collection, ...] = (
             _DZ,
             Branch("pfRelIso03_all", "float32", "", "relative isolation in 0.3, pile-up subtracted", 10),
             Branch("cutBased", "int32", "", "2 loose, 3 medium, 4 tight"),
+            Branch("mvaIso_WP90", "bool", "", "medium, and isolated within 0.15"),
+            Branch("mvaIso_WP80", "bool", "", "tight, and isolated within 0.10"),
+            Branch("deltaEtaSC", "float32", "", "eta of its energy from the detector's centre, less its own", 10),
+        ),
+    ),
+    Collection(
+        "Photon",
+        "photons above 10 GeV inside abs eta 2.5",
+        (
+            *_momentum(16, 16),
+            Branch("pfRelIso03_all", "float32", "", "relative isolation in 0.3, pile-up subtracted", 10),
+            Branch("cutBased", "int32", "", "0 none, 1 loose, 2 medium, 3 tight; isolated within 0.15"),
+            Branch("mvaID_WP90", "bool", "", "medium"),
+            Branch("mvaID_WP80", "bool", "", "tight"),
+            Branch("electronVeto", "bool", "", "no electron's track points to it"),
+            Branch("pixelSeed", "bool", "", "hits of the innermost tracker point to it"),
         ),
     ),
     Collection(
@@ -168,7 +201,7 @@ SCHEMA: tuple[Collection, ...] = (
     ),
     Collection(
         "GenPart",
-        "hard process, heavy bosons and tops, taus, muons, neutrinos, prompt electrons and photons",
+        "hard process, heavy bosons and tops, taus and their products, muons, neutrinos, prompt electrons and photons",
         (
             *_momentum(16, 16),
             _mass(16),
@@ -178,7 +211,8 @@ SCHEMA: tuple[Collection, ...] = (
                 "statusFlags",
                 "int32",
                 "",
-                "bits 0 prompt, 3 from a prompt tau, 7 hard, 8 from hard, 12 first, 13 last copy",
+                "bits 0 prompt, 3 of a prompt tau, 7 hard, 8 a copy of hard, 9 of a hard tau, 10 directly of it, "
+                "12 first, 13 last copy",
             ),
             Branch("genPartIdxMother", "int32", "", "row of the nearest kept ancestor, -1 for none"),
         ),
@@ -234,34 +268,34 @@ SCHEMA: tuple[Collection, ...] = (
         ),
     ),
 )
-ELEMENT_COLLECTIONS = ("PFElement", "PFElementTarget")
+OPTIONAL = ("PFElement", "PFElementTarget", "PSWeight")
 
 
-def collections(elements: bool) -> tuple[Collection, ...]:
-    """The collections of a file with or without elements."""
-    return tuple(c for c in SCHEMA if elements or c.name not in ELEMENT_COLLECTIONS)
+def collections(there: Container[str] = ()) -> tuple[Collection, ...]:
+    """The collections of a file; of the optional ones those that are there."""
+    return tuple(c for c in SCHEMA if c.name not in OPTIONAL or c.name in there)
 
 
 def describe() -> str:
-    """The schema as a table in Markdown."""
-    lines = ["| branch | type | unit | meaning |", "| --- | --- | --- | --- |"]
+    """The schema as a Markdown table."""
+    lines: list[tuple[str, ...]] = []
     for collection in SCHEMA:
         if collection.name:
             rows = f"n{collection.name}, any number" if collection.many else "one an event"
-            lines.append(f"| **{collection.name}** | {rows} | | {collection.meaning} |")
+            lines.append((f"**{collection.name}**", rows, "", collection.meaning))
         for branch in collection.branches:
-            lines.append(f"| `{collection.branch_name(branch)}` | {branch.dtype} | {branch.unit} | {branch.meaning} |")
-    return "\n".join(lines)
+            lines.append((f"`{collection.branch_name(branch)}`", branch.dtype, branch.unit, branch.meaning))
+    return tables.markdown(["branch", "type", "unit", "meaning"], lines)
 
 
 def cut(values: NDArray, branch: Branch) -> NDArray:
-    """Values in the branch's type, the mantissa rounded to its bits."""
+    """Values in the branch's type, with the mantissa rounded to its bits; same shape."""
     out = np.asarray(values).astype(branch.dtype)
-    return out if branch.bits is None or not len(out) else rounded(out, branch.bits)
+    return out if branch.bits is None or not len(out) else round_mantissa(out, branch.bits)
 
 
-def rounded(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
-    """Float32 values with the mantissa rounded to so many bits; what is not finite stays so."""
+def round_mantissa(values: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
+    """Float32 values with the mantissa rounded to ``bits`` bits; same shape. Values that are not finite stay so."""
     drop = 23 - bits
     raw = values.view(np.uint32)
     return ((raw + np.uint32(1 << (drop - 1))) & np.uint32(0xFFFFFFFF ^ ((1 << drop) - 1))).view(np.float32)

@@ -1,10 +1,11 @@
-"""Showers: how much each particle leaves in which calorimeter cells.
+"""Showers: the energy that each particle leaves in the cells of the calorimeters.
 
-Photons and electrons shower in the ECAL. A third of the hadrons cross it as minimum-ionising particles, the others leave a part of
-their energy there; what they deposit is measured with a response that grows with energy (Groom's power law, h/e < 1) and
-fluctuates with a gamma distribution, which has the right mean even where the resolution is 100 %. Muons ionise. In HF, long
-fibres see all of a shower and short fibres what is deep in it; nothing there corrects for the low response to hadrons, which
-brings the pT in HF from 30 % above that of ten real events down to it. Each deposit spreads over 3 x 3 cells.
+Photons and electrons shower in the ECAL. A third of the hadrons cross it as minimum-ionising particles, the others
+leave a part of their energy there; what they deposit is measured with a response that grows with energy (Groom's power
+law, h/e < 1) and fluctuates with a gamma distribution, which has the right mean even where the resolution is 100 %.
+Muons ionise. In HF, long fibres see all of a shower and short fibres what is deep in it; nothing there corrects for the
+low response to hadrons, which brings the pT in HF from 30 % above that of ten real events down to it. Each deposit
+spreads over 3 x 3 cells.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from ptmiss.simulation.particles import Particles
 MIP_ECAL, MIP_HCAL = 0.3, 2.0
 HF_SHOWER_RADIUS = 2.0
 CALIBRATION_ENERGY = 50.0
-"""The HCAL is calibrated with hadrons of this energy (GeV) that did not interact in the ECAL."""
+"""Energy (GeV) of the hadrons that calibrate the HCAL; they do not interact in the ECAL."""
 MAX_HITS = 18
-"""Cells that one particle can reach."""
+"""Most cells with energy from one particle: 3 x 3 in two calorimeters."""
 
 
 class Hits(NamedTuple):
-    """Energy of particles in cells: hits of particle ``i`` are those from ``offsets[i]`` to ``offsets[i + 1]``."""
+    """Energy of particles in cells, GeV: particle i owns the hits from ``offsets[i]`` to ``offsets[i + 1]``."""
 
     cell: NDArray
     energy: NDArray
@@ -51,11 +52,11 @@ class Hits(NamedTuple):
 def deposit(
     particles: Particles, region: NDArray[np.int8], point: NDArray, detector: Detector, rng: np.random.Generator
 ) -> Hits:
-    """Hits of particles that reach a calorimeter region at a point, shape (particles, 3), in cm."""
+    """Hits of particles that reach a calorimeter: region (particles,), point (particles, 3) in cm."""
     local = point - np.array([detector.shift_x, detector.shift_y, 0.0])
     energy = particles.energy.astype(np.float64)
     kinetic = np.where(np.abs(particles.pdg_id) > 1000, energy - particles.mass, energy)
-    # antinucleons annihilate and leave their mass twice
+    # an antinucleon annihilates with a nucleon, so that it leaves its mass twice
     visible = np.where(particles.pdg_id < -1000, energy + particles.mass, kinetic)
     cell, deposited, offsets = _deposit(np.abs(particles.pdg_id), visible, region, local, detector, rng)
     return Hits(cell, deposited, offsets)
@@ -63,13 +64,16 @@ def deposit(
 
 @njit(cache=True)
 def hadron_response(energy, hadronic_response):  # type: ignore[no-untyped-def]
-    """Mean response to a hadron (GeV), relative to an electron's (Groom, NIM A 572 (2007) 633: m = 0.82, E0 = 1 GeV)."""
+    """Mean response to a hadron of an energy (GeV), relative to an electron.
+
+    Groom, NIM A 572 (2007) 633, with m = 0.82 and E0 = 1 GeV.
+    """
     return 1 - (1 - hadronic_response) * max(energy, 1.0) ** -0.18
 
 
 @njit(cache=True)
 def _fluctuate(mean, stochastic, constant, rng):  # type: ignore[no-untyped-def]
-    """Gamma-distributed energy of this mean and relative resolution."""
+    """A gamma-distributed energy (GeV) with this mean and this relative resolution."""
     if mean <= 0:
         return 0.0
     variance = stochastic**2 / mean + constant**2
@@ -122,6 +126,8 @@ def _share(code, energy, reference, detector, rng):  # type: ignore[no-untyped-d
             0.25,
         )
     measured = _fluctuate(energy, detector.hcal_stochastic, detector.hcal_constant, rng)
+    if detector.crack_share > 0 and rng.random() < detector.crack_share:
+        measured *= rng.random()
     response = hadron_response(energy, detector.hadronic_response)
     hcal = detector.hcal_scale * response / reference
     if rng.random() < 0.35:
@@ -156,7 +162,7 @@ def _forward(code, energy, point, detector, rng, cell, deposited, count):  # typ
 
 @njit(cache=True)
 def _spread(energy, grid, x, y, width, cell, deposited, count):  # type: ignore[no-untyped-def]
-    """Share an energy among 3 x 3 cells: a double exponential of this width (in cells) along each axis."""
+    """Spread an energy over 3 x 3 cells, with a double exponential of this width (in cells) along each axis."""
     column, row = (x - grid.x0) / grid.dx, (y - grid.y0) / grid.dy
     ix, iy = math.floor(column), math.floor(row)
     shares_x, shares_y = _shares(column - ix, width), _shares(row - iy, width)
@@ -180,7 +186,7 @@ def _spread(energy, grid, x, y, width, cell, deposited, count):  # type: ignore[
 
 @njit(cache=True)
 def _shares(inside, width):  # type: ignore[no-untyped-def]
-    """Parts in the lower, the own and the upper cell of a shower at ``inside`` (0 to 1) of its cell."""
+    """Shares of the lower, the central and the upper cell, for a shower at ``inside`` (0 to 1) of the central one."""
     lower = 0.5 * math.exp(-inside / width)
     upper = 0.5 * math.exp(-(1 - inside) / width)
     return lower, 1 - lower - upper, upper

@@ -1,9 +1,10 @@
-"""The tracker: which charged particles become tracks, and what is measured of them.
+"""The tracker: the charged particles that become tracks, and their measured values.
 
-Efficiency about 95 %, falling below 0.25 GeV, beyond abs eta 1.5 and with displacement. A track's errors scatter around the
-resolution of its pT and eta and its measured values are drawn with these errors, so pulls are standard normal. Fakes copy the
-pT, eta and errors of a real track of the event and point somewhere else: nothing but the missing particle tells them apart.
-Electrons radiate: part of their momentum is lost before it is measured, and the error does not know.
+Efficiency about 95 %, falling below 0.25 GeV, beyond abs eta 1.5 and with displacement. A track's errors scatter around
+the resolution of its pT and eta and its measured values are drawn with these errors, so pulls are standard normal.
+Fakes copy the pT, eta and errors of a real track of the event and point somewhere else: nothing but the missing
+particle tells them apart. Electrons radiate: part of their momentum is lost before it is measured, and the error does
+not know.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ptmiss.simulation.particles import Particles
 
 FAKE = -1
 FAKE_MAX_PT = 20.0
-"""Above this pT (GeV) the selection of tracks leaves no fakes."""
+"""Largest pT (GeV) of fakes; above it the selection of tracks removes them all."""
 
 
 class Tracks(NamedTuple):
@@ -46,7 +47,7 @@ class Tracks(NamedTuple):
     electron: NDArray
 
     def impact_parameters(self, vertex: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Signed transverse and longitudinal impact parameter with respect to a point, in cm."""
+        """(tracks,) signed transverse and longitudinal impact parameters with respect to a point (3,), cm."""
         dx, dy = self.x - vertex[0], self.y - vertex[1]
         cosine, sine = np.cos(self.phi), np.sin(self.phi)
         return dy * cosine - dx * sine, self.z - vertex[2] - (dx * cosine + dy * sine) * np.sinh(self.eta)
@@ -59,7 +60,7 @@ def reconstruct(particles: Particles, detector: Detector, beam: Beam, rng: np.ra
 
 @njit(cache=True)
 def efficiency(pt, eta, radius, plateau, detector):  # type: ignore[no-untyped-def]
-    """Probability that a charged particle of this pT, eta and radius of production (cm) becomes a track."""
+    """Probability that a charged particle with this pT (GeV), eta and radius of production (cm) becomes a track."""
     eta = abs(eta)
     if eta > 3.0 or radius > detector.track_max_radius:
         return 0.0
@@ -70,7 +71,7 @@ def efficiency(pt, eta, radius, plateau, detector):  # type: ignore[no-untyped-d
 
 @njit(cache=True)
 def resolution(pt, eta, detector):  # type: ignore[no-untyped-def]
-    """Relative pT resolution; and the dxy and dz resolution in cm."""
+    """Resolutions of pT (relative), dxy (cm) and dz (cm)."""
     forward = 1 + 0.12 * abs(eta) ** 2.8
     relative = math.hypot(detector.track_resolution, detector.track_resolution_slope * pt) * forward
     dxy = math.hypot(detector.dxy_resolution, detector.dxy_resolution_slope / pt)
@@ -129,7 +130,7 @@ def _measure(px, py, pz, x, y, z, charge, radiates, detector, beam, rng):  # typ
 
 @njit(cache=True)
 def _flags(code, pt, detector, rng):  # type: ignore[no-untyped-def]
-    """Whether the muon system and the electron seeding see something."""
+    """Whether the track has a segment in the muon system, and whether it is an electron seed."""
     draw = rng.random()
     if code == 13:
         return draw < detector.muon_efficiency * (1 - math.exp(-(max(pt - 0.5, 0.0)) / 1.0)), False
@@ -139,7 +140,7 @@ def _flags(code, pt, detector, rng):  # type: ignore[no-untyped-def]
 
 
 def _with_fakes(tracks: Tracks, detector: Detector, beam: Beam, rng: np.random.Generator) -> Tracks:
-    """The tracks and their fakes: a real track's pT, eta and errors, a direction and an origin of chance."""
+    """The tracks and fakes: with pT, eta and errors of a real track, but a random direction and origin."""
     sources = np.flatnonzero((tracks.pt < FAKE_MAX_PT) & ~tracks.muon & ~tracks.electron)
     n = rng.poisson(detector.fake_rate * len(sources))
     source = rng.choice(sources, n) if n else sources[:0]

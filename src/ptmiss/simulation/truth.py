@@ -1,8 +1,8 @@
 """Truth for MLPF: which element stands for which particles.
 
-A charged particle with a track belongs to the track; any other to the cluster or tower half that got most of its energy.
-Particles that share an element are summed, the class is the leading one's, and energy is conserved: sum of targets and of what is
-lost = sum of particles.
+A charged particle with a track belongs to the track; any other to the cluster or tower half that got most of its
+energy. Particles that share an element are summed, the class is the leading one's, and energy is conserved: sum of
+targets and of what is lost = sum of particles.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ LOST = -1
 class Targets(NamedTuple):
     """What each element stands for, each array of shape (elements,): GeV; zeros where there is nothing.
 
-    ``pileup`` is the pile-up's share of the scalar pT; ``em_energy`` and ``had_energy`` split the energy into that of photons and
-    electrons and that of everything else; ``particles`` counts. ``lost``, shape (4,), is px, py, pz, E of the particles that no
-    element stands for, and ``owner``, shape (particles,), the element of each particle or -1.
+    ``pileup`` is the pile-up's share of the scalar pT; ``em_energy`` and ``had_energy`` split the energy into that of
+    photons and electrons and that of everything else; ``particles`` counts. ``lost``, shape (4,), is px, py, pz, E of
+    the particles that no element stands for, and ``owner``, shape (particles,), the element of each particle or -1.
     """
 
     kind: NDArray
@@ -55,7 +55,9 @@ def assign(
     towers: Towers,
     elements: Elements,
 ) -> Targets:
-    """Targets of one event's elements."""
+    """Targets of one event's elements, (elements,) each.
+
+    collision: (particles,) the collision that each came from, 0 the hard one."""
     light = np.isin(np.abs(particles.pdg_id), (11, 22))
     owner = _owners(light, tracks, hits, clusters, towers)
     momentum = np.stack([particles.px, particles.py, particles.pz, particles.energy], axis=1).astype(np.float64)

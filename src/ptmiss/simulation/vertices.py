@@ -1,7 +1,7 @@
 """Primary vertices and the tracks' association with them.
 
-The finder starts from the true collisions, so it is optimistic: a collision with three tracks or more is a vertex, two closer
-than 0.07 cm merge, and sum pT^2 chooses the primary one. Whether a track is in a fit is decided by its own dz.
+The finder starts from the true collisions, so it is optimistic: a collision with three tracks or more is a vertex, two
+closer than 0.07 cm merge, and sum pT^2 chooses the primary one. Whether a track is in a fit is decided by its own dz.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ MERGE_DISTANCE = 0.07
 GOOD_TRACKS = 5
 """Tracks that make a vertex good (ndof > 4)."""
 POSITION_ERROR = (0.0010, 0.0010, 0.0020)
-"""Of a vertex with 30 tracks, in cm."""
+"""Errors of x, y and z of a vertex with 30 tracks, in cm."""
 FIT_EFFICIENCY = 0.75
-"""Share of compatible tracks that a fit uses: a third of the charged candidates of real events are in no fit."""
+"""Share of compatible tracks in a fit. It gives a third of the charged candidates in no fit, as in real events."""
 
 
 class Vertices(NamedTuple):
@@ -41,7 +41,7 @@ class Vertices(NamedTuple):
 
 
 class Association(NamedTuple):
-    """Track to vertex, each of shape (tracks,): nearest vertex, ``fromPV`` (0 to 3), ``pvAssocQuality``, dxy and dz (cm)."""
+    """Vertices of tracks, each (tracks,): nearest vertex, ``fromPV`` (0 to 3), ``pvAssocQuality``, dxy and dz (cm)."""
 
     vertex: NDArray[np.int64]
     from_pv: NDArray[np.int32]
@@ -71,7 +71,7 @@ def find(tracks: Tracks, collision: NDArray[np.int32], true: NDArray, beam: Beam
 
 
 def _merge(z: NDArray, found: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Label of the merged vertex of each collision, -1 where none is found."""
+    """(collisions,) number of each collision's merged vertex, -1 for none; z in cm."""
     group = np.full(len(z), -1)
     order = np.flatnonzero(found)[np.argsort(z[found])]
     if len(order):
@@ -80,10 +80,10 @@ def _merge(z: NDArray, found: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def associate(tracks: Tracks, vertices: Vertices, rng: np.random.Generator) -> Association:
-    """CMS's rules: in the fit of the nearest vertex (quality 7 or 6) if within errors, else by dz alone.
+    """The association by CMS's rules: in the fit of the nearest vertex (quality 7 or 6) if compatible, else by dz.
 
-    fromPV is 3 in the primary vertex's fit, 2 if it is the nearest but the track is not in its fit, 1 if the track is in no
-    fit, 0 in another vertex's fit.
+    fromPV is 3 in the primary vertex's fit, 2 if the primary vertex is the nearest but its fit does not use the track,
+    1 if the track is in no fit, 0 in another vertex's fit.
     """
     dxy, dz = tracks.impact_parameters(vertices.position[0])
     distance = np.abs(tracks.z[:, None] - vertices.position[None, :, 2])

@@ -6,7 +6,7 @@ import pytest
 import uproot
 
 from ptmiss import candidates as pf_candidates
-from ptmiss import sample
+from ptmiss import sample, truth
 from ptmiss.errors import ColumnError, FileError, OptionError
 from ptmiss.events import inspect
 from ptmiss.recoil import cartesian
@@ -172,10 +172,10 @@ def test_an_epoch_has_each_event_at_most_once(embedded):
 
 
 def test_none_one_or_both_leptons_are_removed_with_equal_shares(embedded):
-    removed = Loader(embedded, 16, 1).removed(30_000, np.random.default_rng(0))
+    removed = Loader(embedded, 16, 1).draw_removed(30_000, np.random.default_rng(0))
     np.testing.assert_allclose(np.bincount(removed.sum(axis=1)) / 30_000, [1 / 3] * 3, atol=0.01)
     np.testing.assert_allclose(removed.mean(axis=0), [0.5, 0.5], atol=0.01)
-    assert not Loader(embedded, 16, 1, remove_leptons=False).removed(100, np.random.default_rng(0)).any()
+    assert not Loader(embedded, 16, 1, remove_leptons=False).draw_removed(100, np.random.default_rng(0)).any()
 
 
 def test_plain_batches_are_all_events_with_the_leptons_left_out(embedded):
@@ -219,7 +219,7 @@ def test_files_without_truth_or_without_candidates(drell_yan, pfnano, tmp_path):
 def test_a_file_without_events(tmp_path):
     path = tmp_path / "none.root"
     with uproot.recreate(path) as file:
-        names = ("GenMET_pt", "GenMET_phi", "GenPart_pdgId", "GenPart_statusFlags")
+        names = ("GenMET_pt", "GenMET_phi", *(f"GenPart_{name}" for name in truth.COLUMNS))
         stored = ("pt", "eta", "phi", "mass", "charge", "pdgId", "d0", "dz", "puppiWeight", "fromPV")
         columns = [f"PFCands_{name}" for name in stored]
         file.mktree("Events", dict.fromkeys((*names, *columns), "float32"))

@@ -29,15 +29,15 @@ def residuals(predicted, target):
 def test_squared():
     predicted, target = pairs()
     expected = 0.5 * np.mean(((predicted - target) ** 2).sum(axis=1)) / 50**2
-    assert float(losses.squared(*tensors(predicted, target))) == pytest.approx(expected)
+    assert float(losses.squared_loss(*tensors(predicted, target))) == pytest.approx(expected)
 
 
 def test_huber_is_squared_below_its_edge_and_a_line_beyond():
     zero = np.zeros((1, 2))
     for x in (10.0, 29.0):
         near = tensors([[x, -x]], zero)
-        assert float(losses.huber(*near)) == pytest.approx(float(losses.squared(*near)))
-    at = [float(losses.huber(*tensors([[x, 0]], zero))) for x in (30.0, 80.0, 130.0, 1000.0)]
+        assert float(losses.huber_loss(*near)) == pytest.approx(float(losses.squared_loss(*near)))
+    at = [float(losses.huber_loss(*tensors([[x, 0]], zero))) for x in (30.0, 80.0, 130.0, 1000.0)]
     assert np.diff(at)[:2] == pytest.approx([30 * 50 / 50**2] * 2)
     assert at[3] - at[2] == pytest.approx(30 * 870 / 50**2)
 
@@ -46,7 +46,7 @@ def test_weighted_events_of_large_pt_miss_count_less():
     predicted, target = pairs()
     weight = 1 / (1 + np.hypot(*target.T) / 50)
     expected = 0.5 * np.average(((predicted - target) ** 2).sum(axis=1), weights=weight) / 50**2
-    assert float(losses.weighted(*tensors(predicted, target))) == pytest.approx(expected)
+    assert float(losses.weighted_loss(*tensors(predicted, target))) == pytest.approx(expected)
 
 
 def test_the_published_balance():

@@ -7,7 +7,7 @@ from ptmiss.networks.inputs import FEATURES
 from ptmiss.networks.inputs import Inputs as Prepared
 from ptmiss.segments import from_counts
 
-from ...conftest import random_model
+from ...helpers import random_model
 
 torch = pytest.importorskip("torch")
 
@@ -64,7 +64,7 @@ def test_networks_for_studies_learn_and_are_not_exported(layout):
     some.features[:, 4:6] = np.abs(some.features[:, 4:6])
     made(batch(some)).square().sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in made.parameters())
-    with pytest.raises(OptionError, match="inference runs tanh without context alone"):
+    with pytest.raises(OptionError, match="cannot be exported: inference needs activation tanh and context none"):
         made.model("x")
 
 

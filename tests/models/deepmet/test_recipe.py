@@ -7,7 +7,7 @@ import pytest
 from ptmiss.networks.registry import save_model
 from ptmiss.recoil import recoil
 
-from ...conftest import random_model
+from ...helpers import random_model
 
 torch = pytest.importorskip("torch")
 
@@ -59,10 +59,10 @@ def test_a_stopped_training_of_the_network_goes_on_with_the_same_bits(embedded, 
 def test_the_loss_of_a_recipe():
     rng = np.random.default_rng(0)
     predicted, target = (torch.from_numpy(rng.normal(0, 60, (64, 2))) for _ in range(2))
-    squared, term = losses.squared(predicted, target), losses.balance(predicted, target, "published")
-    torch.testing.assert_close(Recipe().of(predicted, target), squared)
-    torch.testing.assert_close(Recipe(balance=10, form="published").of(predicted, target), squared + 10 * term)
-    torch.testing.assert_close(Recipe(loss="huber").of(predicted, target), losses.huber(predicted, target))
+    squared, term = losses.squared_loss(predicted, target), losses.balance(predicted, target, "published")
+    torch.testing.assert_close(Recipe().loss_of(predicted, target), squared)
+    torch.testing.assert_close(Recipe(balance=10, form="published").loss_of(predicted, target), squared + 10 * term)
+    torch.testing.assert_close(Recipe(loss="huber").loss_of(predicted, target), losses.huber_loss(predicted, target))
 
 
 def test_it_begins_on_the_puppi_weights(embedded):
@@ -113,7 +113,7 @@ def test_widths_that_the_validation_measures():
     target = np.stack([q * np.cos(phi), q * np.sin(phi)], axis=1)
     along, across = target / q[:, None], np.stack([-np.sin(phi), np.cos(phi)], axis=1)
     noise = rng.normal(0, [[10.0], [20.0]], (2, n))
-    found = recipe.measured(0.8 * target + noise[0, :, None] * along + noise[1, :, None] * across, target)
+    found = recipe.measure(0.8 * target + noise[0, :, None] * along + noise[1, :, None] * across, target)
     assert found == pytest.approx({"response": 0.8, "rms_par": 10 / 0.8, "rms_perp": 20 / 0.8}, rel=0.05)
     u = recoil(target, -0.2 * target)
     assert u.u_par.sum() / u.qt.sum() == pytest.approx(0.8)
@@ -125,7 +125,7 @@ def test_the_validation_is_the_loss_of_all_events_without_their_leptons(embedded
     found = recipe.validate(network, embedded, Recipe())
     whole = dataset.batch(embedded, np.arange(len(embedded)), np.ones((len(embedded), 2), bool))
     with torch.no_grad():
-        expected = losses.squared(network(whole), whole.target)
+        expected = losses.squared_loss(network(whole), whole.target)
     assert found["loss"] == pytest.approx(float(expected), rel=1e-4)
     assert found.keys() == {"loss", "response", "rms_par", "rms_perp"}
 

@@ -14,7 +14,7 @@ EVENTS = 3000
 
 @pytest.fixture(scope="module")
 def answers():
-    """Trainings with known noise about the same truth: 20 GeV for the base, 18 for a sharper one, and a shrinking one."""
+    """Trainings with known noise about one truth: 20 GeV for the base, 18 for a sharper one, a shrinking one."""
     rng = np.random.default_rng(1)
     q, phi = rng.uniform(0, 120, EVENTS), rng.uniform(-np.pi, np.pi, EVENTS)
     target = np.stack([q * np.cos(phi), q * np.sin(phi)], axis=1)
@@ -27,7 +27,7 @@ def answers():
 def test_gains_and_their_errors(answers):
     found = compare(answers, replicas=50).set_index("variant")
     assert found.loc["base", "rms_par"] == pytest.approx(20, rel=0.06)
-    for width in ("rms_par", "rms_perp", "half_par"):
+    for width in ("rms_par", "rms_perp", "half_width_par"):
         assert found.loc["sharper", f"{width}_gain"] == pytest.approx(0.1, abs=0.01)
         assert found.loc["sharper", f"{width}_gain_error"] < 0.01
     assert found.loc["sharper", "loss_gain"] == pytest.approx(1 - 0.9**2)
@@ -50,7 +50,7 @@ def test_the_loss_is_that_of_the_training(answers):
     from ptmiss.models.deepmet import losses
 
     base = answers["base"]
-    expected = float(losses.squared(*map(torch.from_numpy, base)))
+    expected = float(losses.squared_loss(*map(torch.from_numpy, base)))
     assert compare(answers, replicas=5)["loss"][0] == pytest.approx(expected)
 
 

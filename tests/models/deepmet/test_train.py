@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from ptmiss.models.deepmet.recipe import Recipe
 from ptmiss.models.deepmet.train import train_files
-from ptmiss.models.workflow import checked, described, split
+from ptmiss.models.workflow import describe_sources, hold_out, make_recipe
 
 from .conftest import options
 
@@ -22,7 +22,7 @@ ZMUMU = str(sample.events("zmumu"))
 
 def test_a_training_leaves_weights_card_log_and_figure(tmp_path):
     told = train_files({ZMUMU: 20}, {ZMUMU: 10}, tmp_path, "mine", options(network="jme-24-001", puppi=False))
-    names = {"model.safetensors", "README.md", "log.csv", "training.png", "checkpoint.safetensors"}
+    names = {"model.safetensors", "README.md", "log.csv", "training.png", "checkpoint.safetensors", ".written"}
     assert {path.name for path in tmp_path.iterdir()} == names
     model = load_model(tmp_path)
     assert (model.name, model.parameters) == ("mine", 4541)
@@ -48,12 +48,12 @@ def test_the_linear_baseline(tmp_path):
 
 
 def test_the_linear_baseline_has_no_validation(tmp_path):
-    with pytest.raises(OptionError, match="--validation: the linear baseline is a fit"):
+    with pytest.raises(OptionError, match="--validation makes no sense with --network linear"):
         train_files({ZMUMU: 30}, {ZMUMU: 10}, tmp_path, None, options(network="linear"))
 
 
 def test_a_network_that_inference_cannot_run_is_not_trained(tmp_path):
-    with pytest.raises(OptionError, match="--network 'silu' is there for studies"):
+    with pytest.raises(OptionError, match="--network 'silu' is for studies only"):
         train_files({ZMUMU: 10}, {ZMUMU: 10}, tmp_path / "out", None, options(network="silu"))
     assert not (tmp_path / "out").exists()
 
@@ -74,6 +74,25 @@ def test_force_begins_again(tmp_path):
     assert json.loads((tmp_path / "README.md").read_text().split("seed: `")[1].split("`")[0]) == 2
 
 
+def test_force_removes_only_what_a_training_wrote(tmp_path):
+    files = {ZMUMU: 10}, {ZMUMU: 10}
+    train_files(*files, tmp_path, "a", options())
+    (tmp_path / "thesis.tex").write_text("years of work")
+    train_files(*files, tmp_path, "a", options(seed=2), force=True)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_training_does_not_replace_the_weights_that_it_starts_from(tmp_path):
+    files = {ZMUMU: 10}, {ZMUMU: 10}
+    train_files(*files, tmp_path, "a", options())
+    before = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(OptionError, match="would replace the weights that the training starts from"):
+        train_files(*files, tmp_path, "a", options(start_from=tmp_path), force=True)
+    with pytest.raises(FileError, match="no such weights file"):
+        train_files(*files, tmp_path, "a", options(start_from=tmp_path / "none"), force=True)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -87,25 +106,25 @@ def test_force_begins_again(tmp_path):
 )
 def test_an_option_with_a_wrong_value_is_named(given, message):
     with pytest.raises(OptionError) as refused:
-        checked(Recipe, options(**given))
+        make_recipe(Recipe, options(**given))
     assert message in str(refused.value)
 
 
 def test_a_tenth_is_held_back(embedded):
-    training, held_out = split(embedded, seed=3)
+    training, held_out = hold_out(embedded, seed=3)
     assert len(training) + len(held_out) == len(embedded)
     assert 0 < len(held_out) < 20
     taken = {tuple(t) for t in held_out.target.tolist()} - {(0.0, 0.0)}
     assert not taken & {tuple(t) for t in training.target.tolist()}
-    np.testing.assert_array_equal(split(embedded, seed=3)[1].target, held_out.target)
+    np.testing.assert_array_equal(hold_out(embedded, seed=3)[1].target, held_out.target)
     with pytest.raises(OptionError, match="1 events are too few to hold some back"):
-        split(embedded.first(1), seed=3)
+        hold_out(embedded.first(1), seed=3)
 
 
 def test_which_events_were_used(tmp_path):
     """Two files of one name are two, and so are the first events of a file and more of them."""
     (tmp_path / "zmumu.root").symlink_to(sample.events("ttbar"))
-    used = described({ZMUMU: 20, str(tmp_path / "zmumu.root"): None})
+    used = describe_sources({ZMUMU: 20, str(tmp_path / "zmumu.root"): None})
     assert [(about["file"], about["events"]) for about in used] == [("zmumu.root", 20), ("zmumu.root", 60)]
     assert len({about["uuid"] for about in used}) == 2
 

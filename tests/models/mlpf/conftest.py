@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ptmiss import sample
-from ptmiss.elements import COLUMNS, TRACK, TYPES, Elements
+from ptmiss.elements import Elements
 from ptmiss.segments import from_counts
 
 
@@ -39,20 +39,6 @@ def small(events, n, most):
 
 def pairs(events, n):
     return list(zip(events.offsets[:n], events.offsets[1 : n + 1], strict=True))
-
-
-def invented(counts, seed=0):
-    """Elements of all types, anywhere, so many an event."""
-    rng, n = np.random.default_rng(seed), int(np.sum(counts))
-    columns = {name: np.zeros(n, dtype) for name, dtype in COLUMNS.items()}
-    columns["type"] = rng.choice(list(TYPES), n).astype(np.int32)
-    columns["pt"] = rng.exponential(2.0, n).astype(np.float32) + np.float32(0.1)
-    columns["eta"] = rng.uniform(-5, 5, n).astype(np.float32)
-    columns["phi"] = rng.uniform(-3.1, 3.1, n).astype(np.float32)
-    columns["energy"] = (columns["pt"] * np.cosh(columns["eta"])).astype(np.float32)
-    columns |= {"caloEta": columns["eta"].copy(), "caloPhi": columns["phi"].copy()}
-    columns["charge"] = np.where(columns["type"] == TRACK, rng.choice([-1, 1], n), 0).astype(np.int32)
-    return Elements(columns, from_counts(np.array(counts)))
 
 
 def options(**given):

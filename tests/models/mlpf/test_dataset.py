@@ -38,25 +38,25 @@ def test_a_file_without_elements(nano_v15):
 
 def test_no_elements_at_all():
     with pytest.raises(OptionError, match=r"no elements to train on in .*tail\.root"):
-        dataset.filled([dataset.prepared(inspect(str(sample.events("zmumu"))).events(20, 30))], "tail.root")
+        dataset.concatenate([dataset.of_events(inspect(str(sample.events("zmumu"))).events(20, 30))], "tail.root")
 
 
 def test_turned_and_mirrored_events_are_the_same_seen_from_elsewhere(embedded):
     few = embedded.first(3)
-    turned = few.turned(np.array([0.5, -2.0, 3.0]), np.array([True, False, True]))
+    turned = few.turn(np.array([0.5, -2.0, 3.0]), np.array([True, False, True]))
     angle, sign = np.repeat([0.5, -2.0, 3.0], np.diff(few.offsets)), np.repeat([-1, 1, -1], np.diff(few.offsets))
     for rows, old in ((turned.elements, few.elements), (turned.targets, few.targets)):
         np.testing.assert_allclose(rows["eta"], sign * old["eta"])
         np.testing.assert_allclose(np.cos(rows["phi"] - old["phi"] - angle), 1, atol=1e-5)
         assert np.abs(rows["phi"]).max() <= np.float32(np.pi)
-    here, there = (inputs.packed(x.elements, COMPACT).features.numpy() for x in (few, turned))
+    here, there = (inputs.pack(x.elements, COMPACT).features.numpy() for x in (few, turned))
     odd = [COMPACT.features.index(name) for name in ("eta", "calo_eta", "bend_eta", "dz", "dz_significance")]
     there[:, odd] *= sign[:, None]
     np.testing.assert_allclose(there, here, atol=2e-3)
 
 
 def test_turning_keeps_momenta(embedded):
-    turned = embedded.turned(np.full(15, 1.0), np.zeros(15, bool))
+    turned = embedded.turn(np.full(15, 1.0), np.zeros(15, bool))
     before, after = (sum_by_event(x.targets.momentum, x.offsets) for x in (embedded, turned))
     np.testing.assert_allclose(np.hypot(*after.T), np.hypot(*before.T), rtol=1e-3, atol=1e-2)
 

@@ -18,15 +18,14 @@ from ptmiss.models.mlpf.export import Layers
 from ptmiss.models.mlpf.reconstruction import MLPF
 from ptmiss.models.onnx_graph import Graph
 
-from .conftest import invented
-from .test_network import made
+from ...helpers import random_elements, random_network
 
 SIZES = (1, 7, 128, 129, 700)
 
 
 def fed(elements, schema):
     """The graph's inputs of one event."""
-    rows = inputs.packed(elements, schema)
+    rows = inputs.pack(elements, schema)
     own = {name: getattr(rows, name).numpy() for name in ("features", "scale", "direction", "position")}
     return {**own, "types": elements["type"].astype(np.int64)}
 
@@ -65,22 +64,22 @@ def same(run, mlpf, elements):
     ids=["window", "angles", "clic", "exact"],
 )
 def test_the_graph_is_the_network(tmp_path, name, changes):
-    mlpf = MLPF(made(name, **changes), "random")
+    mlpf = MLPF(random_network(name, **changes), "random")
     run = exported(mlpf, tmp_path / "net.onnx")
     for n in SIZES:
-        same(run, mlpf, invented([n], seed=n))
-    same(run, mlpf, invented([40, 0, 200, 3, 131]))
+        same(run, mlpf, random_elements([n], seed=n))
+    same(run, mlpf, random_elements([40, 0, 200, 3, 131]))
 
 
 def test_simulated_events_one_by_one(embedded, tmp_path):
-    mlpf = MLPF(made(), "random")
+    mlpf = MLPF(random_network(), "random")
     same(exported(mlpf, tmp_path / "net.onnx"), mlpf, embedded.elements)
 
 
 def test_the_order_in_the_graph_is_that_of_the_curve():
     """At one place, of one type and of pt that is nearly or exactly the same, too."""
     rng, n = np.random.default_rng(5), 4000
-    columns = dict(invented([n]).columns)
+    columns = dict(random_elements([n]).columns)
     place = rng.integers(0, 40, n)
     columns["caloEta"] = np.linspace(-14, 14, 40, dtype=np.float32)[place]
     columns["caloPhi"] = np.linspace(-10, 10, 40, dtype=np.float32)[place]
@@ -89,7 +88,7 @@ def test_the_order_in_the_graph_is_that_of_the_curve():
         rng.random(n) < 0.3, powers, np.nextafter(powers, rng.choice([0, 99], n), dtype=np.float32)
     )
     elements = Elements({**columns, "pt": columns["pt"].astype(np.float32)}, from_counts(np.array([n])))
-    network = made()
+    network = random_network()
     layers = Layers(build := Graph(np.float32), MLPF(network, "x"), network)
     names = [layers.order(shift) for shift in ((0.0, 0.0), morton.SHIFT)]
     outputs = dict.fromkeys(names, (np.int64, ("n",)))
@@ -98,11 +97,11 @@ def test_the_order_in_the_graph_is_that_of_the_curve():
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     given = fed(elements, network.schema)
     given.pop("direction")
-    np.testing.assert_array_equal(session.run(names, given), inputs.packed(elements, network.schema).order.numpy())
+    np.testing.assert_array_equal(session.run(names, given), inputs.pack(elements, network.schema).order.numpy())
 
 
 def test_what_the_file_says(tmp_path):
-    mlpf = MLPF(made(), "random")
+    mlpf = MLPF(random_network(), "random")
     told = write_onnx(mlpf, tmp_path / "net.onnx")
     assert told == (
         "features (n, 47), scale (n, 2), direction (n, 2), position (n, 2), types (n,)"
@@ -117,5 +116,5 @@ def test_what_the_file_says(tmp_path):
 
 def test_other_networks_are_not_exported(tmp_path):
     with pytest.raises(OptionError, match="model 'graph' is a graph network, and only a transformer can be exported"):
-        write_onnx(MLPF(made("lsh"), "graph"), tmp_path / "x.onnx")
+        write_onnx(MLPF(random_network("lsh"), "graph"), tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []

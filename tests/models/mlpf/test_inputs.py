@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from ptmiss.models.mlpf import inputs, morton, neighbours
 
-from .conftest import invented
+from ...helpers import random_elements
 
 
 def test_the_published_lists():
@@ -24,14 +24,14 @@ def test_the_published_lists():
 @pytest.mark.parametrize("name", inputs.SCHEMAS)
 def test_every_feature_can_be_made(name, embedded):
     schema = inputs.schema(name)
-    packed = inputs.packed(embedded.elements, schema)
+    packed = inputs.pack(embedded.elements, schema)
     assert packed.features.shape == (embedded.offsets[-1], len(schema.features))
     assert packed.features.dtype == torch.float32
     assert packed.features.isfinite().all()
 
 
 def test_standardised_features(embedded):
-    features = inputs.packed(embedded.elements, inputs.schema("compact")).features.numpy()
+    features = inputs.pack(embedded.elements, inputs.schema("compact")).features.numpy()
     mean, scale = inputs.moments(features)
     standard = (features - mean) / scale
     assert np.abs(standard.mean(axis=0)).max() < 1e-2
@@ -39,7 +39,7 @@ def test_standardised_features(embedded):
 
 
 def test_sums_of_neighbours_are_those_of_all_pairs():
-    elements = invented([300, 0, 200])
+    elements = random_elements([300, 0, 200])
     position = np.stack([elements["eta"], elements["phi"]], axis=-1)
     position[:300, 0] *= np.float32(0.1)
     found = neighbours.near(elements, position).sums
@@ -57,7 +57,7 @@ def test_sums_of_neighbours_are_those_of_all_pairs():
 
 
 def test_neighbours_on_the_curve_are_near():
-    elements = invented([2000])
+    elements = random_elements([2000])
     position = np.stack([elements["eta"], elements["phi"]], axis=-1)
     for order in morton.orders(position, elements["type"], elements["pt"], elements.offsets):
         assert sorted(order.tolist()) == list(range(2000))
@@ -66,7 +66,7 @@ def test_neighbours_on_the_curve_are_near():
 
 
 def test_elements_at_one_place_have_an_order_of_their_own():
-    elements = invented([6])
+    elements = random_elements([6])
     position = np.zeros((6, 2), np.float32)
     (order, _) = morton.orders(position, elements["type"], elements["pt"], elements.offsets)
     backwards = np.arange(6)[::-1]
@@ -77,9 +77,9 @@ def test_elements_at_one_place_have_an_order_of_their_own():
 
 
 def block_of_two():
-    """A track of 10 GeV at an ECAL cluster of 2 and an HCAL cluster of 12 GeV, a free ECAL cluster, and one far away."""
+    """A track of 10 GeV at an ECAL cluster of 2 and an HCAL cluster of 12 GeV, a free ECAL cluster, a distant one."""
     kinds = np.array([1, 4, 5, 4, 5], np.int32)
-    elements = invented([5])
+    elements = random_elements([5])
     energy = np.array([10, 2, 12, 3, 7], np.float32)
     columns = elements.columns | {"type": kinds, "energy": energy, "pt": energy}
     position = np.array([[0, 0], [0.01, 0], [0, 0.05], [0.1, 0], [1, 1]], np.float32)
@@ -104,7 +104,7 @@ def test_blocks():
 
 
 def test_links_are_to_the_nearest_of_all_pairs():
-    elements = invented([400, 0, 300])
+    elements = random_elements([400, 0, 300])
     position = np.stack([elements["eta"], elements["phi"]], axis=-1) * np.float32(0.2)
     found = neighbours.near(elements, position)
     event = np.repeat([0, 2], [400, 300])

@@ -5,12 +5,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ptmiss.models.mlpf import inputs, losses
+from ptmiss.models.mlpf import inputs, losses, lsh
 from ptmiss.models.mlpf.dataset import Batch
 from ptmiss.models.mlpf.losses import Weights
 from ptmiss.models.mlpf.network import Outputs
 
-from .conftest import invented
+from ...helpers import random_elements
 
 N = 40
 
@@ -18,10 +18,10 @@ N = 40
 @pytest.fixture
 def batch():
     rng = np.random.default_rng(1)
-    elements = invented([N])
+    elements = random_elements([N])
     elements.columns["eta"][:] *= np.float32(0.05)
     elements.columns["caloEta"][:] = elements["eta"]
-    packed = inputs.packed(elements, inputs.schema("compact"))
+    packed = inputs.pack(elements, inputs.schema("compact"))
     kind = torch.from_numpy(rng.integers(0, 8, N))
     there = kind > 0
     values = [torch.from_numpy(rng.uniform(0.2, 40, N).astype(np.float32)) * there for _ in range(2)]
@@ -93,7 +93,7 @@ def soft(outputs, batch):
 
 def test_expected(outputs, batch):
     pt = batch.pt.numpy()
-    close(losses.expected(outputs, batch), huber((soft(outputs, batch) - pt) / np.sqrt(0.25 + pt), 1.0).mean())
+    close(losses.expected_pt(outputs, batch), huber((soft(outputs, batch) - pt) / np.sqrt(0.25 + pt), 1.0).mean())
 
 
 def test_local_sums(outputs, batch):
@@ -101,7 +101,7 @@ def test_local_sums(outputs, batch):
     deta, dphi = (batch.elements.position[:, None, i] - batch.elements.position[None, :, i] for i in range(2))
     near = np.exp(-(deta.numpy() ** 2 + 2 * (1 - np.cos(dphi.numpy()))) / (2 * 0.15**2))
     residual = near @ (soft(outputs, batch) - pt) / np.sqrt(0.25 + near @ pt)
-    assert float(losses.local(outputs, batch)) == pytest.approx(huber(residual, 1.0).mean(), rel=1e-3)
+    assert float(losses.local_pt(outputs, batch)) == pytest.approx(huber(residual, 1.0).mean(), rel=1e-3)
 
 
 def test_missing_sums(outputs, batch):
@@ -113,10 +113,10 @@ def test_missing_sums(outputs, batch):
             found = (soft(outputs, batch)[where] * component(phi[where])).sum()
             true = (pt * component(batch.phi.numpy()[where])).sum()
             expected.append(huber((found - true) / np.sqrt(0.25 + pt.sum()), 1.0))
-    close(losses.missing(outputs, cut), np.sum(expected) / 3)
+    close(losses.missing_pt(outputs, cut), np.sum(expected) / 3)
 
 
-def test_published_2021(outputs, batch):
+def test_loss_2021(outputs, batch):
     chance = 1 / (1 + np.exp(-outputs.logits.double().numpy()))
     truth = np.eye(8)[batch.kind]
     right = np.where(truth, chance, 1 - chance)
@@ -133,10 +133,10 @@ def test_published_2021(outputs, batch):
         (10, np.cos(phi) - np.cos(t["phi"]), 0.1),
     ):
         expected += weight * np.mean(there * huber(residual, delta))
-    close(losses.published_2021(outputs, batch), expected)
+    close(losses.loss_2021(outputs, batch), expected)
 
 
-def test_published_v220(outputs, batch):
+def test_loss_v220(outputs, batch):
     p, kind = probability(outputs), batch.kind.numpy()
     there = kind > 0
     binary = -np.log(np.where(there, 1 - p[:, 0], p[:, 0])).mean()
@@ -149,7 +149,7 @@ def test_published_v220(outputs, batch):
     phi = outputs.momentum(batch.elements)[2]
     for residual in (outputs.eta - batch.eta, phi.sin() - batch.phi.sin(), phi.cos() - batch.phi.cos()):
         expected += 0.01 * np.mean(residual.numpy()[there] ** 2)
-    close(losses.published_v220(outputs, batch), expected)
+    close(losses.loss_v220(outputs, batch), expected)
 
 
 def test_terms_can_be_left_out(outputs, batch):
@@ -163,7 +163,27 @@ def test_a_batch_without_particles_has_a_loss(outputs, batch):
     nothing = batch._replace(kind=batch.kind * 0, pt=batch.pt * 0, energy=batch.energy * 0)
     for value in (
         losses.ours(outputs, nothing, Weights(angles=1, missing=1)),
-        losses.published_2021(outputs, nothing),
-        losses.published_v220(outputs, nothing),
+        losses.loss_2021(outputs, nothing),
+        losses.loss_v220(outputs, nothing),
     ):
         assert value.isfinite()
+
+
+@pytest.mark.parametrize(
+    "weights", [losses.gaussian, lambda x: lsh.kernel(x, torch.ones(x.shape[:2], dtype=torch.bool))]
+)
+def test_distances_are_in_single_precision_under_autocast(weights):
+    position = torch.from_numpy(np.random.default_rng(0).uniform(-5, 5, (2, 64, 2)).astype(np.float32))
+    exact = weights(position)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(weights(position), exact)
+    torch.testing.assert_close(exact.diagonal(dim1=1, dim2=2), torch.ones(2, 64), atol=1e-3, rtol=0)
+
+
+def test_hashes_do_not_change_under_autocast():
+    torch.manual_seed(1)
+    graph = lsh.CombinedGraph(8, 16)
+    embedded, offsets = torch.randn(4000, 64), torch.tensor([0, 4000])
+    exact = graph.hash_elements(embedded, offsets)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(graph.hash_elements(embedded, offsets)[0], exact)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from ptmiss.angles import wrap
 from ptmiss.elements import Elements
 from ptmiss.errors import UnknownName
 from ptmiss.segments import from_counts
@@ -10,26 +11,12 @@ torch = pytest.importorskip("torch")
 from ptmiss.models.mlpf import configuration, inputs, network
 from ptmiss.models.mlpf.lsh import CombinedGraph
 
-from .conftest import invented
-
-SMALL = {"width": 32, "heads": 4, "hidden": 16, "window": 32}
-
-
-def made(name="compact", seed=0, **changes):
-    """A network whose heads say something."""
-    torch.manual_seed(seed)
-    chosen = configuration.preset(name).model_copy(update=changes)
-    net = network.build(chosen).eval()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            if not parameter.any():
-                parameter.normal_(0, 0.1)
-    return net
+from ...helpers import SMALL, random_elements, random_network
 
 
 def told(net, elements):
     with torch.inference_mode():
-        return [x for x in net(inputs.packed(elements, net.schema)) if x is not None]
+        return [x for x in net(inputs.pack(elements, net.schema)) if x is not None]
 
 
 def alike(one, other, tolerance=2e-4):
@@ -47,7 +34,7 @@ def rows_of(elements, rows, offsets):
 )
 def test_parameters(name, parameters):
     """5,066,785 is the count of the public v2.2.0 network; 1.35 million that of 2021."""
-    assert network.build(configuration.preset(name)).parameters_trained() == parameters
+    assert network.build(configuration.preset(name)).count_parameters() == parameters
 
 
 def test_the_codebook_of_2021():
@@ -58,17 +45,17 @@ def test_the_codebook_of_2021():
 @pytest.mark.parametrize(
     "net",
     [
-        made(**SMALL),
-        made("exact", **SMALL),
-        made("lsh", width=32, hidden=16, window=16),
-        made("gnn-lsh-2021"),
-        made("cms-v220"),
+        random_network(**SMALL),
+        random_network("exact", **SMALL),
+        random_network("lsh", width=32, hidden=16, window=16),
+        random_network("gnn-lsh-2021"),
+        random_network("cms-v220"),
     ],
     ids=["window", "exact", "lsh", "2021", "v2.2.0"],
 )
 class TestAny:
     def test_an_event_does_not_depend_on_its_batch_mates(self, net):
-        elements = invented([70, 0, 1, 150, 33])
+        elements = random_elements([70, 0, 1, 150, 33])
         together = told(net, elements)
         for i in (0, 2, 3, 4):
             event = elements.events(slice(i, i + 1))
@@ -76,30 +63,30 @@ class TestAny:
             alike(told(net, event), [x[inside] for x in together])
 
     def test_the_order_of_elements_does_not_matter(self, net):
-        elements = invented([90, 40])
+        elements = random_elements([90, 40])
         rng = np.random.default_rng(3)
         rows = np.concatenate([rng.permutation(90), 90 + rng.permutation(40)])
         alike(told(net, rows_of(elements, rows, elements.offsets)), [x[rows] for x in told(net, elements)])
 
     def test_no_elements_and_no_events(self, net):
-        assert told(net, invented([0, 0]))[0].shape == (0, 8)
-        assert told(net, invented([]))[0].shape == (0, 8)
+        assert told(net, random_elements([0, 0]))[0].shape == (0, 8)
+        assert told(net, random_elements([]))[0].shape == (0, 8)
 
     def test_answers_are_finite(self, net):
-        assert all(x.isfinite().all() for x in told(net, invented([60])))
+        assert all(x.isfinite().all() for x in told(net, random_elements([60])))
 
 
 def test_windows_and_whole_events_agree_where_one_window_is_enough():
-    elements = invented([32, 5, 0, 20])
-    alike(told(made(**SMALL), elements), told(made("exact", **SMALL), elements))
+    elements = random_elements([32, 5, 0, 20])
+    alike(told(random_network(**SMALL), elements), told(random_network("exact", **SMALL), elements))
 
 
 def test_turning_an_event_changes_nothing():
-    elements = invented([120])
+    elements = random_elements([120])
     turned = dict(elements.columns)
     for name in ("phi", "caloPhi"):
-        turned[name] = inputs.wrapped(turned[name] + np.float32(1.234))
-    net = made("exact", **SMALL)
+        turned[name] = wrap(turned[name] + np.float32(1.234))
+    net = random_network("exact", **SMALL)
     alike(told(net, elements), told(net, Elements(turned, elements.offsets)), 1e-3)
 
 
@@ -118,10 +105,10 @@ def test_heads_see_near_elements():
 
 
 def test_at_the_start_it_is_what_was_measured():
-    elements = invented([20])
+    elements = random_elements([20])
     torch.manual_seed(0)
     net = network.build(configuration.preset("compact"))
-    packed = inputs.packed(elements, net.schema)
+    packed = inputs.pack(elements, net.schema)
     pt, eta, phi, energy = (x.detach().numpy() for x in net(packed).momentum(packed))
     np.testing.assert_allclose(pt, elements["pt"], rtol=1e-6)
     np.testing.assert_allclose(energy, elements["energy"], rtol=1e-4)
@@ -130,9 +117,9 @@ def test_at_the_start_it_is_what_was_measured():
 
 
 def test_predicted_angles_do_not_wrap():
-    elements = invented([3])
+    elements = random_elements([3])
     elements.columns["phi"][:] = np.float32(3.1)
-    packed = inputs.packed(elements, inputs.schema("compact"))
+    packed = inputs.pack(elements, inputs.schema("compact"))
     turn = torch.tensor([[np.cos(0.1), np.sin(0.1)]] * 3, dtype=torch.float32)
     zeros = torch.zeros(3)
     outputs = network.Outputs(torch.zeros(3, 8), zeros, zeros, packed.direction[:, 0], turn)
@@ -143,7 +130,7 @@ def test_hashes_are_below_the_number_of_bins():
     torch.manual_seed(0)
     layer = CombinedGraph(8, 8, size=16)
     counts = [10, 200, 40]
-    hashes, _ = layer.hashed(torch.randn(250, 64), torch.from_numpy(from_counts(np.array(counts))))
+    hashes, _ = layer.hash_elements(torch.randn(250, 64), torch.from_numpy(from_counts(np.array(counts))))
     assert [int(part.max()) < 2 * -(-n // 32) for part, n in zip(hashes.split(counts), counts, strict=True)] == [
         True
     ] * 3
@@ -158,5 +145,5 @@ def test_unknown_names():
 
 
 def test_heads_must_fit():
-    with pytest.raises(ValueError, match="width 64 does not give 16 heads of 8 or more"):
+    with pytest.raises(ValueError, match="width 64 cannot be divided into 16 heads of at least 8"):
         configuration.Configuration(heads=16)

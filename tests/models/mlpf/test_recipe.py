@@ -16,7 +16,7 @@ pytest.importorskip("fastjet")
 from ptmiss.models.mlpf import monitoring, recipe, reconstruction, train
 from ptmiss.models.mlpf.recipe import Recipe
 from ptmiss.models.mlpf.reconstruction import MLPF
-from ptmiss.models.workflow import checked
+from ptmiss.models.workflow import make_recipe
 
 from .conftest import options
 
@@ -30,7 +30,7 @@ class Interrupted(Exception):  # noqa: N818
 
 def stop_after(batches):
     def progress(name, done, _total):
-        if name == "batches" and done > batches:
+        if name.startswith("training") and done > batches:
             raise Interrupted
 
     return progress
@@ -78,7 +78,7 @@ def test_other_losses_fall(few, tmp_path, loss):
 def test_it_goes_on_from_weights(few, tmp_path):
     net, _ = run(few, tmp_path / "first")
     reconstruction.save(MLPF(net, "first"), tmp_path / "first.safetensors", "")
-    chosen = Recipe(**options(init=tmp_path / "first.safetensors", rate=1e-9, decay=0.0))
+    chosen = Recipe(**options(start_from=tmp_path / "first.safetensors", rate=1e-9, decay=0.0))
     fresh, training = recipe.train(few, few, chosen, tmp_path / "second", [])
     training.run()
     assert fresh.configuration == net.configuration
@@ -89,7 +89,7 @@ def test_it_goes_on_from_weights(few, tmp_path):
 def test_targets_against_themselves(embedded):
     """The ideal reconstruction has no pTmiss residual and jets without width."""
     true = recipe.true(embedded)
-    numbers = monitoring.measured(true, true)
+    numbers = monitoring.measure(true, true)
     assert numbers["met_rms"] == numbers["jet_width_20"] == 0
     assert numbers["jet_response_20"] == 1
 
@@ -120,7 +120,7 @@ def trained(tmp_path_factory):
 
 def test_a_training_leaves_weights_card_log_and_figure(trained):
     output, told = trained
-    names = {"model.safetensors", "README.md", "log.csv", "training.png", "checkpoint.safetensors"}
+    names = {"model.safetensors", "README.md", "log.csv", "training.png", "checkpoint.safetensors", ".written"}
     assert {path.name for path in output.iterdir()} == names
     assert "best of 1 epochs: loss" in told
     assert "pf_met_rms" in told
@@ -151,20 +151,20 @@ def test_another_configuration_is_refused(trained):
     ("given", "message"),
     [
         ({"epochs": 0}, "--epochs 0: input should be greater than or equal to 1"),
-        ({"term": {"jets": 1}}, "no such term as jets; there are classes, pt, energy, angles, expected, local"),
+        ({"term": {"jets": 1}}, "unknown term jets; known: classes, pt, energy, angles, expected, local"),
         ({"term": {"pt": "much"}}, "--term pt='much': input should be a valid number"),
         ({"attention": "sparse"}, "--attention 'sparse': input should be 'window' or 'exact'"),
-        ({"heads": 16}, "width 64 does not give 16 heads"),
+        ({"heads": 16}, "width 64 cannot be divided into 16 heads"),
         ({"average": 1.0}, "--average 1.0: input should be less than 1"),
         ({"warm_up": -1}, "--warm-up -1: "),
     ],
 )
 def test_an_option_with_a_wrong_value_is_named(given, message):
     with pytest.raises(OptionError) as refused:
-        checked(train.configured, options(**given), "preset")
+        make_recipe(train.build_recipe, options(**given), "preset")
     assert message in str(refused.value)
 
 
 def test_options_that_weights_decide(tmp_path):
-    with pytest.raises(OptionError, match=r"--init .* says what the network is made of; leave out --width, --layers"):
-        recipe.check_init(Recipe(init=tmp_path, width=64, layers=2))
+    with pytest.raises(OptionError, match=r"--start-from .* determines the network: leave out --width, --layers"):
+        recipe.check_start(Recipe(start_from=tmp_path, width=64, layers=2))

@@ -20,8 +20,7 @@ torch = pytest.importorskip("torch")
 from ptmiss.models.mlpf import reconstruction
 from ptmiss.models.mlpf.reconstruction import MLPF
 
-from .conftest import invented as anywhere
-from .test_network import SMALL, made
+from ...helpers import SMALL, random_elements, random_network
 
 ZMUMU = str(sample.events("zmumu"))
 
@@ -30,7 +29,7 @@ ZMUMU = str(sample.events("zmumu"))
 def path(tmp_path_factory):
     """Weights of a small random network."""
     path = tmp_path_factory.mktemp("small") / "model.safetensors"
-    reconstruction.save(MLPF(made(**SMALL), "small"), path, "random numbers")
+    reconstruction.save(MLPF(random_network(**SMALL), "small"), path, "random numbers")
     return path
 
 
@@ -56,12 +55,12 @@ def test_training(monkeypatch, tmp_path, weights, pfnano, invented):
     train = ("train", "mlpf", "--output", output)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for arguments, message in (
-        ((ZMUMU, "--device", "cuda"), "device cuda: this machine has no CUDA device"),
+        ((ZMUMU, "--device", "cuda"), "--device cuda: this machine has no CUDA device"),
         ((pfnano,), "pfnano_qcd_10events.root has no particle-flow elements (PFElement_*): NanoAOD has"),
         ((invented,), "invented.root has no particle-flow elements"),
-        ((ZMUMU, "--init", weights), "architecture 'deepmet', expected 'mlpf'"),
-        ((ZMUMU, "--init", tmp_path / "no"), "no such weights file"),
-        ((ZMUMU, "--preset", "compct"), "unknown preset 'compct', did you mean 'compact'"),
+        ((ZMUMU, "--start-from", weights), "architecture 'deepmet', expected 'mlpf'"),
+        ((ZMUMU, "--start-from", tmp_path / "no"), "no such weights file"),
+        ((ZMUMU, "--network", "compct"), "unknown preset 'compct', did you mean 'compact'"),
     ):
         assert message in failure(*train, *arguments)
         assert not (output / "model.safetensors").exists()
@@ -87,7 +86,7 @@ def test_a_checkpoint_is_no_weights_file(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     save_file({"network.mean": np.zeros(3, np.float32)}, path, {"state": "{}", "configuration": "{}"})
     message = failure("skim", ZMUMU, "--estimators", "mlpf", "--weights", f"mlpf={path}", "--output", tmp_path / "t")
-    assert message.endswith("checkpoint.safetensors is a training's checkpoint, not a weights file")
+    assert message.endswith("checkpoint.safetensors is a training's checkpoint: it is not a weights file")
 
 
 def test_without_torch(monkeypatch, path, tmp_path):
@@ -105,6 +104,6 @@ def test_without_torch(monkeypatch, path, tmp_path):
 def test_no_elements_and_twenty_thousand(name):
     """Exact attention sees 3000: the time is quadratic."""
     most = 3000 if name == "exact" else 20_000
-    found = MLPF(made(name, width=32, hidden=16, layers=1), name)(anywhere([0, most, 0]))
+    found = MLPF(random_network(name, width=32, hidden=16, layers=1), name)(random_elements([0, most, 0]))
     assert len(found.pt) == most
-    assert all(np.isfinite(column).all() for column in found[:-1])
+    assert all(np.isfinite(column).all() for column in found)

@@ -1,0 +1,62 @@
+"""A single lepton of a W: pTmiss and mT of every estimator; on simulation the recoil against the generated boson."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss import selections as select
+from ptmiss.histograms import book_met, book_mt, book_recoil, fill_met, fill_recoil
+from ptmiss.recoil import recoil, transverse_mass
+from ptmiss.truth import generated_boson, is_data, visible_boson
+
+from .base import CorrectedProcessor, with_weights
+
+
+class Neutrino(CorrectedProcessor):
+    """PTmiss, mT and recoil in events with exactly one lepton.
+
+    The recoil is that against the boson of the hard process, whatever it decays to, with what is seen of it.
+    """
+
+    def process(self, events: Any) -> dict[str, Any]:
+        """Select the events of a chunk, run the estimators, fill the histograms."""
+        kept = self.select(events, select.single_lepton_cuts)
+        histograms = book_recoil(self.names) | book_met(self.names) | book_mt(self.names)
+        good, notes = kept.good, kept.notes
+        events, leptons, chosen = kept.events[good], kept.objects[good], kept.weights[good]
+        npv, njets = kept.npv[good], kept.njets[good]
+        boson = generated_boson(events)
+        seen = visible_boson(events, leptons)
+        known = np.isfinite(boson[:, 0])
+        for name in self.names:
+            mets_varied = self.varied(events, name, kept.mets.of(name, good), boson, npv, njets, seen)
+            for systematic, corrected, weight in with_weights(mets_varied, chosen):
+                mt = transverse_mass(self.leptons(leptons, name, systematic), corrected)
+                has = np.isfinite(mt)
+                histograms["mt"].fill(systematic=systematic, estimator=name, mt=mt[has], weight=weight[has])
+                fill_met(histograms, name, corrected, weight, systematic)
+                u = recoil(boson[known], corrected[known], seen[known])
+                fill_recoil(histograms, name, u, npv[known], njets[known], weight[known], systematic)
+        notes |= {} if is_data(events) else without_boson(known)
+        return {**histograms, "cutflow": kept.cutflow, "notes": notes | kept.remarks}
+
+
+class Wmunu(Neutrino):
+    """A muon and a neutrino."""
+
+    channel = select.WMUNU
+
+
+class Wenu(Neutrino):
+    """An electron and a neutrino."""
+
+    channel, usual = select.WENU, "w-e"
+
+
+def without_boson(known: NDArray[np.bool_]) -> dict[str, int]:
+    """A note on the simulated events that have no boson, (events,): pTmiss and mT, after XY alone, and no recoil."""
+    number = int(np.count_nonzero(~known))
+    return {"simulated event without a boson of its own: XY alone, and no recoil": number} if number else {}

@@ -1,0 +1,124 @@
+"""Estimators by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ptmiss import reconstruction
+from ptmiss.errors import OptionError, UnknownName
+from ptmiss.files import AnyPath
+from ptmiss.leptons import EXACT, TREATMENTS
+from ptmiss.networks.registry import load_model, shipped_models, weights_file
+from ptmiss.reconstruction import RECONSTRUCTIONS
+
+from .base import Estimator
+from .elements import OnReconstruction
+from .network import NetworkEstimator
+from .stored import STORED, Stored
+from .sums import SUMS, WeightedSum
+from .type1 import RAW, TYPE1, Type1
+
+
+def make_estimators(
+    wanted: str | Iterable[str],
+    weights: Mapping[str, AnyPath] | None = None,
+    leptons: str = EXACT,
+    *,
+    systematics: Iterable[str] = (),
+    jerc: AnyPath = "",
+    smear: AnyPath = "",
+) -> list[Estimator]:
+    """Make estimators from their names, and read and check the weights file of each network.
+
+    Args:
+        wanted: names, see the list in ptmiss.estimators; or one text of names with commas.
+        weights: weights file or folder of a network by its name. That of ``mlpf`` is also used by ``mlpf_puppi`` and
+            ``deepmet_mlpf``.
+        leptons: treatment of the selected leptons by networks, ``exact`` or ``as-candidates`` (see ptmiss.leptons).
+        systematics: names of variations of all estimators, or ``ESTIMATOR=NAME`` for those of one.
+        jerc: JSON of the energy of jets from CMS's JME group, for type-1 corrections (see ptmiss.jerc).
+        smear: JSON with ``JERSmear``, to smear simulated jets.
+
+    Returns:
+        The estimators in the given order, each once.
+
+    Raises:
+        UnknownName: no estimator has this name.
+        OptionError: no estimator is named, or a weights file belongs to none of them.
+        FileError: a weights file does not exist.
+        WeightsError: a weights file is damaged, or holds another network.
+        CorrectionError: the file of the jets' energy is another.
+    """
+    if leptons not in TREATMENTS:
+        raise UnknownName("treatment of the leptons", leptons, TREATMENTS)
+    weights = dict(weights or {})
+    wanted = wanted.split(",") if isinstance(wanted, str) else wanted
+    files = str(jerc), str(smear)
+    estimators = [_build(name, weights, leptons, files) for name in dict.fromkeys(wanted)]
+    unused = weights.keys() - {used for e in estimators for used in _weights_names(e.name)}
+    if unused:
+        raise OptionError(
+            f"--weights names {', '.join(sorted(unused))}, which is not among the estimators: "
+            f"{', '.join(e.name for e in estimators)}"
+        )
+    if not estimators:
+        raise OptionError(f"expected at least one estimator; known: {', '.join(names(weights))}")
+    return vary(estimators, systematics, str(jerc))
+
+
+def vary(estimators: Iterable[Estimator], systematics: Iterable[str], jerc: str = "") -> list[Estimator]:
+    """The estimators with systematics: names for all, ``ESTIMATOR=NAME`` for one; jerc: JSON of the jets' energy."""
+    given: dict[str, list[str]] = {estimator.name: [] for estimator in estimators}
+    for one in systematics:
+        estimator, _, name = one.rpartition("=")
+        if estimator and estimator not in given:
+            raise UnknownName("estimator with systematics", estimator, given)
+        for chosen in [estimator] if estimator else given:
+            given[chosen].append(name)
+    return [each.vary(given[each.name], jerc) if given[each.name] else each for each in estimators]
+
+
+def _build(name: str, weights: Mapping[str, AnyPath], leptons: str, files: tuple[str, str]) -> Estimator:
+    if parts := reconstruction.parse(name):
+        inner, made_by = parts
+        return OnReconstruction(
+            name, _inner(name, inner, weights, leptons), reconstruction.build(made_by, weights.get(made_by))
+        )
+    if name in weights:
+        return _network(name, weights[name], leptons)
+    if name in SUMS:
+        return WeightedSum(name)
+    if name.startswith(STORED) and name != STORED:
+        return Stored(name)
+    if name.startswith(TYPE1) and name.removeprefix(TYPE1) in RAW:
+        if not files[0]:
+            raise OptionError(f"estimator {name!r} needs a file with the energy corrections of jets: --jerc")
+        return Type1(name, *files)
+    if name in shipped_models():
+        return _network(name, name, leptons)
+    raise UnknownName("estimator", name, names(weights))
+
+
+def _inner(name: str, inner: str, weights: Mapping[str, AnyPath], leptons: str) -> Estimator:
+    if inner in SUMS:
+        return WeightedSum(inner)
+    if name not in weights and inner not in weights and inner not in shipped_models():
+        raise UnknownName("estimator", name, names(weights))
+    return _network(name, weights.get(name, weights.get(inner, inner)), leptons)
+
+
+def _weights_names(name: str) -> tuple[str, ...]:
+    """The names whose weights files an estimator uses."""
+    return (name, *(reconstruction.parse(name) or ()))
+
+
+def _network(name: str, model: AnyPath, leptons: str) -> NetworkEstimator:
+    path = str(weights_file(model))
+    load_model(path)
+    return NetworkEstimator(name, path, leptons)
+
+
+def names(weights: Iterable[str] = ()) -> list[str]:
+    """All names of estimators; weights: additional networks."""
+    networks = [name for name in dict.fromkeys((*shipped_models(), *weights)) if name not in RECONSTRUCTIONS]
+    return [*SUMS, *networks, *reconstruction.estimator_names(), f"{STORED}<Branch>", *(f"{TYPE1}{met}" for met in RAW)]

@@ -1,0 +1,118 @@
+"""The verb ``ptmiss templates``: regions of a run for Combine and pyhf, with a figure and a table of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ptmiss import plots, results, stacks
+from ptmiss.corrections import DOWN, UP
+from ptmiss.errors import OptionError, UnknownName
+from ptmiss.files import AnyPath, as_path
+from ptmiss.fitting import combine, histfactory
+from ptmiss.fitting.templates import MIN_EVENTS, Region, collect, spectra, sum_of
+from ptmiss.histograms import OBSERVABLES
+from ptmiss.provenance import provenance
+
+
+def write(
+    run: AnyPath,
+    observable: str,
+    output: AnyPath,
+    estimators: Sequence[str] = (),
+    *,
+    signal: Sequence[str] = (),
+    luminosity: float | None = None,
+    norms: Mapping[str, float] | None = None,
+    minimum: float = MIN_EVENTS,
+    label: str = "",
+) -> list[Region]:
+    """Write the templates of a run into a directory, a region for each estimator.
+
+    Args:
+        run: directory of a run.
+        observable: ``mt``, ``met``, ``met_phi``, ``u_par`` or ``u_perp``.
+        output: the directory.
+        estimators: names; all of the run if empty.
+        signal, luminosity, minimum: see ptmiss.fitting.templates.collect.
+        norms: log-normal uncertainties, factors above 1 by ``NAME`` for all processes or by ``NAME:PROCESS``.
+        label: text above the figures.
+
+    Returns:
+        The regions.
+    """
+    output = as_path(output)
+    result = results.load(run)
+    name = observable_name(observable)
+    chosen = list(estimators) or list(spectra(next(iter(result.histograms.values())), name).axes["estimator"])
+    regions = [collect(result, name, each, signal=signal, luminosity=luminosity, minimum=minimum) for each in chosen]
+    uncertainties = normalisations(norms or {}, regions[0])
+    with results.replacing_directory(output) as temporary:
+        combine.write(regions, temporary)
+        for region in regions:
+            (temporary / f"{region.name}.txt").write_text(combine.card(region, uncertainties))
+            content = json.dumps(histfactory.workspace(region, uncertainties), indent=1)
+            (temporary / f"{region.name}.json").write_text(content + "\n")
+            draw(region, temporary, label)
+        notes = {region.name: region.notes for region in regions}
+        made = provenance(run=str(run), run_sha256=result.manifest["sha256"], norms=uncertainties, notes=notes)
+        (temporary / results.MANIFEST).write_text(results.as_json(made))
+    return regions
+
+
+def observable_name(observable: str) -> str:
+    """The name of an observable in lower case: ``mT`` is ``mt``."""
+    if observable.lower() not in OBSERVABLES:
+        raise UnknownName("observable", observable, OBSERVABLES)
+    return observable.lower()
+
+
+def normalisations(norms: Mapping[str, float], region: Region) -> dict[str, dict[str, float]]:
+    """Factors by nuisance and process, from ``NAME`` or ``NAME:PROCESS``."""
+    out: dict[str, dict[str, float]] = {}
+    for key, factor in norms.items():
+        name, _, process = key.partition(":")
+        if not factor > 1:
+            raise OptionError(f"--lnn {key}={factor:g}: expected a factor above 1, as 1.02 for 2 %")
+        if process and process not in region.processes:
+            raise UnknownName(f"process of --lnn {key}", process, region.processes)
+        out.setdefault(name, {}).update(dict.fromkeys([process] if process else region.processes, factor))
+    return out
+
+
+def draw(region: Region, directory: Path, label: str) -> None:
+    """Write a region's table and figure."""
+    table = table_of(region)
+    table.to_csv(directory / f"{region.name}.csv", index=False)
+    drawn = stacks.figure(table, region.title, f"{region.luminosity:.3g} fb$^{{-1}}$", label)
+    plots.save(drawn, directory / region.name, ["png"])
+
+
+def table_of(region: Region) -> pd.DataFrame:
+    """Events of the data, of each process and of their sum in bins, with errors; ``systematic`` is relative."""
+    total = sum_of(each.nominal for each in region.processes.values())
+    table = stacks.tabulate(
+        region.edges,
+        (region.data, np.sqrt(np.maximum(region.data, 0.0))),
+        {name: each.nominal.values for name, each in region.processes.items()},
+        (total.values, np.sqrt(total.variances)),
+        shifts(region),
+    )
+    return pd.DataFrame({"estimator": region.estimator, "axis": region.observable, **table})
+
+
+def shifts(region: Region) -> Any:
+    """(bins,) quadratic sum of half the distance between up and down of all systematics, in events."""
+    squares = np.zeros(len(region.data))
+    for name in region.systematics:
+        moved = np.zeros(len(region.data))
+        for each in region.processes.values():
+            if f"{name}{UP}" in each.variations:
+                moved += each.variations[f"{name}{UP}"].values - each.variations[f"{name}{DOWN}"].values
+        squares += (moved / 2) ** 2
+    return np.sqrt(squares)

@@ -1,0 +1,91 @@
+"""What a weights file says of itself, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss import sample
+from ptmiss.candidates import CATEGORIES, read
+from ptmiss.events import inspect
+from ptmiss.files import AnyPath
+from ptmiss.networks.inputs import FEATURES, Inputs
+from ptmiss.networks.registry import CARD, load_weights, makes_met, weights_file
+from ptmiss.networks.weights import read_tensors
+
+ADVICE = "advice"
+FOR_CODE = ("scale", "vocabulary", "configuration")  # for the code that runs the network, not for readers
+
+
+def facts(model: AnyPath) -> dict[str, str]:
+    """Name, network, number of parameters, file, and how it was made, of a model's name, file or folder."""
+    path = weights_file(model)
+    _, metadata = read_tensors(path)
+    found = {"parameters": str(load_weights(model).parameters), "file": str(path)}
+    found |= {k: in_words(json_or_text(v)) for k, v in metadata.items() if k not in (*FOR_CODE, "provenance")}
+    first = {key: found.pop(key) for key in ("name", "architecture") if key in found}
+    return first | found | dict(flat(json_or_text(metadata.get("provenance", ""))))
+
+
+def json_or_text(text: str) -> Any:
+    """The content of a text that may be JSON."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def flat(provenance: Any) -> Iterator[tuple[str, str]]:
+    """How a model was made as keys and words; the settings of its recipe one by one."""
+    if not isinstance(provenance, Mapping):
+        yield "made", str(provenance)
+        return
+    for key, value in provenance.items():
+        if key == "recipe":
+            yield from ((f"recipe {name}", str(setting)) for name, setting in value.items())
+        else:
+            yield key, in_words(value)
+
+
+def in_words(value: Any) -> str:
+    """JSON without its signs; events of a file as ``FILE=N``."""
+    if isinstance(value, Mapping):
+        if {"file", "events"} <= value.keys():
+            return f"{value['file']}={value['events']}"
+        return ", ".join(
+            f"{key}={part['events']}" if isinstance(part, Mapping) and "events" in part else f"{key} {in_words(part)}"
+            for key, part in value.items()
+        )
+    return ", ".join(map(in_words, value)) if isinstance(value, list) else str(value)
+
+
+def card(model: AnyPath) -> str:
+    """The card of a model's name or folder, without its front matter; empty if it has none."""
+    path = weights_file(model).with_name(CARD)
+    text = path.read_text() if path.is_file() else ""
+    return text.removeprefix("---\n").partition("\n---\n")[2].lstrip() if text.startswith("---\n") else text
+
+
+def advice(model: AnyPath) -> str:
+    """The line of a card's front matter that says when to take the model; empty if it has none."""
+    path = weights_file(model).with_name(CARD)
+    lines = path.read_text().split("\n---\n")[0].splitlines() if path.is_file() else []
+    found = [line.partition(": ")[2] for line in lines if line.startswith(f"{ADVICE}: ")]
+    return str(json_or_text(found[0])) if found else ""
+
+
+def distances(one: AnyPath, other: AnyPath) -> NDArray[np.float32] | None:
+    """(events,) distance of the pTmiss of two models in the embedded Z → μμ, GeV; None if one makes no pTmiss."""
+    models = load_weights(one), load_weights(other)
+    vectors = [model.evaluate(embedded()) for model in models if makes_met(model)]
+    return np.hypot(*(vectors[0] - vectors[1]).T) if len(vectors) == 2 else None
+
+
+def embedded() -> Inputs:
+    """Inputs of the embedded Z → μμ."""
+    events = inspect(str(sample.events("zmumu"))).events()
+    return Inputs.from_candidates(read(events, ("phi", *FEATURES[:6], *CATEGORIES)))

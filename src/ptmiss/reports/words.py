@@ -1,0 +1,78 @@
+"""Words of a page: heads of tables with units, captions, definitions, and provenance as it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+DEFINITIONS = {
+    "qT": "transverse momentum of the boson: the lepton pair or photon, or the generated boson of a W",
+    "u∥, u⊥": "components of the hadronic recoil u = -(pTmiss + qT), as vectors, along the boson and across it; "
+    "u∥ counts positive against the boson, so that a perfect recoil has u∥ = qT and u⊥ = 0",
+    "Response": "⟨u∥⟩ / ⟨qT⟩, a ratio of means; 1 where the recoil is measured in full",
+    "Correction": "u∥ and u⊥ are divided by the response before widths are taken, or an estimator that measures "
+    "too little would look sharp",
+    "RMS, half width": "spread of u∥ - qT and of u⊥ about the mean, tails included; half of the interval that holds "
+    "the central 68 %",
+    "mT half width": "from the peak of the transverse mass of lepton and pTmiss to half its height on the right",
+}
+CAPTIONS = {
+    "response": "Mean of u∥ over mean of qT in each bin: 1 where the recoil is measured in full.",
+    "rms_par": "Spread along the boson, about the mean and with all tails; smaller is sharper.",
+    "rms_perp": "Spread across the boson, with all tails; smaller is sharper.",
+    "half_width_par": "Half of the interval that holds the central 68 % along the boson: the core, without tails.",
+    "half_width_perp": "Half of the interval that holds the central 68 % across the boson: the core, without tails.",
+    "mt": "Transverse mass of the lepton and pTmiss: the sharper pTmiss, the steeper the edge at the mass of the W.",
+    "met": "Magnitude of the missing transverse momentum.",
+}
+HEADS = {
+    "estimator": "Estimator",
+    "region": "Region",
+    "axis": "Axis",
+    "low": "From",
+    "high": "To",
+    "n_eff": "Effective events, corrected",
+    "events": "Events",
+    "response": "Response",
+    "rms_par": "RMS of u∥ - qT, GeV",
+    "rms_perp": "RMS of u⊥, GeV",
+    "half_width_par": "Half width of u∥ - qT, GeV",
+    "half_width_perp": "Half width of u⊥, GeV",
+    "rms": "RMS, GeV",
+    "edge": "Width of the edge, GeV",
+    "edge_at": "Edge at, GeV",
+    "half_width": "Half width, GeV",
+    "left_out": "Events left out",
+    "chi2": "χ²",
+    "ndf": "Degrees of freedom",
+    "qt": "qT, GeV",
+    "npv": "Vertices",
+}
+
+EDGES = {"qt": "qT {}, GeV", "npv": "Vertices {}", "njets": "Jets {}"}
+
+
+def head(name: str, axis: str = "") -> str:
+    """A column's head: its own, or its name without underscores; a common error is that of all bins together.
+
+    axis: what ``low`` and ``high`` are the edges of.
+    """
+    if axis in EDGES and name in ("low", "high"):
+        return EDGES[axis].format({"low": "from", "high": "to"}[name])
+    if name.endswith("_common"):
+        return f"{head(name.removesuffix('_common'))}: part of the error common to all bins"
+    return HEADS.get(name, name.replace("_", " "))
+
+
+def readable(value: Any) -> str:
+    """Provenance in words: names and values with commas, what is inside of another in brackets."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {inner(one)}" for key, one in value.items() if one not in (None, "", [], {}))
+    if isinstance(value, (list, tuple)):
+        return ", ".join(inner(one) for one in value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def inner(value: Any) -> str:
+    """The same inside of another."""
+    return f"({readable(value)})" if isinstance(value, Mapping) else readable(value)

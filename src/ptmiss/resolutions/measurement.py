@@ -1,0 +1,217 @@
+"""Response and resolution of the recoil, from a run's histograms or from a recoil table, with the same numbers.
+
+Response in a bin of qT is ``<u_par> / <qT>``, a ratio of weighted means. Resolution is the weighted RMS about the mean
+of ``u_par / R - qT`` and of ``u_perp / R``, taken from moments and so over all events; beside it half the distance
+between the 16 % and 84 % quantiles, from spectra. Errors contain that of R (see ptmiss.resolutions.responses). Beside
+them, and not in them, is what systematics change (see ptmiss.resolutions.systematics).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import hist
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ptmiss import normalisation
+from ptmiss.corrections import NOMINAL
+from ptmiss.errors import OptionError, UnknownName
+from ptmiss.histograms import COMPONENTS, QT_EDGES, book_recoil, fill_recoil, qt_range, scale, subtract
+from ptmiss.recoil import Recoil, finite_in_all, magnitude, project, recoil
+from ptmiss.results import RunResult
+from ptmiss.table import RecoilTable
+from ptmiss.typing import Vector
+
+from .moments import Sums, n_effective, ratio, response, slope, sums
+from .responses import ResponseCorrection, Width, corrected_rms, correction
+from .spectra import Spectra, corrected_spectra
+from .systematics import Systematics, complete, systematics
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the histograms say of one estimator, before and after the response correction."""
+
+    raw: Sums
+    corrected: Sums
+    spectra: Mapping[str, Spectra]
+    response: ResponseCorrection
+    systematics: Systematics = field(default_factory=Systematics)
+
+    def row(self, where: tuple[slice, Any, Any], window: float | None = None) -> dict[str, float]:
+        """Response and resolutions over part of the grid: an index over (qt, npv, njets) with flow bins."""
+        raw, corrected, r = self.raw.part(where), self.corrected.along_qt(where), self.response.part(where[0])
+        value, error = response(raw)
+        row = {
+            "n_eff": float(np.nan_to_num(n_effective(corrected.total()))),
+            "qt_mean": float(ratio(raw(qt=1), raw())),
+            "response": float(value),
+            "response_error": float(error),
+            "slope": float(slope(raw)),
+        }
+        for component in COMPONENTS:
+            spectra = self.spectra[component].part(where)
+            row |= columns(f"rms_{component}", corrected_rms(corrected, r, component))
+            row |= columns(f"half_width_{component}", spectra.half_width(r))
+            if window:
+                row |= columns(f"rms_{component}_window", spectra.windowed_rms(window, r))
+        return row | self.systematics.row(where)
+
+
+def columns(name: str, width: Width) -> dict[str, float]:
+    """A width as columns: ``name``, ``name_error`` and, part of that, ``name_common`` (see ``responses.Width``)."""
+    return {name: width.value, f"{name}_error": width.error, f"{name}_common": width.common}
+
+
+def measure(histograms: Mapping[str, hist.Hist], estimator: str, kind: str = "plateau") -> Measurement:
+    """Apply a response correction (see CORRECTIONS) to one estimator's histograms."""
+    s = sums(histograms["moments"], estimator)
+    r = correction(s, kind)
+    spectra = corrected_spectra(histograms["spectra"], estimator, s, r)
+    return Measurement(s, s.correct(r.value), spectra, r, systematics(histograms["moments"], estimator, kind))
+
+
+def tabulate(histograms: Mapping[str, hist.Hist], kind: str = "plateau", window: float | None = None) -> pd.DataFrame:
+    """One row for each estimator, region and bin.
+
+    Columns: estimator, correction, region, axis (qt, npv or inclusive), low, high, and those of Measurement.row.
+    """
+    rows = []
+    for estimator in histograms["moments"].axes["estimator"]:
+        measurement = measure(histograms, estimator, kind)
+        for region, axis, low, high, where in bins(histograms):
+            bin_ = {"region": region, "axis": axis, "low": low, "high": high}
+            rows.append({"estimator": estimator, "correction": kind, **bin_, **measurement.row(where, window)})
+    return pd.DataFrame(rows)
+
+
+def bins(histograms: Mapping[str, hist.Hist]) -> Iterator[tuple[str, str, float, float, Any]]:
+    """Region, axis, edges and index of each bin that is shown."""
+    npv = histograms["moments"].axes["npv"].edges
+    everywhere = slice(None)
+    below, above = qt_range(0, 50)[0], qt_range(50, np.inf)[0]
+    jets = {"0 jets": 0, "1 jet": 1, "2 or more jets": 2}
+    regions: dict[str, tuple[slice, Any]] = {
+        "inclusive": (everywhere, everywhere),
+        "qT < 50 GeV": (below, everywhere),
+        "qT ≥ 50 GeV": (above, everywhere),
+    }
+    regions |= {name: (everywhere, number) for name, number in jets.items()}
+    for region, (qt, njets) in regions.items():
+        yield region, "inclusive", 0.0, np.inf, (qt, everywhere, njets)
+        for i, (low, high) in enumerate(pairwise(npv), start=1):
+            yield region, "npv", low, high, (qt, i, njets)
+        if qt == everywhere:
+            for low, high in pairwise(QT_EDGES):
+                yield region, "qt", float(low), float(high), (qt_range(low, high)[0], everywhere, njets)
+
+
+def from_table(table: RecoilTable, boson: str = "boson") -> dict[str, hist.Hist]:
+    """Histograms of every estimator of a recoil table, as a run fills them; see :func:`recoils`.
+
+    Variations of pTmiss are measured against the nominal boson: a table has no other.
+    """
+    table, found = recoils(table, boson)
+    histograms, along = book_recoil(table.estimators), recoil_along(table, boson)
+    for name, u in found.items():
+        of_met = {systematic: along(table.varied(name, systematic)) for systematic in table.systematics(name)}
+        for systematic, shifted in {NOMINAL: u, **of_met}.items():
+            fill_recoil(histograms, name, shifted, table["npv"], table["njets"], table.weight(), systematic)
+        for variation in table.weights:
+            fill_recoil(histograms, name, u, table["npv"], table["njets"], table.weight(variation), variation)
+    return histograms
+
+
+def as_run(table: RecoilTable, boson: str = "boson") -> RunResult:
+    """Histograms of each dataset of a recoil table, as a run over the same events has them."""
+    if not table.datasets:
+        raise OptionError("--background needs a table with datasets, as ptmiss skim --fileset makes it")
+    histograms = {name: from_table(table.of(name), boson) for name in table.datasets}
+    return RunResult({"datasets": table.datasets}, histograms)
+
+
+def recoils(table: RecoilTable, boson: str = "boson", common: bool = True) -> tuple[RecoilTable, dict[str, Recoil]]:
+    """The events of a table that have a boson, and their recoil by estimator.
+
+    Events in which an estimator's pTmiss is not finite are left out for all of them, unless ``common`` is false.
+
+    boson: ``boson`` (the selected lepton pair in its window of mass, or photon), ``genboson`` (of events with a
+    selected boson or lepton: their lepton is not lost), or ``genmet`` (pTmiss against the generated one, as the
+    validation processor has it).
+    """
+    table = table.of()
+    keep = has_boson(table, boson)
+    if common:
+        keep &= finite_in_all(table.met(name) for name in table.estimators)
+    table = table.select(keep)
+    along = recoil_along(table, boson)
+    return table, {name: along(table.met(name)) for name in table.estimators}
+
+
+def recoil_along(table: RecoilTable, boson: str) -> Callable[[Vector], Recoil]:
+    """What makes a recoil of (events, 2) pTmiss, GeV, in all events of a table (see :func:`recoils`)."""
+    axis = table.vector(boson)
+    if boson == "genmet":
+        return lambda met: Recoil(*project(met, axis), magnitude(axis))
+    return partial(recoil, axis, visible=visible(table) if boson == "genboson" else None)
+
+
+def has_boson(table: RecoilTable, boson: str) -> NDArray[np.bool_]:
+    """(events,) mask of the events with this boson (see :func:`recoils`); OptionError if there are none."""
+    keep = np.isfinite(table.vector(boson)[:, 0])
+    if boson == "boson":
+        keep &= table.in_window()
+    if boson == "genboson":
+        keep &= np.isfinite(table["boson_pt"]) | np.isfinite(table["lepton_pt"])
+    if not keep.any():
+        raise OptionError(f"no event of the table has a {boson}: --boson takes boson, genboson or genmet")
+    return keep
+
+
+def left_out(table: RecoilTable, boson: str = "boson") -> int:
+    """How many events with a boson count for no estimator, since one of them has no finite pTmiss."""
+    common = finite_in_all(table.met(name) for name in table.estimators)
+    return int(np.count_nonzero(has_boson(table, boson) & ~common))
+
+
+def visible(table: RecoilTable) -> Vector:
+    """(events, 2) visible part of the generated boson; else the selected muon pair, or the single muon, GeV."""
+    if "genseen_pt" in table.data.column_names:
+        return table.vector("genseen")
+    pair = table.vector("boson")
+    return np.where(np.isfinite(pair), pair, table.vector("lepton"))
+
+
+def without_backgrounds(
+    result: RunResult, data: str, backgrounds: Mapping[str, float], rescale: bool = False
+) -> dict[str, hist.Hist]:
+    """Histograms of a dataset less those of the backgrounds, each at the data's luminosity times a factor of its own.
+
+    LedgerError if the run skipped something of either, unless ``rescale`` (see ptmiss.normalisation).
+    """
+    for name in (data, *backgrounds):
+        if name not in result.histograms:
+            raise UnknownName("dataset in the run", name, result.histograms)
+    described = result.manifest["datasets"]
+    if not backgrounds:
+        return dict(result.histograms[data])
+    luminosity = normalisation.luminosity(data, described[data], rescale)
+    histograms = dict(result.histograms[data])
+    for background, factor in backgrounds.items():
+        size = factor * normalisation.factor(background, described[background], luminosity, rescale)
+        histograms["spectra"] = subtract(histograms["spectra"], scale(result.histograms[background]["spectra"], size))
+        moments, other = same_variations(histograms["moments"], result.histograms[background]["moments"])
+        histograms["moments"] = subtract(moments, scale(other, size))
+    return histograms
+
+
+def same_variations(*moments: hist.Hist) -> list[hist.Hist]:
+    """Moments of several datasets with the variations of any of them, nominal where one does not have it."""
+    names = dict.fromkeys(name for one in moments for name in one.axes["systematic"] if name != NOMINAL)
+    return [complete(one, names) for one in moments] if names else list(moments)

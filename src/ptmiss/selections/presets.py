@@ -1,0 +1,89 @@
+"""Selections by name, and of files that users write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from ptmiss import userfiles
+from ptmiss.errors import OptionError, UnknownName
+from ptmiss.files import AnyPath, as_path
+from ptmiss.weights.schema import placed
+
+from .schema import Selection
+
+PLACE = Path(__file__).parents[1] / "data" / "selections"
+PRESETS = tuple(sorted(path.stem for path in PLACE.glob("*.toml")))
+BASE, DEFAULT = "base", "default"
+
+
+def load_selection(given: Selection | AnyPath | Mapping[str, Any] = DEFAULT) -> Selection:
+    """A selection by its name or of a file.
+
+    Args:
+        given: one of PRESETS; or a TOML or JSON file; or a selection, which is returned as it is, or its record in a
+            manifest. A file has the keys that differ from the preset that its key ``base`` names, ``default`` without
+            one.
+
+    Returns:
+        The selection: every cut, pT and mass in GeV.
+
+    Raises:
+        UnknownName: there is no such preset, and no such file.
+        OptionError: the file has an unknown key, or a value that is not allowed.
+    """
+    if isinstance(given, Selection):
+        return given
+    if isinstance(given, Mapping):
+        return userfiles.validate(Selection, given, "selection: ", OptionError)
+    if isinstance(given, str) and given in PRESETS:
+        return preset(given)
+    path = as_path(given)
+    if path.suffix not in (".toml", ".json"):
+        raise UnknownName("selection", str(given), PRESETS)
+    return userfiles.validate(Selection, _content(path), f"selection {path}: ", OptionError)
+
+
+def of_channel(given: Selection | AnyPath | Mapping[str, Any], channel: str | None) -> Selection:
+    """A selection that has a channel; OptionError if it has others."""
+    selection = load_selection(given)
+    if channel is None or channel in selection.channels:
+        return selection
+    has = ", ".join(selection.channels) or "no channel"
+    presets = ", ".join(name for name in PRESETS if channel in preset(name).channels)
+    raise OptionError(f"the selection is of {has}, expected one of {channel}: {presets} are")
+
+
+@lru_cache
+def preset(name: str) -> Selection:
+    """A selection by name."""
+    if name not in PRESETS:
+        raise UnknownName("selection", name, PRESETS)
+    return Selection.model_validate(_content(PLACE / f"{name}.toml"))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What a file says, on top of the preset that it starts from."""
+    found = userfiles.content(path, "selection")
+    if not isinstance(found, dict):
+        raise OptionError(f"selection {path}: expected keys and values")
+    found = {**found, "weights": placed(found.get("weights", {}), path.parent)}
+    base = found.pop(BASE, DEFAULT)
+    if path == PLACE / f"{base}.toml":
+        return found
+    return merge(preset(base).model_dump(), found, Selection)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Content of a model on top of other content, key by key in its sections."""
+    merged = dict(below)
+    for name, value in above.items():
+        field = model.model_fields.get(name)
+        inner = userfiles.section_of(field) if field else None
+        both = isinstance(value, Mapping) and isinstance(below.get(name), Mapping)
+        merged[name] = merge(below[name], value, inner) if inner and both else value
+    return merged

@@ -1,0 +1,157 @@
+"""A selection: every choice of what makes an event a named value, with its unit and default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import field_validator, model_validator
+
+from ptmiss.userfiles import Flag, Number, Section, Whole, key
+from ptmiss.weights.schema import AnyWeight, weight
+
+MUON, ELECTRON = "muon", "electron"
+ZMUMU, ZEE, GAMMAJET, WMUNU, WENU = "zmumu", "zee", "gammajet", "wmunu", "wenu"
+CHANNELS = {(MUON, 2): ZMUMU, (ELECTRON, 2): ZEE, (MUON, 1): WMUNU, (ELECTRON, 1): WENU}
+"""Final states by flavour and number of the leptons."""
+LOOSE_POINT, EVERYWHERE = 1, 10.0
+Edges = tuple[Number, Number]
+
+
+class LeptonCuts(Section):
+    """Cuts that a lepton must pass."""
+
+    pt: Number = key(10.0, "pT above", "GeV", ge=0)
+    eta: Number = key(2.4, "|η| below", gt=0)
+    gaps: tuple[Edges, ...] = key((), "ranges of |η| left out, of an electron's supercluster")
+    identification: str = key("", "branch of the identification, without `Muon_` or `Electron_`; none if empty")
+    identification_minimum: Whole = key(LOOSE_POINT, "least value that passes, of an identification in integers")
+    isolation: str = key("", "branch of the relative isolation; none if empty")
+    isolation_maximum: Number = key(0.25, "relative isolation below", gt=0)
+
+
+class Leptons(LeptonCuts):
+    """The leptons of the boson."""
+
+    flavour: Literal["muon", "electron"] = key(MUON, "`muon` or `electron`")
+    number: tuple[Literal[1, 2], ...] = key(
+        (1, 2), "how many leptons an event may have: `2` of a Z, `1` of a W; none beside a photon"
+    )
+    leading_pt: Number = key(0.0, "pT of the leading one above; without it an event has none", "GeV", ge=0)
+    leading: Flag = key(False, "cut on the two leading leptons of the event, and ask nothing of a third")
+    pt: Number = key(25.0, "pT above", "GeV", ge=0)
+    identification: str = key("looseId", "branch of the identification, without `Muon_` or `Electron_`; none if empty")
+    isolation: str = key("pfRelIso04_all", "branch of the relative isolation; none if empty")
+    isolation_maximum: Number = key(0.15, "relative isolation below", gt=0)
+
+
+class Vetoes(Section):
+    """Leptons that an event must not have beside the selected ones."""
+
+    muons: LeptonCuts | None = key(None, "muons; not looked for if it is not there")
+    electrons: LeptonCuts | None = key(None, "electrons; not looked for if it is not there")
+
+
+class Photon(Section):
+    """The photon that is the boson; an event has exactly one."""
+
+    pt: Number = key(50.0, "pT above", "GeV", ge=0)
+    eta: Number = key(1.4442, "|η| below", gt=0)
+    gaps: tuple[Edges, ...] = key((), "ranges of |η| left out")
+    identification: str = key("cutBased", "branch of the identification, without `Photon_`; none if empty")
+    identification_minimum: Whole = key(3, "least value that passes, of an identification in integers")
+    electron_veto: Flag = key(True, "ask for `Photon_electronVeto`")
+
+
+class Jets(Section):
+    """Jets that are counted, and among which b jets are sought."""
+
+    pt: Number = key(30.0, "pT above", "GeV", ge=0)
+    eta: Number = key(2.4, "|η| below", gt=0)
+    identification: tuple[Whole, ...] = key((), "values of `Jet_jetId` that pass; all if none is named")
+    identification_file: str = key(
+        "", "the POG's correctionlib file of jet identification, which gives `Jet_jetId` where a file lacks it (v15)"
+    )
+    algorithm: str = key("AK4PUPPI", "kind of jets in that file, which has it as `<algorithm>_Tight`")
+    lepton_dr: Number = key(0.4, "least ΔR to a selected lepton or photon; 0 leaves no jet out", ge=0)
+
+
+class BTag(Section):
+    """Jets of b quarks, and what becomes of events that have one."""
+
+    veto: Literal["boson", "all", "none"] = key(
+        "boson", "which events with a b jet are dropped: `boson`, those with a lepton pair or a photon; `all`; `none`"
+    )
+    eta: Number = key(EVERYWHERE, "|η| below", gt=0)
+    taggers: dict[str, Number] = key(
+        {"btagUParTAK4B": 0.1272, "btagPNetB": 0.245, "btagDeepFlavB": 0.2783},
+        "tagger and its working point; the first that the file has counts",
+    )
+    eras: dict[str, dict[str, Number]] = key({}, "the same for datasets of an era, in place of `taggers`")
+
+
+class VetoMap(Section):
+    """Regions of the detector whose jets are not trusted: an event with one is dropped."""
+
+    file: str = key(..., "the POG's correctionlib file of jet veto maps")
+    name: str = key(..., "name of the correction in it")
+    type: str = key("jetvetomap", "which of its maps")
+
+
+class Quality(Section):
+    """What an event must have to be trusted."""
+
+    triggers: tuple[str, ...] = key((), "HLT branches, any of which an event must have fired; a dataset's own go first")
+    filters: tuple[str, ...] | Literal["era"] = key(
+        "era", "flags that an event must have, without `Flag_`; `era`: those of its data-taking that the file has"
+    )
+    era: str | None = key(None, "data-taking period, where the fileset does not say it")
+    golden_json: str = key("", "certified luminosity sections, of data whose dataset names none; all if empty")
+    veto_map: VetoMap | None = key(None, "jet veto map; not asked if it is not there")
+
+
+class Selection(Section):
+    """What makes an event. The defaults are the measurement's (CMS-JME-24-001), with muon identification on."""
+
+    mass: Edges = key((80.0, 100.0), "window of the lepton pair's mass", "GeV")
+    vertices: Literal["PV_npvs", "PV_npvsGood"] = key("PV_npvs", "branch of the number of vertices")
+    leptons: Leptons = Leptons()
+    vetoes: Vetoes = Vetoes()
+    photon: Photon | None = key(None, "the photon; a selection without it has none")
+    jets: Jets = Jets()
+    btag: BTag = BTag()
+    quality: Quality = Quality()
+    weights: dict[str, AnyWeight] = key({}, "weights of simulated events by their names; see docs/howto/weights.md")
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _each_of_its_kind(cls, weights: Any) -> Any:
+        return {name: weight(name, each) for name, each in weights.items()} if isinstance(weights, Mapping) else weights
+
+    @field_validator("mass")
+    @classmethod
+    def _rising(cls, window: tuple[float, float]) -> tuple[float, float]:
+        if not (np.isfinite(window).all() and 0 <= window[0] < window[1]):
+            raise ValueError(f"expected a lower and a higher mass, not {list(window)}")
+        return window
+
+    @model_validator(mode="after")
+    def _one_boson(self) -> Selection:
+        if self.photon and self.leptons.number:
+            raise ValueError("photon and leptons are both the boson: expected leptons.number = [] beside a photon")
+        return self
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Final states that the selection has."""
+        return (GAMMAJET,) if self.photon else tuple(CHANNELS[self.leptons.flavour, n] for n in self.leptons.number)
+
+    @property
+    def window(self) -> tuple[float, float] | None:
+        """Window of the boson's mass, GeV; None for a photon."""
+        return None if self.photon else self.mass
+
+    def taggers(self, era: str | None) -> dict[str, float]:
+        """Taggers of b jets and their working points, in a dataset of an era."""
+        return self.btag.eras.get(era or "", self.btag.taggers)

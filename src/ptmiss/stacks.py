@@ -1,0 +1,236 @@
+"""Data of a run over its simulation: spectra of an estimator, stacked datasets, and their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import hist
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
+from numpy.typing import NDArray
+
+from ptmiss import normalisation
+from ptmiss.corrections import NOMINAL, source_of
+from ptmiss.histograms import OBSERVABLES
+from ptmiss.plots import MARGINS, STYLE, label_of
+from ptmiss.results import RunResult
+from ptmiss.typing import Array
+
+FILLS = ("#8fbbda", "#f3c178", "#a6d8c3", "#e3b9d0", "#c9c9c9", "#f2e58f")
+TO_DATA = "simulation scaled to the data"
+SOURCE = "systematic_"  # begins the columns of single systematics
+SHOWN = 3  # systematics that have a band of their own
+SHADES = ("0.75", "#9cc7ec", "#ffd48a", "#e6a297", "#dcd0ea")
+LEAST_ERROR = 0.5  # a ratio with a larger error is in the table but not in the figure
+OUTSIDE = 0.001  # of the data on either side lie outside of the figure
+
+
+class Stack(NamedTuple):
+    """Compared histograms. data: by name, summed; simulation: of each dataset, scaled; scaling: in words."""
+
+    data: Mapping[str, hist.Hist]
+    simulation: Mapping[str, Mapping[str, hist.Hist]]
+    scaling: str
+
+
+def of_run(result: RunResult) -> Stack | None:
+    """The data and the simulation of a run; None unless there are both.
+
+    Simulation has the luminosity of the data where they state one, and else, all of it by one factor for each
+    histogram, as many events. Several simulated datasets need cross sections: OptionError names one without.
+    """
+    about = result.manifest["datasets"]
+    if len(result.histograms) < 2:
+        return None
+    kinds = {name: normalisation.kind_of(name, about[name]) for name in result.histograms}
+    data, simulated = ([name for name, kind in kinds.items() if kind == wanted] for wanted in ("data", "mc"))
+    if not data or not simulated:
+        return None
+    normalisation.require_distinct({name: about[name] for name in data})
+    factors, scaling = normalise({name: about[name] for name in simulated}, {name: about[name] for name in data})
+    recorded = {which: sum_of([result.histograms[name][which] for name in data]) for which in common_spectra(result)}
+    scaled = {name: {which: result.histograms[name][which] * factors[name] for which in recorded} for name in simulated}
+    return Stack(recorded, scaled, scaling)
+
+
+def common_spectra(result: RunResult) -> list[str]:
+    """Spectra that all datasets have."""
+    return [which for which in OBSERVABLES if all(which in histograms for histograms in result.histograms.values())]
+
+
+def sum_of(histograms: list[hist.Hist]) -> hist.Hist:
+    """Their sum."""
+    total = histograms[0].copy()
+    for other in histograms[1:]:
+        total += other
+    return total
+
+
+def normalise(simulation: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[dict[str, float], str]:
+    """Factor of each simulated dataset, and how it was found; datasets are those of a manifest.
+
+    One simulated dataset without a cross section has the size of the data; several would mix raw weights.
+    """
+    if len(simulation) == 1 and not any("cross_section" in about["metadata"] for about in simulation.values()):
+        return dict.fromkeys(simulation, 1.0), TO_DATA
+    factors = {name: normalisation.factor(name, about, 1.0, rescale=True) for name, about in simulation.items()}
+    if not all("luminosity" in about["metadata"] for about in data.values()):
+        return factors, TO_DATA
+    luminosity = normalisation.luminosities(data, rescale=True)
+    return {name: factor * luminosity for name, factor in factors.items()}, f"{luminosity:.3g} fb$^{{-1}}$"
+
+
+def rows(stack: Stack, which: str, estimator: str) -> pd.DataFrame:
+    """Data, each simulated dataset, all of them, and their ratio in bins, with errors.
+
+    ``simulation_error`` is that of the simulated events; ``systematic`` is relative to the simulation: the quadratic
+    sum of the shifts of all systematics, where up and down count half each; ``systematic_<source>`` is that of one.
+    """
+    data = spectrum(stack.data[which], estimator, NOMINAL)
+    parts = {name: spectrum(h[which], estimator, NOMINAL) for name, h in stack.simulation.items()}
+    total = sum_of(list(parts.values()))
+    scale = 1.0 if stack.scaling.endswith("$") else data.sum().value / max(total.sum().value, 1e-300)
+    sizes = systematic_sizes(stack, which, estimator, scale)
+    table = tabulate(
+        data.axes[0].edges,
+        (data.values(), np.sqrt(data.variances())),
+        {name: h.values() * scale for name, h in parts.items()},
+        (total.values() * scale, np.sqrt(total.variances()) * scale),
+        np.sqrt(sum((np.square(size) for size in sizes.values()), np.zeros(len(data.values())))),
+    )
+    safe = np.where(table["simulation"] > 0, table["simulation"], np.nan)
+    split = {f"{SOURCE}{source}": size / safe for source, size in sizes.items()}
+    return pd.DataFrame({"estimator": estimator, "axis": which, **table, **split})
+
+
+def tabulate(
+    edges: Array, data: tuple[Array, Array], parts: Mapping[str, Array], simulation: tuple[Array, Array], moved: Array
+) -> dict[str, Array]:
+    """Columns, (bins,) each, of data over stacked parts.
+
+    data, simulation: events and their errors; parts: events of each; moved: size of all systematics, in events.
+    """
+    (count, error), (nominal, nominal_error) = data, simulation
+    safe = np.where(nominal > 0, nominal, np.nan)
+    return {
+        "low": edges[:-1], "high": edges[1:], "data": count, "data_error": error, **parts,
+        "simulation": nominal, "simulation_error": nominal_error, "systematic": moved / safe,
+        "ratio": count / safe, "ratio_error": error / safe,
+    }  # fmt: skip
+
+
+def spectrum(histogram: hist.Hist, estimator: str, systematic: str) -> hist.Hist:
+    """One spectrum, in bins of twice the width."""
+    return histogram[{"estimator": estimator, "systematic": systematic}][:: hist.rebin(2)]
+
+
+def systematic_sizes(stack: Stack, which: str, estimator: str, scale: float) -> dict[str, Array]:
+    """(bins,) size of each systematic of the simulation, in events; up and down count half each."""
+    histograms = [h[which] for h in stack.simulation.values()]
+    squares: dict[str, Array] = {}
+    for name in sorted({name for h in histograms for name in h.axes["systematic"]} - {NOMINAL}):
+        source = source_of(name)
+        moved = scale * sum(shift(h, estimator, name) for h in histograms)
+        squares[source] = squares.get(source, 0.0) + np.square(moved) / (2 if source != name else 1)
+    return {source: np.sqrt(square) for source, square in squares.items() if square.any()}
+
+
+def shift(histogram: hist.Hist, estimator: str, systematic: str) -> NDArray[np.float64]:
+    """(bins,) how a systematic moves events between bins; not at all where a dataset does not have it."""
+    nominal = spectrum(histogram, estimator, NOMINAL).values()
+    if systematic not in histogram.axes["systematic"]:
+        return np.zeros_like(nominal)
+    return spectrum(histogram, estimator, systematic).values() - nominal
+
+
+def figure(table: pd.DataFrame, title: str, scaling: str, label: str = "") -> Figure:
+    """Data over the stack, and their ratio with the band of the simulation's uncertainty."""
+    columns = list(table.columns)
+    names = columns[columns.index("data_error") + 1 : columns.index("simulation")]
+    with mpl.rc_context(STYLE):
+        drawn = Figure(figsize=(10, 10))
+        drawn.subplots_adjust(**MARGINS)
+        main, below = drawn.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        edges = np.append(table["low"].to_numpy(), table["high"].iloc[-1])
+        draw_stack(main, table, names, edges)
+        draw_ratio(below, table, edges)
+        handles = [*main.get_legend_handles_labels()[0], *band_handles(below)]
+        named = {"title": label_of(table["estimator"].iloc[0]), "title_fontsize": "x-small"}
+        main.legend(handles=handles, **named, fontsize="x-small", ncols=2)
+        below.set_xlabel(title)
+        main.text(0, 1.01, ", ".join(filter(None, [label, scaling])), transform=main.transAxes, fontsize="small")
+    return drawn
+
+
+def draw_stack(ax: Axes, table: pd.DataFrame, names: list[str], edges: NDArray[np.float64]) -> None:
+    """The datasets, the largest on top, the band around their sum, and the data; edges: (bins + 1,)."""
+    base = np.zeros(len(table))
+    for number, name in enumerate(sorted(names, key=lambda n: table[n].sum())):
+        top = base + table[name].to_numpy()
+        ax.stairs(top, edges, baseline=base, fill=True, color=FILLS[number % len(FILLS)], label=name)
+        base = top
+    size = base * band(table)
+    ax.stairs(base + size, edges, baseline=base - size, fill=True, color="none", hatch="////", label="uncertainty")
+    centre = (edges[1:] + edges[:-1]) / 2
+    ax.errorbar(centre, table["data"], table["data_error"], fmt="o", color="black", markersize=5, label="data")
+    ax.set_ylabel("Events")
+    ax.set_ylim(0, 1.4 * max(table["data"].max(), base.max()))
+
+
+def band_handles(ax: Axes) -> list[Any]:
+    """What a legend shows of the bands around a ratio, from the innermost on; nothing if there is only one."""
+    return [handle for handle in reversed(ax.get_legend_handles_labels()[0]) if isinstance(handle, StepPatch)]
+
+
+def draw_ratio(ax: Axes, table: pd.DataFrame, edges: NDArray[np.float64]) -> None:
+    """Data over simulation; the band is the simulation's uncertainty; edges: (bins + 1,)."""
+    centre = (edges[1:] + edges[:-1]) / 2
+    for label, size, colour in reversed(bands(table)):
+        ax.stairs(1 + size, edges, baseline=1 - size, fill=True, color=colour, label=label)
+    good = (table["ratio_error"] < LEAST_ERROR).to_numpy()
+    points = table["ratio"][good], table["ratio_error"][good]
+    ax.errorbar(centre[good], *points, fmt="o", color="black", markersize=5)
+    ax.axhline(1, color="0.3", lw=1)
+    ax.set_ylim(0.55, 1.45)
+    ax.set_ylabel("Data / sim.", fontsize="small")
+    share = table["data"].cumsum() / max(table["data"].sum(), 1e-300)
+    shown = np.flatnonzero(share.between(OUTSIDE, 1 - OUTSIDE))
+    if len(shown):
+        ax.set_xlim(edges[shown[0]], edges[min(shown[-1] + 2, len(table))])
+
+
+def sources_of(table: pd.DataFrame) -> list[str]:
+    """The columns of single systematics, the largest first."""
+    columns = [column for column in table.columns if column.startswith(SOURCE)]
+    weight = table["simulation"].to_numpy() ** 2
+    return sorted(columns, key=lambda column: -float(np.nansum(weight * table[column].to_numpy() ** 2)))
+
+
+def bands(table: pd.DataFrame) -> list[tuple[str, Array, str]]:
+    """Name, half width relative to the simulation, (bins,), and colour of nested bands, from the innermost on.
+
+    The first is that of the simulated events. Each of the largest systematics is added to it, then the rest.
+    """
+    sources = sources_of(table)
+    if not sources:
+        return [("", band(table), "0.8")]
+    named = [(column.removeprefix(SOURCE), [column]) for column in sources[:SHOWN]]
+    named += [("others", sources[SHOWN:])] if sources[SHOWN:] else []
+    square = band(table.assign(systematic=0.0)) ** 2
+    found = [("sim. events", np.sqrt(square), SHADES[0])]
+    for (label, columns), colour in zip(named, SHADES[1:], strict=False):
+        square = square + sum(np.nan_to_num(table[column].to_numpy()) ** 2 for column in columns)
+        found.append((f"+ {label.replace('_', ' ')}", np.sqrt(square), colour))
+    return found
+
+
+def band(table: pd.DataFrame) -> NDArray[np.float64]:
+    """(bins,) uncertainty of the simulation relative to it: that of its events and all systematics."""
+    nominal = table["simulation"].to_numpy()
+    events = np.divide(table["simulation_error"], nominal, out=np.zeros(len(table)), where=nominal > 0)
+    return np.hypot(events, np.nan_to_num(table["systematic"].to_numpy()))

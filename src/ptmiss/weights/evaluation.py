@@ -1,0 +1,97 @@
+"""All weights of some events, multiplied in one place by coffea's ``Weights``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss.corrections import DOWN, UP
+from ptmiss.errors import ColumnError
+from ptmiss.events import event_weight
+from ptmiss.truth import is_data
+from ptmiss.typing import Array
+
+from .base import Weight
+from .branches import Sign
+from .columns import SUMS, Columns, require_branches
+
+Weights = Mapping[str, Weight]  # by their names
+
+
+@dataclass(frozen=True)
+class EventWeights:
+    """The product of all weights of events, (events,), and with each varied, by ``<name>_up`` and ``<name>_down``.
+
+    A weight that is only varied up has as its other variation the mirror in the ratio, as coffea has it.
+    """
+
+    nominal: Array
+    varied: Mapping[str, Array]
+    notes: dict[str, int]
+
+    def __getitem__(self, mask: NDArray[np.bool_]) -> EventWeights:
+        return EventWeights(self.nominal[mask], {name: w[mask] for name, w in self.varied.items()}, self.notes)
+
+
+def evaluate(
+    weights: Weights, events: Any, objects: Mapping[str, ak.Array], factor: Array | None = None
+) -> EventWeights:
+    """The weights of events, the generator's among them; data have that alone.
+
+    objects: the selected objects by their kind, such as ``muons``; factor: (events,) another weight without variations.
+    """
+    from coffea.analysis_tools import Weights as Product  # compiles for seconds when it is imported
+
+    product, columns = Product(len(events)), Columns(events, objects)
+    notes: dict[str, int] = {}
+    product.add("generator", event_weight(events))
+    if factor is not None:
+        product.add("factor", factor)
+    for name, weight in {} if is_data(events) else weights.items():
+        found = weight.evaluate(name, columns)
+        product.add(name, found.nominal, found.up, found.down)
+        notes |= found.note
+    varied = {systematic(name): product.weight(name) for name in sorted(product.variations)}
+    return EventWeights(product.weight(), varied, notes)
+
+
+def systematic(variation: str) -> str:
+    """The name of a systematic, as histograms have it, of coffea's variation: ``pileup_up`` of ``pileupUp``."""
+    up = variation.endswith("Up")
+    return variation.removesuffix("Up") + UP if up else variation.removesuffix("Down") + DOWN
+
+
+def require(weights: Weights, there: Collection[str], path: str, metadata: Mapping[str, Any]) -> None:
+    """Raise unless the weights' own files, and a file of simulation with these branches, have all that is needed."""
+    if metadata.get("kind") == "data":
+        return
+    for name, weight in weights.items():
+        weight.require(name)
+        require_branches(name, weight.branches(), there, path)
+        for column in weight.sums():
+            if column not in metadata.get(SUMS, {}):
+                raise ColumnError(
+                    f"weight {name!r} needs {column} in `Runs` of all files of dataset {metadata.get('dataset')!r}; "
+                    "keep_rate = false does without, and changes the rate"
+                )
+
+
+def sums(weights: Weights) -> list[str]:
+    """The columns of ``Runs`` that weights are normalised with."""
+    return sorted({column for weight in weights.values() for column in weight.sums()})
+
+
+def generator_weight(weights: Weights, events: Any) -> Array:
+    """(events,) what a cross section is normalised to: the generator's weight, or its sign."""
+    weight = event_weight(events)
+    return np.sign(weight) if has_sign(weights) and not is_data(events) else weight
+
+
+def has_sign(weights: Weights) -> bool:
+    """Whether the sign of the generator's weight takes its place."""
+    return any(isinstance(weight, Sign) for weight in weights.values())
