@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -126,7 +127,7 @@ class Standard(nn.Module):
 
 def _network(features: Array) -> nn.Module:
     sizes = [features.shape[1], WIDTH, WIDTH, WIDTH]
-    layers = [part for a, b in zip(sizes[:-1], sizes[1:], strict=True) for part in (nn.Linear(a, b), nn.SiLU())]
+    layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.SiLU())]
     return nn.Sequential(Standard(features), *layers, nn.Linear(WIDTH, 1))
 
 

@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -22,7 +24,8 @@ def test_the_area_of_two_shifted_gaussians_is_known_and_so_is_its_error():
 def test_the_area_counts_pairs_with_weights_and_half_of_the_ties():
     first, second, w, v = np.array([1.0, 2, 2]), np.array([2.0, 3]), np.array([1, 2, -0.5]), np.array([3.0, 1])
     sides = Sides(np.zeros((5, 1)), np.array([0, 0, 0, 1, 1], bool), np.concatenate([w, v]))
-    pairs = [(a * b, (y > x) + 0.5 * (y == x)) for x, a in zip(first, w) for y, b in zip(second, v)]
+    both = product(zip(first, w, strict=True), zip(second, v, strict=True))
+    pairs = [(a * b, (y > x) + 0.5 * (y == x)) for (x, a), (y, b) in both]
     expected = sum(a * b for a, b in pairs) / sum(a for a, _ in pairs)
     assert area(np.concatenate([first, second]), sides)[0] == pytest.approx(expected)
 

@@ -29,6 +29,6 @@ def test_the_true_map_brings_correlations_to_those_of_data(samples):
 
 def test_the_true_map_is_triangular_and_grows(samples):
     mc, _, mapped = samples
-    moved = toys.exact(toys.Toy(mc.u + [0, 0, 1.0, 0], mc.context))
+    moved = toys.exact(toys.Toy(mc.u + np.array([0, 0, 1.0, 0]), mc.context))
     np.testing.assert_allclose(moved[:, [0, 1, 3]], mapped[:, [0, 1, 3]], atol=1e-6)
     assert (moved[:, 2] > mapped[:, 2]).all()
