@@ -80,7 +80,8 @@ def _law(sample: str, k: int, context: Mapping[str, Array]) -> Mixture:
 
 def _score(law: Mixture, x: Array) -> Array:
     low, high = (part(x[:, None])[:, 0] for part in (law.log_cdf, law.log_sf))
-    return np.asarray(np.where(low < high, ndtri(np.exp(low)), -ndtri(np.exp(high))), float)
+    score: Array = np.where(low < high, ndtri(np.exp(low)), -ndtri(np.exp(high)))
+    return score
 
 
 def _values(sample: str, context: Mapping[str, Array], lower: Array, upper: Array) -> Array:
