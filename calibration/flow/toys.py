@@ -57,7 +57,7 @@ def draw(sample: str, n: int, seed: int) -> Toy:
 def exact(toy: Toy) -> Array:
     """(events, 4) what the true map makes of simulated events, GeV."""
     scores = np.stack([_score(_law("mc", k, toy.context), toy.u[:, k]) for k in range(len(COMPONENTS))], axis=1)
-    independent = np.linalg.solve(_root("mc"), scores.T).T
+    independent = scores @ np.linalg.inv(_root("mc")).T
     return _values("data", toy.context, *normal(independent @ _root("data").T))
 
 
@@ -66,7 +66,7 @@ def _root(sample: str) -> Array:
     matrix = np.eye(len(COMPONENTS))
     for first, value in enumerate(CORRELATION[sample]):
         matrix[first, first + 2] = matrix[first + 2, first] = value
-    return np.linalg.cholesky(matrix)
+    return np.asarray(np.linalg.cholesky(matrix), np.float64)
 
 
 def _law(sample: str, k: int, context: Mapping[str, Array]) -> Mixture:
