@@ -18,6 +18,7 @@ from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil, qt_r
 from ptmiss.recoil import recoil
 from ptmiss.resolutions import moments
 from ptmiss.resolutions.moments import Sums
+from ptmiss.systematics import shares, total
 
 from .sources import Background, Histograms, Sample, add, less
 
@@ -159,13 +160,12 @@ SOURCES = {
 
 
 def by_source(shifts: Mapping[str, Any]) -> dict[str, Any]:
-    """Size of each source of uncertainty: the quadratic sum of its shifts; up and down count half each."""
-    out = {}
-    for source, start in SOURCES.items():
-        squares = [np.square(shift) for name, shift in shifts.items() if name.startswith(start)]
-        if squares:
-            out[source] = np.sqrt(sum(squares) / (2 if source == "background" else 1))
-    return out
+    """Size of each source of uncertainty, that of all its systematics."""
+    groups = {
+        source: {name: shift for name, shift in shifts.items() if name.startswith(start)}
+        for source, start in SOURCES.items()
+    }
+    return {source: total(group) for source, group in groups.items() if group}
 
 
 def quadratic(shifts: Mapping[str, Any]) -> Any:
@@ -195,12 +195,11 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def covariance(part: pd.DataFrame, which: Callable[[str], bool]) -> NDArray[np.float64]:
-    """(regions, regions) what some variations of the correction share; of up and down each counts half."""
+    """(regions, regions) what some variations of the correction share; up and down are one systematic."""
     columns = [str(column) for column in part if str(column).startswith(SHIFT)]
     names = [column for column in columns if which(column.removeprefix(SHIFT))]
-    halves = [0.5 if SOURCES["background"] in name else 1.0 for name in names]
     shifts = part[names].to_numpy()
-    return np.asarray((shifts * halves) @ shifts.T)
+    return np.asarray((shifts * list(shares(names).values())) @ shifts.T)
 
 
 def _chi2(ratios: pd.Series, covariance: NDArray[np.float64]) -> float:

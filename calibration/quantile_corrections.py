@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ptmiss.corrections import NOMINAL
 from ptmiss.errors import OptionError
 from ptmiss.histograms import COMPONENTS
+from ptmiss.systematics import total
 from ptmiss.typing import Array
 
 from . import variations
@@ -117,19 +118,18 @@ class QuantileCorrection:
         """Mean (GeV) of corrected simulation in a cell, its uncertainty (GeV), and the relative one of the RMS."""
         effects = self.effects(cell)
         mean, rms = effects.pop(NOMINAL)
-        shifts = np.array([[other - mean, spread / rms - 1] for other, spread in effects.values()])
-        weights = np.array([0.5 if name.startswith("background") else 1.0 for name in effects])  # up and down are one
-        shift, stretch = np.sqrt(weights @ shifts**2)
+        shifts = {name: np.array([other - mean, spread / rms - 1]) for name, (other, spread) in effects.items()}
+        shift, stretch = total(shifts)
         return mean, float(shift), float(stretch)
 
 
 def derive(residuals: Residuals, estimator: str, minimum: float) -> Iterator[QuantileCorrection]:
     """The corrections of both components; OptionError where there is nothing to fit, or no fit."""
     yields = residuals.yields(estimator)
-    for sample, total in zip(("simulation", "data less background"), (y.weights.sum() for y in yields), strict=True):
-        if not total > 0:
+    for sample, sumw in zip(("simulation", "data less background"), (y.weights.sum() for y in yields), strict=True):
+        if not sumw > 0:
             raise OptionError(
-                f"{estimator} of {sample}: the weights of its events add up to {total:g}, expected more than 0"
+                f"{estimator} of {sample}: the weights of its events add up to {sumw:g}, expected more than 0"
             )
     chosen = cells(yields, minimum)
     classes = [jets for jets, _ in groupby(chosen, key=lambda cell: cell.njets_bins)]

@@ -15,10 +15,11 @@ from matplotlib.patches import StepPatch
 from numpy.typing import NDArray
 
 from ptmiss import normalisation
-from ptmiss.corrections import NOMINAL, source_of
+from ptmiss.corrections import NOMINAL
 from ptmiss.histograms import OBSERVABLES
 from ptmiss.plots import MARGINS, STYLE, label_of
 from ptmiss.results import RunResult
+from ptmiss.systematics import sizes, total
 from ptmiss.typing import Array
 
 FILLS = ("#8fbbda", "#f3c178", "#a6d8c3", "#e3b9d0", "#c9c9c9", "#f2e58f")
@@ -88,39 +89,43 @@ def normalise(simulation: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[d
 def rows(stack: Stack, which: str, estimator: str) -> pd.DataFrame:
     """Data, each simulated dataset, all of them, and their ratio in bins, with errors.
 
-    ``simulation_error`` is that of the simulated events; ``systematic`` is relative to the simulation: the quadratic
-    sum of the shifts of all systematics, where up and down count half each; ``systematic_<source>`` is that of one.
+    ``simulation_error`` is that of the simulated events; ``systematic`` is relative to the simulation: the size of all
+    systematics, ``systematic_<source>`` that of one (see ptmiss.systematics).
     """
     data = spectrum(stack.data[which], estimator, NOMINAL)
     parts = {name: spectrum(h[which], estimator, NOMINAL) for name, h in stack.simulation.items()}
-    total = sum_of(list(parts.values()))
-    scale = 1.0 if stack.scaling.endswith("$") else data.sum().value / max(total.sum().value, 1e-300)
-    sizes = systematic_sizes(stack, which, estimator, scale)
+    simulation = sum_of(list(parts.values()))
+    scale = 1.0 if stack.scaling.endswith("$") else data.sum().value / max(simulation.sum().value, 1e-300)
     table = tabulate(
         data.axes[0].edges,
         (data.values(), np.sqrt(data.variances())),
         {name: h.values() * scale for name, h in parts.items()},
-        (total.values() * scale, np.sqrt(total.variances()) * scale),
-        np.sqrt(sum((np.square(size) for size in sizes.values()), np.zeros(len(data.values())))),
+        (simulation.values() * scale, np.sqrt(simulation.variances()) * scale),
+        shifts(stack, which, estimator, scale),
     )
-    safe = np.where(table["simulation"] > 0, table["simulation"], np.nan)
-    split = {f"{SOURCE}{source}": size / safe for source, size in sizes.items()}
-    return pd.DataFrame({"estimator": estimator, "axis": which, **table, **split})
+    return pd.DataFrame({"estimator": estimator, "axis": which, **table})
 
 
 def tabulate(
-    edges: Array, data: tuple[Array, Array], parts: Mapping[str, Array], simulation: tuple[Array, Array], moved: Array
+    edges: Array,
+    data: tuple[Array, Array],
+    parts: Mapping[str, Array],
+    simulation: tuple[Array, Array],
+    shifts: Mapping[str, Array],
 ) -> dict[str, Array]:
     """Columns, (bins,) each, of data over stacked parts.
 
-    data, simulation: events and their errors; parts: events of each; moved: size of all systematics, in events.
+    data, simulation: events and their errors; parts: events of each; shifts: by variation, in events.
     """
     (count, error), (nominal, nominal_error) = data, simulation
     safe = np.where(nominal > 0, nominal, np.nan)
+    whole = total(shifts) * np.ones_like(count)
+    moved = {source: size for source, size in sizes(shifts).items() if size.any()}
     return {
         "low": edges[:-1], "high": edges[1:], "data": count, "data_error": error, **parts,
-        "simulation": nominal, "simulation_error": nominal_error, "systematic": moved / safe,
+        "simulation": nominal, "simulation_error": nominal_error, "systematic": whole / safe,
         "ratio": count / safe, "ratio_error": error / safe,
+        **{f"{SOURCE}{source}": size / safe for source, size in moved.items()},
     }  # fmt: skip
 
 
@@ -129,15 +134,11 @@ def spectrum(histogram: hist.Hist, estimator: str, systematic: str) -> hist.Hist
     return histogram[{"estimator": estimator, "systematic": systematic}][:: hist.rebin(2)]
 
 
-def systematic_sizes(stack: Stack, which: str, estimator: str, scale: float) -> dict[str, Array]:
-    """(bins,) size of each systematic of the simulation, in events; up and down count half each."""
+def shifts(stack: Stack, which: str, estimator: str, scale: float) -> dict[str, Array]:
+    """(bins,) how each variation of the simulation moves events between bins, in events."""
     histograms = [h[which] for h in stack.simulation.values()]
-    squares: dict[str, Array] = {}
-    for name in sorted({name for h in histograms for name in h.axes["systematic"]} - {NOMINAL}):
-        source = source_of(name)
-        moved = scale * sum(shift(h, estimator, name) for h in histograms)
-        squares[source] = squares.get(source, 0.0) + np.square(moved) / (2 if source != name else 1)
-    return {source: np.sqrt(square) for source, square in squares.items() if square.any()}
+    names = sorted({name for h in histograms for name in h.axes["systematic"]} - {NOMINAL})
+    return {name: scale * np.sum([shift(h, estimator, name) for h in histograms], axis=0) for name in names}
 
 
 def shift(histogram: hist.Hist, estimator: str, systematic: str) -> NDArray[np.float64]:

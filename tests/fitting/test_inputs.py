@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -8,6 +9,7 @@ from ptmiss import results
 from ptmiss.cli import cli
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.fitting import inputs
+from ptmiss.fitting.templates import Process, Region, Template
 
 
 def test_a_verb_writes_everything(run_directory, tmp_path):
@@ -38,6 +40,18 @@ def test_norms_that_cannot_be(run_directory, tmp_path, norms, message):
     with pytest.raises((OptionError, UnknownName), match=message):
         inputs.write(run_directory, "mt", tmp_path / "fit", norms=norms)
     assert not (tmp_path / "fit").exists()
+
+
+def test_the_band_of_a_process_whose_variations_go_one_way():
+    nominal = Template(np.array([10.0, 20.0]), np.array([10.0, 20.0]))
+    moved = {
+        name: Template(nominal.values + shift, nominal.variances) for name, shift in (("w_up", 1.0), ("w_down", 7.0))
+    }
+    process = Process(nominal, moved, signal=True)
+    region = Region("mt", "pf", "mT", np.array([0.0, 50.0, 100.0]), nominal.values, {"w": process}, 1.0, observed=True)
+    table = inputs.table_of(region)
+    assert table["systematic_w"].tolist() == pytest.approx([5 / 10, 5 / 20])  # sqrt((1 + 49) / 2)
+    assert table["systematic"].tolist() == pytest.approx([5 / 10, 5 / 20])
 
 
 def test_an_observable_that_nothing_has(run_directory, tmp_path):

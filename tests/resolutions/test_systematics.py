@@ -36,6 +36,11 @@ def varied(names=("pf",), **variations):
     return out
 
 
+def size(up, down, nominal):
+    """The root mean square of two shifts."""
+    return np.sqrt(((up - nominal) ** 2 + (down - nominal) ** 2) / 2)
+
+
 def width(factor):
     """RMS of u_perp with the first half's weights multiplied: sqrt((f 20² + 10²) / (f + 1))."""
     return np.sqrt((factor * WIDE**2 + NARROW**2) / (factor + 1))
@@ -46,15 +51,16 @@ def test_a_weight_of_half_the_events_moves_the_rms_by_what_one_can_write_down(ki
     row = measure(varied(half_up=1.5, half_down=0.5), "pf", kind).row(EVERYWHERE)
     plain = measure(varied(), "pf", kind).row(EVERYWHERE)
     for component in ("par", "perp"):
-        assert row[f"rms_{component}_systematic"] == pytest.approx((width(1.5) - width(0.5)) / 2, rel=1e-9)
+        assert row[f"rms_{component}_systematic"] == pytest.approx(size(width(1.5), width(0.5), width(1)), rel=1e-9)
         assert row[f"rms_{component}_error"] == plain[f"rms_{component}_error"]
     assert row["response_systematic"] == pytest.approx(0, abs=1e-12)
     assert not [name for name in plain if name.endswith("_systematic")]
 
 
-def test_sources_add_in_quadrature_and_one_without_direction_counts_from_nominal():
+def test_sources_add_in_quadrature_also_those_that_go_one_way():
     found = measure(varied(a_up=1.5, a_down=0.5, b_up=2.0, b_down=1.0, c=3.0), "pf", "none").row(EVERYWHERE)
-    shifts = (width(1.5) - width(0.5)) / 2, (width(2) - width(1)) / 2, width(3) - width(1)
+    pairs = (width(1.5), width(0.5)), (width(2), width(1)), (width(3), width(3))
+    shifts = [size(up, down, width(1)) for up, down in pairs]
     assert found["rms_perp_systematic"] == pytest.approx(np.sqrt(np.square(shifts).sum()), rel=1e-9)
 
 
@@ -91,7 +97,7 @@ def test_a_background_varies_under_data_that_do_not():
     assert list(left["moments"].axes["systematic"]) == ["nominal", "size_up", "size_down"]
     up, down = (width(1 - factor) for factor in (0.5, 0.3))
     assert found["rms_perp"] == pytest.approx(width(0.6), rel=1e-9)
-    assert found["rms_perp_systematic"] == pytest.approx((down - up) / 2, rel=1e-9)
+    assert found["rms_perp_systematic"] == pytest.approx(size(up, down, width(0.6)), rel=1e-9)
 
 
 def test_a_factor_on_all_weights_changes_no_band():
@@ -112,10 +118,10 @@ def test_a_tables_variations_are_those_of_its_events():
     events, found = resolutions.recoils(replace(plain, data=data))
     row = measure(resolutions.from_table(events), "pf", "none").row(EVERYWHERE)
     u, (up, down) = found["pf"], (events.weight(f"pileup_{way}") for way in ("up", "down"))
-    of_weights = (spread(u.u_perp, up) - spread(u.u_perp, down)) / 2
+    of_weights = size(*(spread(u.u_perp, w) for w in (up, down, events.weight("nominal"))))
     assert row["rms_perp_systematic"] == pytest.approx(np.hypot(0.05 * row["rms_perp"], of_weights), rel=1e-5)
-    ratios = [np.sum(w * u.u_par) / np.sum(w * u.qt) for w in (up, down)]
-    expected = np.hypot(0.05 * row["response"], (ratios[0] - ratios[1]) / 2)
+    ratios = [np.sum(w * u.u_par) / np.sum(w * u.qt) for w in (up, down, events.weight("nominal"))]
+    expected = np.hypot(0.05 * row["response"], size(*ratios))
     assert row["response_systematic"] == pytest.approx(expected, rel=1e-5)
 
 

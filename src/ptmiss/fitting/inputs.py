@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ptmiss import plots, results, stacks
-from ptmiss.corrections import DOWN, UP
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path
 from ptmiss.fitting import combine, histfactory
 from ptmiss.fitting.templates import MIN_EVENTS, Region, collect, spectra, sum_of
 from ptmiss.histograms import OBSERVABLES
 from ptmiss.provenance import provenance
+from ptmiss.typing import Array
 
 
 def write(
@@ -106,13 +105,10 @@ def table_of(region: Region) -> pd.DataFrame:
     return pd.DataFrame({"estimator": region.estimator, "axis": region.observable, **table})
 
 
-def shifts(region: Region) -> Any:
-    """(bins,) quadratic sum of half the distance between up and down of all systematics, in events."""
-    squares = np.zeros(len(region.data))
-    for name in region.systematics:
-        moved = np.zeros(len(region.data))
-        for each in region.processes.values():
-            if f"{name}{UP}" in each.variations:
-                moved += each.variations[f"{name}{UP}"].values - each.variations[f"{name}{DOWN}"].values
-        squares += (moved / 2) ** 2
-    return np.sqrt(squares)
+def shifts(region: Region) -> dict[str, Array]:
+    """(bins,) how each variation moves the sum of the processes, in events."""
+    moved: dict[str, Array] = {}
+    for each in region.processes.values():
+        for name, varied in each.variations.items():
+            moved[name] = moved.get(name, 0.0) + varied.values - each.nominal.values
+    return moved

@@ -1,7 +1,7 @@
-"""What systematics make of response and resolution: half the distance between up and down, in quadrature.
+"""What systematics make of response and resolution; ptmiss.systematics says how large each is.
 
-Each variation is measured like the nominal sums, its response correction included. A systematic without a direction
-counts with its distance from nominal. The half widths have none, for spectra are kept of the nominal events alone.
+Each variation is measured like the nominal sums, its response correction included. The half widths have none, for
+spectra are kept of the nominal events alone.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 import hist
 import numpy as np
 
-from ptmiss.corrections import DOWN, NOMINAL, UP, source_of
+from ptmiss.corrections import NOMINAL
 from ptmiss.histograms import COMPONENTS
+from ptmiss.systematics import total
 
 from .moments import Sums, ratio, sums, variance
 from .responses import correction
@@ -61,17 +62,8 @@ def values(raw: Sums, corrected: Sums) -> dict[str, float]:
 
 
 def size(found: Mapping[str, float]) -> float:
-    """The quadratic sum over systematics of one number, by variation."""
-    sources = dict.fromkeys(source_of(name) for name in found if name != NOMINAL)
-    return float(np.sqrt(sum(shift(found, source) ** 2 for source in sources)))
-
-
-def shift(found: Mapping[str, float], source: str) -> float:
-    """Half of up minus down; of a single variation, what it is less the nominal number."""
-    if source + UP in found and source + DOWN in found:
-        return (found[source + UP] - found[source + DOWN]) / 2
-    (single,) = (found[name] for name in (source, source + UP, source + DOWN) if name in found)
-    return single - found[NOMINAL]
+    """The size of all systematics of one number, by variation."""
+    return float(total({name: value - found[NOMINAL] for name, value in found.items() if name != NOMINAL}))
 
 
 def complete(moments: hist.Hist, names: Iterable[str]) -> hist.Hist:
