@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -175,6 +176,15 @@ def test_transverse_masses_need_a_single_lepton(undrawn):
     assert np.abs(rows["events"] - np.histogram(mt, edges)[0]).max() <= 1
     few = sections.transverse_masses(start_of("wmunu", 5, ["pf"]), "")
     assert len(few) == 2  # a width of five events is none
+
+
+def test_data_have_spectra_and_no_generated_mass(undrawn):
+    singles = start_of("wmunu", 200, ["pf"])
+    generated = [name for name in singles.data.column_names if name.startswith("gen")]
+    data = replace(singles, data=singles.data.drop_columns(generated))
+    exhibits = sections.transverse_masses(data, "")
+    assert [one.title for one in exhibits] == ["Transverse mass", "pTmiss"]
+    assert set(exhibits[0].table["estimator"]) == {"pf"}
 
 
 def test_a_spectrum_is_the_nominal_one_in_bins_twice_as_wide(undrawn):

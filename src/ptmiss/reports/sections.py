@@ -168,15 +168,17 @@ def transverse_masses(read: RecoilTable, label: str) -> list[Exhibit]:
         return []
     read, lepton = read.select(alone), lepton[alone]
     vectors = {name: read.met(name) for name in read.estimators}
-    if "genmet_pt" in read.data.column_names and np.isfinite(read["genmet_pt"]).all():
+    simulated = "genmet_pt" in read.data.column_names
+    if simulated and np.isfinite(read["genmet_pt"]).all():
         vectors[plots.GENERATED] = read.vector("genmet")
     histograms = book_met(list(vectors)) | book_mt(list(vectors))
     for name, met in vectors.items():
         histograms["mt"].fill(NOMINAL, name, recoil.transverse_mass(lepton, met), weight=read["weight"])
         histograms["met"].fill(NOMINAL, name, recoil.magnitude(met), weight=read["weight"])
     exhibits = [spectrum(histograms[which], which, label) for which in SPECTRA]
-    with suppress(OptionError):  # too few events, or not simulated
-        exhibits.append(Exhibit(SHARPNESS, jacobian.of_table(read), group="Spectra"))
+    if simulated:
+        with suppress(OptionError):  # too few events
+            exhibits.append(Exhibit(SHARPNESS, jacobian.of_table(read), group="Spectra"))
     return exhibits
 
 
