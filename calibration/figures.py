@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import hist
 import matplotlib as mpl
@@ -15,12 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ptmiss.corrections import NOMINAL
-from ptmiss.plots import STYLE, label_of, save
+from ptmiss.plots import LEAST_ERROR, RATIO_RANGE, STYLE, arrows, edges_of, filled_range, label_of, mark, save
+from ptmiss.stacks import per_bin
 
 from . import law_figures
 from .calibrate import Calibration
 from .closure import JETS, QUANTITIES, SPECTRA, Comparison, by_source
-from .panels import BACKGROUND, DATA, FIT, MC, SHADES, SMALL, bands, title
+from .panels import BACKGROUND, DATA, FIT, MC, SHADES, SMALL, UNNAMED, Names, bands, handles_of
 from .xy import Shift, flatness
 
 VARIABLES = {
@@ -29,30 +29,34 @@ VARIABLES = {
     "met": r"$p_\mathrm{T}^\mathrm{miss}$ (GeV)",
     "met_phi": r"$\phi(p_\mathrm{T}^\mathrm{miss})$ (rad)",
 }
+WHEN = {"before": ("s", BACKGROUND), "after": ("o", FIT)}
+LEAST_REACH, REACH = 0.05, 0.35  # of a ratio's axis on either side of 1
 RATIOS = {"response": "Response", "rms_par": r"RMS of $u_\parallel - q_\mathrm{T}$", "rms_perp": r"RMS of $u_\perp$"}
 
 
-def draw(calibration: Calibration, comparison: Comparison | None, directory: Path, label: str = "") -> list[Path]:
+def draw(
+    calibration: Calibration, comparison: Comparison | None, directory: Path, names: Names = UNNAMED
+) -> list[Path]:
     """Every figure and its table; return the figures."""
     pages: list[tuple[str, Figure, pd.DataFrame]] = []
     for derivation in calibration.derivations.values():
         for sample in ("mc", "data"):
-            pages.append((f"fits_{derivation.name}_{sample}", *law_figures.fits(derivation, sample, label)))
-        pages.append((f"maps_{derivation.name}", *law_figures.maps(derivation, label)))
-        pages.append((f"laws_{derivation.name}", *law_figures.laws(derivation, label)))
+            pages.append((f"fits_{derivation.name}_{sample}", *law_figures.fits(derivation, sample, names)))
+        pages.append((f"maps_{derivation.name}", *law_figures.maps(derivation, names)))
+        pages.append((f"laws_{derivation.name}", *law_figures.laws(derivation, names)))
     for estimator in calibration.estimators:
         if comparison is not None:
-            pages += [(f"{estimator}_{v}", *spectra(comparison, estimator, v, label)) for v in SPECTRA]
-    lines = draw_lines(calibration.preparation.shifts, directory, label)
+            pages += [(f"{estimator}_{v}", *spectra(comparison, estimator, v, names)) for v in SPECTRA]
+    lines = draw_lines(calibration.preparation.shifts, directory, names)
     return lines + [path for page in pages for path in _write(directory, *page)]
 
 
-def draw_lines(shifts: Mapping[str, Mapping[str, Shift]], directory: Path, label: str = "") -> list[Path]:
+def draw_lines(shifts: Mapping[str, Mapping[str, Shift]], directory: Path, names: Names = UNNAMED) -> list[Path]:
     """The XY lines of every estimator, and their tables; return the figures. shifts: by sample and estimator."""
     out = []
     for estimator in shifts["mc"]:
         of_both = {sample: shifts[sample][estimator] for sample in ("data", "mc")}
-        out += _write(directory, f"xy_{estimator}", *xy_lines(of_both, estimator, label))
+        out += _write(directory, f"xy_{estimator}", *xy_lines(of_both, estimator, names))
     return out
 
 
@@ -62,7 +66,7 @@ def _write(directory: Path, name: str, figure: Figure, table: pd.DataFrame) -> l
     return save(figure, directory / name, ("png", "svg") if small else ("png",))
 
 
-def xy_lines(shifts: Mapping[str, Shift], estimator: str, label: str = "") -> tuple[Figure, pd.DataFrame]:
+def xy_lines(shifts: Mapping[str, Shift], estimator: str, names: Names = UNNAMED) -> tuple[Figure, pd.DataFrame]:
     """Mean pTmiss_x and pTmiss_y against nPV with the fitted lines."""
     rows = []
     with mpl.rc_context(STYLE):
@@ -70,7 +74,7 @@ def xy_lines(shifts: Mapping[str, Shift], estimator: str, label: str = "") -> tu
         for ax, axis in zip(figure.subplots(1, 2), ("x", "y"), strict=True):
             for (sample, shift), colour in zip(shifts.items(), (DATA, MC), strict=True):
                 line = getattr(shift, axis)
-                name = f"{'data' if sample == 'data' else 'simulation'}, $\\chi^2$ = {line.chi2:.0f}/{line.ndof}"
+                name = f"{names.of(sample)}, $\\chi^2$ = {line.chi2:.0f}/{line.ndof}"
                 ax.errorbar(line.npv, line.mean, line.error, fmt="o", color=colour, markersize=6, label=name)
                 ax.plot(line.npv, line(line.npv), color=colour, lw=2)
                 points = {"npv": line.npv, "mean": line.mean, "error": line.error, "line": line(line.npv)}
@@ -78,14 +82,15 @@ def xy_lines(shifts: Mapping[str, Shift], estimator: str, label: str = "") -> tu
             ax.set_xlabel("Number of primary vertices")
             ax.set_ylabel(rf"$\langle p_{{\mathrm{{T}},{axis}}}^\mathrm{{miss}}\rangle$ (GeV)")
             low, high = ax.get_ylim()
-            ax.set_ylim(low, high + 0.3 * (high - low))
-            ax.legend(loc="upper left", fontsize="small", title=label_of(estimator), title_fontsize="small")
-        if label:
-            figure.axes[0].text(0, 1.01, label, transform=figure.axes[0].transAxes, va="bottom", fontsize="small")
+            ax.set_ylim(low, high + 0.35 * (high - low))
+            ax.legend(loc="upper left", fontsize="x-small", title=label_of(estimator), title_fontsize="x-small")
+        mark(figure.axes[0], names.label)
     return figure, pd.concat(rows)
 
 
-def spectra(comparison: Comparison, estimator: str, variable: str, label: str = "") -> tuple[Figure, pd.DataFrame]:
+def spectra(
+    comparison: Comparison, estimator: str, variable: str, names: Names = UNNAMED
+) -> tuple[Figure, pd.DataFrame]:
     """Data and simulation before and after the correction, with the ratio and its uncertainty by source."""
     sides = {
         "before": (comparison.data, comparison.mc),
@@ -97,31 +102,26 @@ def spectra(comparison: Comparison, estimator: str, variable: str, label: str = 
         grid = figure.subplots(2, 2, sharex=True, gridspec_kw={"height_ratios": (2.2, 1), "hspace": 0.02})
         for number, (when, (data, mc)) in enumerate(sides.items()):
             frame = ratio_table(data[variable], mc[variable], estimator)
-            _spectrum(grid[0, number], grid[1, number], frame)
+            _spectrum(grid[0, number], grid[1, number], frame, names)
             what = f"{label_of(estimator)}, {when} the calibration"
             if variable == "met_phi":
-                what += _flat(data[variable], estimator)
-            grid[0, number].set_title(what if number else title(what, label), loc="left", fontsize="x-small")
+                what += f"\n{names.recorded} against a constant: {_flat(data[variable], estimator)}"
+            grid[0, number].text(0.04, 0.96, what, transform=grid[0, number].transAxes, va="top", fontsize="x-small")
             grid[1, number].set_xlabel(VARIABLES[variable])
             rows.append(frame.assign(when=when))
         top = max(ax.get_ylim()[1] for ax in grid[0])
         for ax in grid[0]:
-            ax.set_ylim(0, 1.45 * top)
-        grid[0, 0].set_ylabel("Events")
-        grid[1, 0].set_ylabel("data / MC")
-        grid[0, 1].legend(*_legend(grid[:, 1]), loc="upper right", fontsize="xx-small", ncols=2)
+            ax.set_ylim(0, 1.3 * top)
+        grid[0, 0].set_ylabel(per_bin(edges_of(frame), VARIABLES[variable]))
+        grid[1, 0].set_ylabel(f"{names.recorded.capitalize()} / sim.", fontsize="x-small", loc="center")
+        figure.legend(*handles_of(grid[:, 1]), loc="outside lower center", fontsize="x-small", ncols=4)
+        mark(grid[0, 0], names.label)
     return figure, pd.concat(rows)
 
 
-def _legend(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
-    found = [pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
-    handles, labels = zip(*found, strict=True)
-    return list(handles), list(labels)
-
-
 def _flat(histogram: hist.Hist, estimator: str) -> str:
-    value, ndof, probability = flatness(histogram[{"estimator": estimator, "systematic": NOMINAL}])
-    return f"\n data against a constant: $\\chi^2$ = {value:.0f}/{ndof} (p = {probability:.2g})"
+    value, ndof, probability = flatness(_rebin(histogram[{"estimator": estimator, "systematic": NOMINAL}]))
+    return f"$\\chi^2$ = {value:.0f}/{ndof}, p = {probability:.2g}"
 
 
 def ratio_table(data: hist.Hist, mc: hist.Hist, estimator: str) -> pd.DataFrame:
@@ -150,65 +150,63 @@ def _rebin(histogram: hist.Hist) -> hist.Hist:
     return histogram[:: hist.rebin(2)]
 
 
-def _spectrum(main: Axes, below: Axes, frame: pd.DataFrame) -> None:
-    edges = np.append(frame["low"].to_numpy(), frame["high"].iloc[-1])
+def _spectrum(main: Axes, below: Axes, frame: pd.DataFrame, names: Names) -> None:
+    edges = edges_of(frame)
     centres = (edges[1:] + edges[:-1]) / 2
     main.stairs(frame["mc"], edges, fill=True, color=MC, alpha=0.35, label="simulation")
     main.stairs(frame["mc"], edges, color=MC, lw=2)
     main.errorbar(
-        centres, frame["data"], frame["data_error"], fmt="o", color=DATA, markersize=5, label="data - background"
-    )
+        centres, frame["data"], frame["data_error"], fmt="o", color=DATA, markersize=5,
+        label=f"{names.recorded}, background subtracted",
+    )  # fmt: skip
     sizes = {name: np.repeat(frame[name].to_numpy(), 2) for name in SHADES if name in frame}
     bands(below, np.repeat(edges, 2)[1:-1], np.ones(2 * len(frame)), sizes)
-    good = (frame["ratio_error"] < 0.5).to_numpy()
+    good = (frame["ratio_error"] < LEAST_ERROR).to_numpy()
     below.errorbar(centres[good], frame["ratio"][good], frame["ratio_error"][good], fmt="o", color=DATA, markersize=5)
+    arrows(below, centres[good], frame["ratio"].to_numpy()[good], RATIO_RANGE, DATA)
     below.axhline(1, color="0.3", lw=1)
-    below.set_ylim(0.55, 1.45)
-    filled = np.flatnonzero(frame["data"].cumsum().between(0.001 * frame["data"].sum(), 0.999 * frame["data"].sum()))
-    below.set_xlim(edges[filled[0]], edges[filled[-1] + 1])
+    below.set_ylim(RATIO_RANGE)
+    below.set_xlim(filled_range(edges, frame["data"].to_numpy()))
 
 
-def closure(table: pd.DataFrame, label: str = "") -> Figure:
+def closure(table: pd.DataFrame, names: Names = UNNAMED) -> Figure:
     """Data over simulation in every region, before and after."""
     estimators = list(table["estimator"].unique())
     with mpl.rc_context(SMALL):
-        figure = Figure(figsize=(6.2 * len(QUANTITIES), 3.4 * len(estimators) + 1.2), layout="constrained")
+        figure = Figure(figsize=(6.2 * len(QUANTITIES), 4.2 * len(estimators) + 1.2), layout="constrained")
         grid = figure.subplots(len(estimators), len(QUANTITIES), squeeze=False)
         for (row, estimator), (column, quantity) in product(enumerate(estimators), enumerate(QUANTITIES)):
             part = table[(table["estimator"] == estimator) & (table["quantity"] == quantity)]
             _regions(grid[row, column], part)
-            grid[row, column].set_title(f"{label_of(estimator)}: {RATIOS[quantity]}, data / simulation", loc="left")
-        grid[0, 0].legend(loc="best")
-        if label:
-            figure.suptitle(label, fontsize=15, x=0.01, ha="left")
+            grid[row, column].set_title(f"{label_of(estimator)}: {RATIOS[quantity]}", loc="left")
+        for ax in grid[:, 0]:
+            ax.set_ylabel(f"{names.recorded.capitalize()} / simulation")
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
+        if names.label:
+            figure.suptitle(names.label, fontsize=20, x=0.01, ha="left")
     return figure
 
 
 def _regions(ax: Axes, part: pd.DataFrame) -> None:
-    x = np.arange(len(part))
-    total = np.hypot(part["after_error"], part["systematic"])
-    ax.bar(
-        x,
-        2 * part["systematic"],
-        bottom=1 - part["systematic"],
-        width=0.9,
-        color="#f3dca6",
-        label="correction's uncertainty",
-    )
-    ax.errorbar(x - 0.15, part["before"], part["before_error"], fmt="s", color=BACKGROUND, markersize=5, label="before")
-    ax.errorbar(x + 0.15, part["after"], part["after_error"], fmt="o", color=FIT, markersize=5, label="after")
+    """One estimator's ratios in each region; an arrow stands for a point outside of the frame."""
+    x, size = np.arange(len(part)), part["systematic"]
+    ax.bar(x, 2 * size, bottom=1 - size, width=0.9, color="#f3dca6", label="correction's uncertainty")
+    away = np.concatenate([np.abs(part[when] - 1) + part[f"{when}_error"] for when in WHEN])
+    reach = float(np.clip(1.1 * np.nanmax(away, initial=0.0), LEAST_REACH, REACH))
+    for (when, (marker, colour)), shift in zip(WHEN.items(), (-0.15, 0.15), strict=True):
+        shown = (np.abs(part[when] - 1) < reach).to_numpy()
+        points = (x[shown] + shift, part[when][shown], part[f"{when}_error"][shown])
+        ax.errorbar(*points, fmt=marker, color=colour, markersize=6, label=when)
+        arrows(ax, x.astype(float) + shift, part[when].to_numpy(), (1 - reach, 1 + reach), colour)
     ax.axhline(1, color="0.3", lw=1)
-    names = [
-        f"{low:g} to {high:g}" if np.isfinite(high) else f"> {low:g}"
-        for low, high in zip(part["qt_low"], part["qt_high"], strict=True)
-    ]
-    jets = list(JETS)
-    ax.set_xticks(x, [f"{name}\n{jets.index(number)}j" for name, number in zip(names, part["njets"], strict=True)])
+    ax.set_xticks(x, [_region(*row) for row in part[["qt_low", "qt_high", "njets"]].itertuples(index=False)])
+    ax.tick_params(axis="x", labelsize=13)
     ax.minorticks_off()
     ax.set_xlabel(r"$q_\mathrm{T}$ (GeV), number of jets")
-    reach = np.clip(
-        1.4 * np.nanmax([np.abs(part["before"] - 1) + part["before_error"], np.abs(part["after"] - 1) + total]),
-        0.05,
-        0.6,
-    )
     ax.set_ylim(1 - reach, 1 + reach)
+
+
+def _region(low: float, high: float, jets: str) -> str:
+    """A region below the axis, in two lines."""
+    qt = f"{low:g}-{high:g}" if np.isfinite(high) else f"> {low:g}"
+    return f"{qt}\n{list(JETS).index(jets)} j"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -23,15 +23,24 @@ SHADES = {
     "nJets": "#cc79a7",
     "background": "#f0e442",
 }
+SOURCES = {
+    "MC events": "simulated events",
+    "statistical": "statistics of the fits",
+    "smoothing": "histograms for Gaussians",
+    "Gaussians": "three Gaussians for two",
+    "nJets": "one law for all jets",
+    "background": "background",
+}
+"""The sources of uncertainty, as a reader of a figure knows them."""
 COMPONENTS = {"par": r"$u_\parallel - q_\mathrm{T}$ (GeV)", "perp": r"$u_\perp$ (GeV)"}
 SMALL = {
     **STYLE,
-    "font.size": 13,
-    "axes.labelsize": 13,
-    "axes.titlesize": 12,
-    "xtick.labelsize": 11,
-    "ytick.labelsize": 11,
-    "legend.fontsize": 11,
+    "font.size": 16,
+    "axes.labelsize": 16,
+    "axes.titlesize": 15,
+    "xtick.labelsize": 14,
+    "ytick.labelsize": 14,
+    "legend.fontsize": 14,
     "lines.markersize": 3.5,
     "xtick.major.size": 5,
     "ytick.major.size": 5,
@@ -42,16 +51,34 @@ SMALL = {
 COLUMNS = 4  # of a page of small multiples
 
 
+class Names(NamedTuple):
+    """What figures say of the events. label: above them; recorded: ``data``, or ``pseudo-data`` that stand for them."""
+
+    label: str = ""
+    recorded: str = "data"
+
+    def of(self, sample: str) -> str:
+        """The name of a sample, ``data`` or ``mc``."""
+        return self.recorded if sample == "data" else "simulation"
+
+    def title(self, what: str) -> str:
+        """What a page shows, after the label."""
+        return f"{self.label}: {what}" if self.label else what
+
+
+UNNAMED = Names()
+
+
 def page(panels: int, title: str, ratios: Sequence[float]) -> tuple[Figure, list[list[Axes]]]:
-    """A page of small multiples, each with axes one above the other."""
+    """A page of small multiples, each with axes one above the other; below the title is room for a legend."""
     columns = min(COLUMNS, panels)
     rows = -(-panels // columns)
-    width, height = 4.8 * columns, 4.4 * rows + 1
+    width, height = 4.8 * columns, 4.8 * rows + 1.5
     with mpl.rc_context(SMALL):
         figure = Figure(figsize=(width, height))
-        figure.text(0.7 / width, 1 - 0.35 / height, title, fontsize=17, va="center")
-        margins = {"left": 0.7 / width, "right": 1 - 0.2 / width, "bottom": 0.6 / height, "top": 1 - 1 / height}
-        grid = figure.add_gridspec(rows, columns, hspace=0.32, wspace=0.22, **margins)
+        figure.text(0.9 / width, 1 - 0.35 / height, title, fontsize=20, va="center")
+        margins = {"left": 0.9 / width, "right": 1 - 0.2 / width, "bottom": 0.8 / height, "top": 1 - 1.5 / height}
+        grid = figure.add_gridspec(rows, columns, hspace=0.36, wspace=0.28, **margins)
         grids = [_stack(figure, grid[divmod(panel, columns)], ratios) for panel in range(panels)]
     return figure, grids
 
@@ -63,9 +90,18 @@ def _stack(figure: Figure, place: SubplotSpec, ratios: Sequence[float]) -> list[
     return [top, *(figure.add_subplot(inner[row], sharex=top) for row in range(1, len(ratios)))]
 
 
-def title(what: str, label: str) -> str:
-    """A title with the user's label before it."""
-    return f"{label}: {what}" if label else what
+def legend(figure: Figure, *axes: Axes) -> None:
+    """One legend of some axes, below the title of a page."""
+    handles, labels = handles_of(axes)
+    width, height = figure.get_size_inches()
+    place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (0.8 / width, 1 - 0.8 / height), "borderpad": 0}
+    figure.legend(handles, labels, ncols=len(labels), frameon=False, columnspacing=1.2, **place)
+
+
+def handles_of(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
+    """Handles and labels of the legends of several axes."""
+    found = [ax.get_legend_handles_labels() for ax in axes]
+    return [one for handles, _ in found for one in handles], [one for _, labels in found for one in labels]
 
 
 def bands(ax: Axes, x: Array, centre: Array, sizes: Mapping[str, Array]) -> None:
@@ -74,6 +110,6 @@ def bands(ax: Axes, x: Array, centre: Array, sizes: Mapping[str, Array]) -> None
     for name, size in sizes.items():
         outer = np.hypot(inner, np.nan_to_num(size))
         style: dict[str, Any] = {"color": SHADES[name], "lw": 0}
-        ax.fill_between(x, centre + inner, centre + outer, label=name, **style)
+        ax.fill_between(x, centre + inner, centre + outer, label=SOURCES[name], **style)
         ax.fill_between(x, centre - outer, centre - inner, **style)
         inner = outer

@@ -19,6 +19,7 @@ from ptmiss.provenance import provenance
 from . import closure, cms, export, figures, preparation, sources
 from .binning import MIN_CELL_EVENTS
 from .calibrate import Calibration, derive
+from .panels import Names
 from .pileup import PileUp
 from .sources import Background, Sample
 
@@ -53,6 +54,7 @@ def calibrate(
     all_simulated = [simulated, *(other.source for other in others)]
     if preparation.before_xy([recorded, *all_simulated]):
         return prepare(recorded, simulated, estimators, output, pileup, label)
+    names = Names(label, recorded.recorded)
 
     def calibration_of(data: Sample, mc: Sample, share: float) -> Calibration:
         scaled = [replace(other, factor=share * other.factor) for other in others]
@@ -64,13 +66,14 @@ def calibrate(
         applied = corrections.load(temporary / CORRECTIONS)
         of_tables = recorded.table is not None
         comparison = closure.compare(recorded, simulated, others, applied) if of_tables else None
-        figures.draw(calibration, comparison, temporary, label)
+        figures.draw(calibration, comparison, temporary, names)
         if test:
             half = calibration_of(recorded.part(0, PARTS), simulated.part(0, PARTS), 1 / PARTS)
             unseen = recorded.part(1, PARTS), simulated.part(1, PARTS)
-            test_closure(half, *unseen, [replace(o, factor=o.factor / PARTS) for o in others], temporary, label)
+            test_closure(half, *unseen, [replace(o, factor=o.factor / PARTS) for o in others], temporary, names)
         options = {"minimum": minimum, "pileup": pileup, "era": era, "order": order}
-        made = provenance(inputs=dict(calibration.made), options=options, sha256=applied.sha256)
+        about = {"options": options, "recorded": recorded.recorded, "sha256": applied.sha256}
+        made = provenance(inputs=dict(calibration.made), **about)
         (temporary / results.MANIFEST).write_text(results.as_json(made))
     return output / CORRECTIONS
 
@@ -85,7 +88,7 @@ def prepare(
     content = export.compress(export.preparation_set(found, made))
     with results.replacing_directory(output) as temporary:
         (temporary / CORRECTIONS).write_bytes(content)
-        figures.draw_lines(found.shifts, temporary, label)
+        figures.draw_lines(found.shifts, temporary, Names(label, data.recorded))
         _pileup_table(found.pileup, temporary)
         options = {"pileup": pileup}
         sha256 = corrections.load(temporary / CORRECTIONS).sha256
@@ -129,7 +132,7 @@ def response_rows(calibration: Calibration) -> list[dict[str, Any]]:
 
 
 def test_closure(
-    calibration: Calibration, data: Sample, mc: Sample, backgrounds: Sequence[Background], directory: Path, label: str
+    calibration: Calibration, data: Sample, mc: Sample, backgrounds: Sequence[Background], directory: Path, names: Names
 ) -> None:
     """Tables and figure of a calibration applied to events that it was not derived from."""
     path = directory / "closure.json.gz"
@@ -138,4 +141,4 @@ def test_closure(
     table = closure.tabulate(comparison)
     _table(directory / "closure.csv", table)
     _table(directory / "closure_summary.csv", closure.summary(table))
-    save(figures.closure(table, label), directory / "closure", ("png", "svg"))
+    save(figures.closure(table, names), directory / "closure", ("png", "svg"))

@@ -29,6 +29,7 @@ from ptmiss.histograms import (
     scale,
     subtract,
 )
+from ptmiss.provenance import samples
 from ptmiss.recoil import recoil
 from ptmiss.table import RecoilTable
 from ptmiss.table import read as read_table
@@ -60,6 +61,12 @@ class Sample:
         if self.table is not None:
             return self.table.estimators
         return list(self.filled["residuals"].axes["estimator"]) if self.filled else []
+
+    @property
+    def recorded(self) -> str:
+        """What it is as data: ``pseudo-data`` where simulation stands for them."""
+        made = self.table.provenance if self.table is not None else {"datasets": self.datasets}
+        return samples(made) or "data"
 
     @property
     def record(self) -> dict[str, Any]:

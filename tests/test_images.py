@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from matplotlib.testing.compare import compare_images
 
 from ptmiss import plots, stacks
 from ptmiss.calibration import figures as calibration
+from ptmiss.calibration.panels import Names
 from ptmiss.evaluation import figures as evaluation
 from ptmiss.evaluation import jets
 
@@ -68,7 +70,7 @@ def stack():
     }
     columns |= {"top": background, "dy": signal, "simulation": total, "simulation_error": 0.02 * total}
     columns |= {"systematic": 0.001 * low, "ratio": data / total, "ratio_error": data**0.5 / total}
-    return stacks.figure(pd.DataFrame(columns), r"$p_\mathrm{T}^\mathrm{miss}$ (GeV)", r"5 fb$^{-1}$", LABEL)
+    return stacks.figure(pd.DataFrame(columns), r"$p_\mathrm{T}^\mathrm{miss}$ (GeV)", 5.0, LABEL)
 
 
 def closure():
@@ -84,7 +86,7 @@ def closure():
         for quantity in calibration.QUANTITIES
         for i, (low, high, njets) in enumerate(regions)
     ]  # fmt: skip
-    return calibration.closure(pd.DataFrame(rows), LABEL)
+    return calibration.closure(pd.DataFrame(rows), Names(LABEL, "pseudo-data"))
 
 
 def jet_response():
@@ -106,7 +108,9 @@ FIGURES = {f.__name__: f for f in (resolution, spectrum, stack, closure, jet_res
 def drawn(name, directory):
     """The picture of a figure."""
     path = directory / f"{name}.png"
-    FIGURES[name]().savefig(path, dpi=DPI, metadata={"Software": None})
+    figure = FIGURES[name]()
+    with mpl.rc_context(plots.STYLE):
+        figure.savefig(path, dpi=DPI, metadata={"Software": None})
     return path
 
 

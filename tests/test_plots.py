@@ -116,6 +116,26 @@ def test_a_spectrum_is_shown_where_its_events_are():
     assert plots.shown_range(spectra(pf=[0.0, 0, 0])) == (0, 16)
 
 
+def test_a_flat_spectrum_is_shown_to_its_last_bin():
+    edges = np.linspace(-np.pi, np.pi, 17)
+    assert plots.filled_range(edges, np.full(16, 100.0)) == (edges[0], edges[-1])
+
+
+@pytest.mark.parametrize(
+    ("luminosity", "text"),
+    [
+        (59.7, "59.7 fb"),
+        (3000.0, "3000 fb"),
+        (0.5, "0.5 fb"),
+        (0.036, "36 pb"),
+        (2.47e-5, "24.7 nb"),
+        (1e-12, "0.001 µb"),
+    ],
+)
+def test_a_luminosity_has_the_unit_that_makes_a_number(luminosity, text):
+    assert plots.luminosity_text(luminosity) == f"{text}$^{{-1}}$"
+
+
 def test_an_estimator_without_points_is_left_out_of_the_legend():
     frame = table()
     frame.loc[frame["estimator"] == "puppi", "n_eff"] = 0

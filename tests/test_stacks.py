@@ -12,7 +12,8 @@ from .helpers import about, spectra, stacked_run
 def test_simulation_has_the_luminosity_of_the_data():
     result = stacked_run()
     stack = stacks.of_run(result)
-    assert stack.scaling == "5 fb$^{-1}$"
+    assert stack.luminosity == 5
+    assert stack.recorded == "data"
     rows = stacks.rows(stack, "met", "puppi")
     inside = result.histograms["dy"]["met"]["nominal", "puppi", :].sum().value
     assert rows["dy"].sum() == pytest.approx(inside * PER_FB * 0.18 * 5 / 5000)
@@ -25,7 +26,7 @@ def test_simulation_has_the_luminosity_of_the_data():
 
 def test_without_a_luminosity_there_are_as_many_events_as_in_data():
     stack = stacks.of_run(stacked_run(run_b=about("data", 400)))
-    assert stack.scaling == "simulation scaled to the data"
+    assert stack.luminosity is None
     rows = stacks.rows(stack, "met", "pf")
     assert rows["simulation"].sum() == pytest.approx(rows["data"].sum())
 
@@ -83,7 +84,7 @@ def test_each_systematic_has_a_band_of_its_own():
     assert labels[-1] == "+ others"
     assert (np.diff(sizes, axis=0) >= 0).all()
     np.testing.assert_allclose(sizes[-1], stacks.band(rows))
-    legend = stacks.figure(rows, "pTmiss", stack.scaling).axes[0].get_legend()
+    legend = stacks.figure(rows, "pTmiss", stack.luminosity).axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()][-len(labels) :] == list(labels)
 
 
@@ -96,11 +97,23 @@ def test_there_have_to_be_both():
 
 def test_the_figure_shows_all_of_it():
     stack = stacks.of_run(stacked_run())
-    figure = stacks.figure(stacks.rows(stack, "met", "puppi"), "pTmiss", stack.scaling, "CMS-like simulation")
-    main, below = figure.axes
+    rows = stacks.rows(stack, "met", "puppi")
+    main, below = stacks.figure(rows, "pTmiss (GeV)", stack.luminosity, "CMS-like simulation", "pseudo-data").axes
     words = [text.get_text() for text in main.get_legend().get_texts()]
     assert words[:2] == ["top", "dy"]
-    assert set(words) == {"top", "dy", "uncertainty", "data"}
+    assert set(words) == {"top", "dy", "uncertainty", "pseudo-data"}
     assert main.get_legend().get_title().get_text() == "PUPPI"
-    assert main.texts[0].get_text() == "CMS-like simulation, 5 fb$^{-1}$"
-    assert below.get_xlabel() == "pTmiss"
+    assert {"CMS-like simulation", "5 fb$^{-1}$"} <= {text.get_text().strip() for text in main.texts}
+    assert main.get_ylabel() == "Events / 4 GeV"
+    assert below.get_xlabel() == "pTmiss (GeV)"
+    assert below.get_ylabel() == "Pseudo-data / sim."
+    (hatched,) = [patch for patch in main.patches if patch.get_hatch()]
+    assert hatched.get_edgecolor()[3] == 1
+    scaled = stacks.figure(rows, "pTmiss (GeV)", None, recorded="pseudo-data").axes[0].get_legend()
+    assert scaled.get_title().get_text() == "PUPPI\nsimulation scaled to pseudo-data"
+
+
+def test_the_azimuth_is_shown_to_its_last_bin():
+    rows = stacks.rows(stacks.of_run(stacked_run()), "met_phi", "pf")
+    main, _ = stacks.figure(rows, "azimuth (rad)", 5.0).axes
+    assert main.get_xlim() == (rows["low"].iloc[0], rows["high"].iloc[-1])

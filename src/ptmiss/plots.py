@@ -106,8 +106,12 @@ MIN_EVENTS = 10  # effective events: a point with fewer is in the table but not 
 LEAST_ERROR = 0.5  # a ratio with a larger error is in the table but not in the figure
 OUTSIDE = 0.001  # of the events on either side lie outside of the figure
 MOST = 1.5  # of the median: the end of a range, see ``usual``
+RATIO_RANGE = (0.55, 1.45)  # of data over simulation
 ROOM = 0.42  # of the range of the points, for the legend above them
 GENERATED = "generated"
+UNITS = {"fb": 1.0, "pb": 1e-3, "nb": 1e-6, "µb": 1e-9}
+"""Units of luminosity, their inverses in fb^-1."""
+LEAST_NUMBER = 0.1  # in front of such a unit
 
 
 class Frame(NamedTuple):
@@ -148,6 +152,13 @@ def mark(ax: Axes, label: str, luminosity: str = "") -> None:
     right = " ".join(filter(None, [luminosity, f"({energy}" if energy and luminosity else energy.removesuffix(")")]))
     if text or right:
         exp_label(exp="", text=text, data=True, rlabel=right, loc=0, ax=ax, fontsize=20, scilocator_adjust=False)
+
+
+def luminosity_text(luminosity: float) -> str:
+    """A luminosity, given in fb^-1, in the unit that makes a readable number: ``24.7 nb$^{-1}$``."""
+    unit = next((name for name, size in UNITS.items() if luminosity >= LEAST_NUMBER * size), "µb")
+    value = luminosity / UNITS[unit]
+    return f"{value:.3g} {unit}$^{{-1}}$" if value < 1000 else f"{value:.0f} {unit}$^{{-1}}$"
 
 
 def usual(rows: pd.DataFrame, value: str) -> tuple[float, float]:
@@ -248,7 +259,7 @@ def draw(
     within = within or frame(table, [quantity])
     for estimator in estimators:
         points(main, inside(shown[shown["estimator"] == estimator], quantity, within.y), quantity, estimators)
-    arrows(main, shown, quantity, estimators, within.y)
+    outside(main, shown, quantity, estimators, within.y)
     low, high = within.y
     main.set(ylabel=QUANTITIES[quantity], xlim=within.x, ylim=(low, high + ROOM * (high - low)))
     if quantity == "response":
@@ -281,7 +292,7 @@ def draw_ratio(ax: Axes, rows: pd.DataFrame, estimators: Sequence[str], limits: 
     for name in estimators:
         if name != reference:
             points(ax, inside(rows[rows["estimator"] == name], "ratio", limits), "ratio", estimators)
-    arrows(ax, rows, "ratio", estimators, limits)
+    outside(ax, rows, "ratio", estimators, limits)
     ax.set_ylim(limits)
     ax.set_ylabel(f"Ratio to {label_of(reference)}", fontsize="x-small", loc="center")
     ax.yaxis.set_major_locator(mpl.ticker.MaxNLocator(4, prune="upper"))
@@ -317,19 +328,24 @@ def inside(rows: pd.DataFrame, quantity: str, limits: tuple[float, float]) -> pd
     return rows[rows[quantity].between(*limits)]
 
 
-def arrows(ax: Axes, rows: pd.DataFrame, quantity: str, among: Sequence[str], limits: tuple[float, float]) -> None:
-    """An arrow at the limit for each point beyond it, in the estimator's colour."""
+def arrows(ax: Axes, x: Array, values: Array, limits: tuple[float, float], colour: str) -> None:
+    """An arrow at the limit for each value beyond it; x, values: (points,)."""
+    length = 0.06 * (limits[1] - limits[0])
+    for limit, beyond, tip, tail in (
+        (limits[0], values < limits[0], "v", limits[0] + length),
+        (limits[1], values > limits[1], "^", limits[1] - length),
+    ):
+        if beyond.any():
+            ax.plot(x[beyond], np.full(beyond.sum(), limit), tip, ms=7, color=colour, clip_on=False)
+            ax.vlines(x[beyond], tail, limit, color=colour, lw=2)
+
+
+def outside(ax: Axes, rows: pd.DataFrame, quantity: str, among: Sequence[str], limits: tuple[float, float]) -> None:
+    """An arrow for each point of an estimator beyond the limits, in its colour."""
     for name in among:
         own = rows[rows["estimator"] == name]
-        for limit, beyond, tip in zip(
-            limits, (own[quantity] < limits[0], own[quantity] > limits[1]), ("v", "^"), strict=True
-        ):
-            x, tail = (
-                (own["low"] + own["high"])[beyond] / 2,
-                limit - (0.06 if tip == "^" else -0.06) * (limits[1] - limits[0]),
-            )
-            ax.plot(x, np.full(len(x), limit), tip, ms=7, color=colour_of(name, among), clip_on=False)
-            ax.vlines(x, tail, limit, color=colour_of(name, among), lw=2)
+        centre = ((own["low"] + own["high"]) / 2).to_numpy(float)
+        arrows(ax, centre, own[quantity].to_numpy(float), limits, colour_of(name, among))
 
 
 def has(rows: pd.DataFrame, column: str) -> bool:
@@ -403,11 +419,20 @@ def whole(ax: Axes) -> Figure:
 
 def shown_range(rows: pd.DataFrame) -> tuple[float, float]:
     """Where all but ``OUTSIDE`` of the events are on either side, of all estimators together."""
-    counts = rows.groupby(["low", "high"])["events"].sum()
-    if not counts.sum() > 0:
-        return float(rows["low"].min()), float(rows["high"].max())
-    first, last = np.searchsorted(counts.cumsum() / counts.sum(), (OUTSIDE, 1 - OUTSIDE))
-    return float(counts.index[first][0]), float(counts.index[last][1])
+    counts = rows.groupby("low")["events"].sum()
+    return filled_range(np.append(counts.index, rows["high"].max()), counts.to_numpy())
+
+
+def filled_range(edges: Array, counts: Array) -> tuple[float, float]:
+    """Where all but ``OUTSIDE`` of the events are on either side; of all bins if there are none.
+
+    edges: (bins + 1,); counts: (bins,).
+    """
+    total = counts.sum()
+    if not total > 0:
+        return float(edges[0]), float(edges[-1])
+    first, last = np.searchsorted(np.cumsum(counts) / total, (OUTSIDE, 1 - OUTSIDE))
+    return float(edges[first]), float(edges[min(last, len(counts) - 1) + 1])
 
 
 def save(figure: Figure, stem: Path, formats: Iterable[str]) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,6 +33,7 @@ PACKAGES = (
     "vector",
 )
 """What computes, or reads what is computed with."""
+SAMPLES = {"mc": "simulation", "data": "data", "pseudo": "pseudo-data"}
 
 
 def provenance(**details: Any) -> dict[str, Any]:
@@ -57,3 +59,16 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def samples(made: Mapping[str, Any]) -> str:
+    """What the events of a table or a run are, in words, as far as how it was made says it."""
+    kinds = [_kind(about.get("metadata", {})) for about in dict(made.get("datasets") or {}).values()]
+    if profile := dict(made.get("sample") or {}).get("profile"):
+        kinds.append("pseudo" if profile == "data" else profile)
+    return " and ".join(SAMPLES[one] for one in dict.fromkeys(kinds) if one in SAMPLES)
+
+
+def _kind(metadata: Mapping[str, Any]) -> str:
+    """A dataset's key in :data:`SAMPLES`."""
+    return "pseudo" if metadata.get("pseudo_data") else str(metadata.get("kind"))

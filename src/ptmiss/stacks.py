@@ -17,26 +17,41 @@ from numpy.typing import NDArray
 from ptmiss import normalisation
 from ptmiss.corrections import NOMINAL
 from ptmiss.histograms import OBSERVABLES
-from ptmiss.plots import MARGINS, STYLE, label_of
+from ptmiss.plots import (
+    LEAST_ERROR,
+    RATIO_RANGE,
+    STYLE,
+    arrows,
+    axes_of,
+    filled_range,
+    label_of,
+    luminosity_text,
+    mark,
+    whole,
+)
+from ptmiss.provenance import samples
 from ptmiss.results import RunResult
 from ptmiss.systematics import sizes, total
 from ptmiss.typing import Array
 
 FILLS = ("#8fbbda", "#f3c178", "#a6d8c3", "#e3b9d0", "#c9c9c9", "#f2e58f")
-TO_DATA = "simulation scaled to the data"
+TO_DATA = "simulation scaled to {}"
 SOURCE = "systematic_"  # begins the columns of single systematics
 SHOWN = 3  # systematics that have a band of their own
 SHADES = ("0.75", "#9cc7ec", "#ffd48a", "#e6a297", "#dcd0ea")
-LEAST_ERROR = 0.5  # a ratio with a larger error is in the table but not in the figure
-OUTSIDE = 0.001  # of the data on either side lie outside of the figure
 
 
 class Stack(NamedTuple):
-    """Compared histograms. data: by name, summed; simulation: of each dataset, scaled; scaling: in words."""
+    """Compared histograms. data: by name, summed; simulation: of each dataset, scaled.
+
+    luminosity: of the data, fb^-1, to which simulation is scaled; None where it is scaled to as many events as data;
+    recorded: ``data``, or ``pseudo-data`` where simulation stands for them.
+    """
 
     data: Mapping[str, hist.Hist]
     simulation: Mapping[str, Mapping[str, hist.Hist]]
-    scaling: str
+    luminosity: float | None
+    recorded: str = "data"
 
 
 def of_run(result: RunResult) -> Stack | None:
@@ -53,10 +68,10 @@ def of_run(result: RunResult) -> Stack | None:
     if not data or not simulated:
         return None
     normalisation.require_distinct({name: about[name] for name in data})
-    factors, scaling = normalise({name: about[name] for name in simulated}, {name: about[name] for name in data})
+    factors, luminosity = normalise({name: about[name] for name in simulated}, {name: about[name] for name in data})
     recorded = {which: sum_of([result.histograms[name][which] for name in data]) for which in common_spectra(result)}
     scaled = {name: {which: result.histograms[name][which] * factors[name] for which in recorded} for name in simulated}
-    return Stack(recorded, scaled, scaling)
+    return Stack(recorded, scaled, luminosity, samples({"datasets": {name: about[name] for name in data}}))
 
 
 def common_spectra(result: RunResult) -> list[str]:
@@ -72,18 +87,18 @@ def sum_of(histograms: list[hist.Hist]) -> hist.Hist:
     return total
 
 
-def normalise(simulation: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[dict[str, float], str]:
-    """Factor of each simulated dataset, and how it was found; datasets are those of a manifest.
+def normalise(simulation: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[dict[str, float], float | None]:
+    """Factor of each simulated dataset, and the luminosity that they have then; datasets are those of a manifest.
 
     One simulated dataset without a cross section has the size of the data; several would mix raw weights.
     """
     if len(simulation) == 1 and not any("cross_section" in about["metadata"] for about in simulation.values()):
-        return dict.fromkeys(simulation, 1.0), TO_DATA
+        return dict.fromkeys(simulation, 1.0), None
     factors = {name: normalisation.factor(name, about, 1.0, rescale=True) for name, about in simulation.items()}
     if not all("luminosity" in about["metadata"] for about in data.values()):
-        return factors, TO_DATA
+        return factors, None
     luminosity = normalisation.luminosities(data, rescale=True)
-    return {name: factor * luminosity for name, factor in factors.items()}, f"{luminosity:.3g} fb$^{{-1}}$"
+    return {name: factor * luminosity for name, factor in factors.items()}, luminosity
 
 
 def rows(stack: Stack, which: str, estimator: str) -> pd.DataFrame:
@@ -95,7 +110,7 @@ def rows(stack: Stack, which: str, estimator: str) -> pd.DataFrame:
     data = spectrum(stack.data[which], estimator, NOMINAL)
     parts = {name: spectrum(h[which], estimator, NOMINAL) for name, h in stack.simulation.items()}
     simulation = sum_of(list(parts.values()))
-    scale = 1.0 if stack.scaling.endswith("$") else data.sum().value / max(simulation.sum().value, 1e-300)
+    scale = data.sum().value / max(simulation.sum().value, 1e-300) if stack.luminosity is None else 1.0
     table = tabulate(
         data.axes[0].edges,
         (data.values(), np.sqrt(data.variances())),
@@ -149,26 +164,31 @@ def shift(histogram: hist.Hist, estimator: str, systematic: str) -> NDArray[np.f
     return spectrum(histogram, estimator, systematic).values() - nominal
 
 
-def figure(table: pd.DataFrame, title: str, scaling: str, label: str = "") -> Figure:
-    """Data over the stack, and their ratio with the band of the simulation's uncertainty."""
+def figure(
+    table: pd.DataFrame, title: str, luminosity: float | None = None, label: str = "", recorded: str = "data"
+) -> Figure:
+    """Data over the stack, and their ratio with the band of the simulation's uncertainty.
+
+    title: of the axis; luminosity: fb^-1, None where simulation is scaled to the data; recorded: what data are.
+    """
     columns = list(table.columns)
     names = columns[columns.index("data_error") + 1 : columns.index("simulation")]
     with mpl.rc_context(STYLE):
-        drawn = Figure(figsize=(10, 10))
-        drawn.subplots_adjust(**MARGINS)
-        main, below = drawn.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        main, below = axes_of(1, 1, ratio=True)[0]
         edges = np.append(table["low"].to_numpy(), table["high"].iloc[-1])
-        draw_stack(main, table, names, edges)
-        draw_ratio(below, table, edges)
+        draw_stack(main, table, names, edges, recorded)
+        main.set_ylabel(per_bin(edges, title))
+        draw_ratio(below, table, edges, recorded)
         handles = [*main.get_legend_handles_labels()[0], *band_handles(below)]
-        named = {"title": label_of(table["estimator"].iloc[0]), "title_fontsize": "x-small"}
-        main.legend(handles=handles, **named, fontsize="x-small", ncols=2)
+        scaled = f"\n{TO_DATA.format(recorded)}" if luminosity is None else ""
+        words = f"{label_of(table['estimator'].iloc[0])}{scaled}"
+        main.legend(handles=handles, title=words, title_fontsize="x-small", fontsize="x-small", ncols=2)
         below.set_xlabel(title)
-        main.text(0, 1.01, ", ".join(filter(None, [label, scaling])), transform=main.transAxes, fontsize="small")
-    return drawn
+        mark(main, label, "" if luminosity is None else luminosity_text(luminosity))
+    return whole(main)
 
 
-def draw_stack(ax: Axes, table: pd.DataFrame, names: list[str], edges: NDArray[np.float64]) -> None:
+def draw_stack(ax: Axes, table: pd.DataFrame, names: list[str], edges: NDArray[np.float64], recorded: str) -> None:
     """The datasets, the largest on top, the band around their sum, and the data; edges: (bins + 1,)."""
     base = np.zeros(len(table))
     for number, name in enumerate(sorted(names, key=lambda n: table[n].sum())):
@@ -176,11 +196,19 @@ def draw_stack(ax: Axes, table: pd.DataFrame, names: list[str], edges: NDArray[n
         ax.stairs(top, edges, baseline=base, fill=True, color=FILLS[number % len(FILLS)], label=name)
         base = top
     size = base * band(table)
-    ax.stairs(base + size, edges, baseline=base - size, fill=True, color="none", hatch="////", label="uncertainty")
+    hatched: dict[str, Any] = {"fill": True, "facecolor": "none", "edgecolor": "0.35", "hatch": "////", "lw": 0}
+    ax.stairs(base + size, edges, baseline=base - size, label="uncertainty", **hatched)
     centre = (edges[1:] + edges[:-1]) / 2
-    ax.errorbar(centre, table["data"], table["data_error"], fmt="o", color="black", markersize=5, label="data")
-    ax.set_ylabel("Events")
-    ax.set_ylim(0, 1.4 * max(table["data"].max(), base.max()))
+    ax.errorbar(centre, table["data"], table["data_error"], fmt="o", color="black", markersize=5, label=recorded)
+    ax.set_ylim(0, 1.5 * max(table["data"].max(), base.max()))
+    ax.tick_params(labelbottom=False)
+
+
+def per_bin(edges: NDArray[np.float64], title: str) -> str:
+    """The label of an axis of events, with the width of the bins where all have one; title: of the axis below."""
+    widths = np.diff(edges)
+    unit = next((unit for unit in ("GeV", "rad") if title.endswith(f"({unit})")), "")
+    return f"Events / {widths[0]:.2g} {unit}".rstrip() if np.allclose(widths, widths[0]) else "Events / bin"
 
 
 def band_handles(ax: Axes) -> list[Any]:
@@ -188,7 +216,7 @@ def band_handles(ax: Axes) -> list[Any]:
     return [handle for handle in reversed(ax.get_legend_handles_labels()[0]) if isinstance(handle, StepPatch)]
 
 
-def draw_ratio(ax: Axes, table: pd.DataFrame, edges: NDArray[np.float64]) -> None:
+def draw_ratio(ax: Axes, table: pd.DataFrame, edges: NDArray[np.float64], recorded: str) -> None:
     """Data over simulation; the band is the simulation's uncertainty; edges: (bins + 1,)."""
     centre = (edges[1:] + edges[:-1]) / 2
     for label, size, colour in reversed(bands(table)):
@@ -196,13 +224,11 @@ def draw_ratio(ax: Axes, table: pd.DataFrame, edges: NDArray[np.float64]) -> Non
     good = (table["ratio_error"] < LEAST_ERROR).to_numpy()
     points = table["ratio"][good], table["ratio_error"][good]
     ax.errorbar(centre[good], *points, fmt="o", color="black", markersize=5)
+    arrows(ax, centre[good], table["ratio"].to_numpy()[good], RATIO_RANGE, "black")
     ax.axhline(1, color="0.3", lw=1)
-    ax.set_ylim(0.55, 1.45)
-    ax.set_ylabel("Data / sim.", fontsize="small")
-    share = table["data"].cumsum() / max(table["data"].sum(), 1e-300)
-    shown = np.flatnonzero(share.between(OUTSIDE, 1 - OUTSIDE))
-    if len(shown):
-        ax.set_xlim(edges[shown[0]], edges[min(shown[-1] + 2, len(table))])
+    ax.set_ylim(RATIO_RANGE)
+    ax.set_ylabel(f"{recorded.capitalize()} / sim.", fontsize="x-small", loc="center")
+    ax.set_xlim(filled_range(edges, table["data"].to_numpy()))
 
 
 def sources_of(table: pd.DataFrame) -> list[str]:

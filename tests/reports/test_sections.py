@@ -206,7 +206,7 @@ def test_a_calibration_shows_its_closure_first_and_no_figure_without_a_table(tmp
     written(tmp_path, **figures_of, **tables, **{results.MANIFEST: json.dumps({"command": "ptmiss calibrate"})})
     (section,) = sections.section(ReportSource(CALIBRATION, tmp_path, "c"), "none", "")
     assert [one.title for one in section.exhibits] == [
-        "Closure: data over simulation before and after calibration, on events that it was not derived from",
+        "Closure: data over simulation before and after, on events that it was not derived from",
         "PUPPI: pTmiss in data and simulation, before and after",
         "PF: shift of pTmiss against vertices",
         "Closure in all regions",

@@ -88,7 +88,7 @@ def draw(region: Region, directory: Path, label: str) -> None:
     """Write a region's table and figure."""
     table = table_of(region)
     table.to_csv(directory / f"{region.name}.csv", index=False)
-    drawn = stacks.figure(table, region.title, f"{region.luminosity:.3g} fb$^{{-1}}$", label)
+    drawn = stacks.figure(table, region.title, region.luminosity, label, region.recorded)
     plots.save(drawn, directory / region.name, ["png"])
 
 

@@ -14,6 +14,7 @@ from ptmiss import normalisation
 from ptmiss.corrections import DOWN, NOMINAL, UP, source_of
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import OBSERVABLES
+from ptmiss.provenance import samples
 from ptmiss.results import RunResult
 from ptmiss.typing import Array
 
@@ -58,7 +59,7 @@ class Region:
 
     title: name of the observable with its unit. edges: (bins + 1,). data: (bins,) events. processes: by name.
     luminosity: fb^-1. observed: whether ``data`` were recorded; otherwise they are the sum of the processes. notes: a
-    line about each change to the histograms.
+    line about each change to the histograms. recorded: what ``data`` are, in figures.
     """
 
     observable: str
@@ -70,6 +71,7 @@ class Region:
     luminosity: float
     observed: bool
     notes: tuple[str, ...] = ()
+    recorded: str = "data"
 
     @property
     def name(self) -> str:
@@ -124,7 +126,9 @@ def collect(
     expected = sum_of(each.nominal for each in processes.values())
     seen = sum_of(template(chosen[name], NOMINAL) for name in data) if data else expected
     axis = next(iter(chosen.values())).axes[observable]
-    region = Region(observable, estimator, axis.label, axis.edges, seen.values, processes, scale, bool(data))
+    recorded = samples({"datasets": data}) if data else "expected"
+    counts = (axis.edges, seen.values, processes)
+    region = Region(observable, estimator, axis.label, *counts, scale, bool(data), recorded=recorded)
     return remove_negative(merge_bins(region, minimum))
 
 

@@ -108,12 +108,13 @@ def of_dataset(
 
 
 def compared(stack: stacks.Stack, label: str) -> Iterator[Exhibit]:
-    """Data over the stacked simulation in every spectrum, of every estimator."""
+    """Data over the stacked simulation in every spectrum, of every estimator, by spectrum."""
     for which, histogram in stack.data.items():
         for name in histogram.axes["estimator"]:
             rows = stacks.rows(stack, which, name)
-            title = f"{plots.label_of(name)}: {TITLES[which]} in data and simulation"
-            yield Exhibit(title, rows, stacks.figure(rows, str(histogram.axes[-1].label), stack.scaling, label))
+            title = f"{plots.label_of(name)}: {TITLES[which]} in {stack.recorded} and simulation"
+            about = str(histogram.axes[-1].label), stack.luminosity, label, stack.recorded
+            yield Exhibit(title, rows, stacks.figure(rows, *about), group=TITLES[which])
 
 
 def warnings(about: Mapping[str, Any]) -> list[str]:
@@ -192,22 +193,17 @@ def spectrum(histogram: hist.Hist, which: str, label: str) -> Exhibit:
 
 def of_calibration(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
     """A calibration: what it corrects, before and after, and the closure on other events."""
-    exhibits = []
+    made = manifest(source.path)
+    recorded, exhibits = made.get("recorded", "data"), []
     for path in sorted(source.path.glob("*.svg"), key=order):
         rows = source.path / f"{path.stem}.csv"
         if rows.is_file():
-            exhibits.append(
-                Exhibit(
-                    calibration_title(path.stem),
-                    pd.read_csv(rows),
-                    svg.of_file(path),
-                    group=calibration_group(path.stem),
-                )
-            )
+            title, group = calibration_title(path.stem, recorded), calibration_group(path.stem)
+            exhibits.append(Exhibit(title, pd.read_csv(rows), svg.of_file(path), group=group))
     for name, title in (("closure_summary", "Closure in all regions"), ("response", "Responses"), ("fits", "Fits")):
         if (source.path / f"{name}.csv").is_file():
             exhibits.append(Exhibit(title, pd.read_csv(source.path / f"{name}.csv"), group="Tables"))
-    yield Section(source.name, CALIBRATION, exhibits, facts(manifest(source.path)))
+    yield Section(source.name, CALIBRATION, exhibits, facts(made))
 
 
 def order(path: Path) -> tuple[bool, str]:
@@ -215,14 +211,14 @@ def order(path: Path) -> tuple[bool, str]:
     return path.stem != "closure", path.stem
 
 
-def calibration_title(stem: str) -> str:
-    """What a figure of a calibration shows."""
+def calibration_title(stem: str, recorded: str = "data") -> str:
+    """What a figure of a calibration shows; recorded: ``pseudo-data`` where simulation stands for data."""
     if stem == "closure":
-        return "Closure: data over simulation before and after calibration, on events that it was not derived from"
+        return f"Closure: {recorded} over simulation before and after, on events that it was not derived from"
     for variable, title in TITLES.items():
         if stem.endswith(f"_{variable}"):
             name = plots.label_of(stem.removesuffix(f"_{variable}"))
-            return f"{name}: {title} in data and simulation, before and after"
+            return f"{name}: {title} in {recorded} and simulation, before and after"
     kind, _, name = stem.partition("_")
     return {"xy": f"{plots.label_of(name)}: shift of pTmiss against vertices"}.get(kind, stem)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ptmiss import plots
+from ptmiss.provenance import samples
 from ptmiss.reports.exhibit import Section
 from ptmiss.selections import Selection
 from ptmiss.tables import with_error
@@ -21,7 +22,6 @@ COLUMNS = {
     "rms_perp": "RMS of u⊥, GeV",
     MT: "mT half width, GeV",
 }
-SAMPLES = {"mc": "simulation", "data": "data", "pseudo": "pseudo-data"}
 
 
 class SummaryCell(NamedTuple):
@@ -75,19 +75,6 @@ def column(headline: pd.DataFrame, name: str) -> Iterator[SummaryCell]:
         ratio = row[name] / reference if name != "response" else math.nan
         best = len(away) > 1 and distance == min(away)
         yield SummaryCell(with_error(row, name), f"{ratio:.2f}" if math.isfinite(ratio) else "", best)
-
-
-def samples(made: Mapping[str, Any]) -> str:
-    """What the events are, as far as their provenance says it."""
-    kinds = [kind(about.get("metadata", {})) for about in dict(made.get("datasets") or {}).values()]
-    if profile := dict(made.get("sample") or {}).get("profile"):
-        kinds.append("pseudo" if profile == "data" else profile)
-    return " and ".join(SAMPLES[one] for one in dict.fromkeys(kinds) if one in SAMPLES)
-
-
-def kind(metadata: Mapping[str, Any]) -> str:
-    """A dataset's key in :data:`SAMPLES`."""
-    return "pseudo" if metadata.get("pseudo_data") else str(metadata.get("kind"))
 
 
 def counted(n: float, made: Mapping[str, Any]) -> str:
