@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from coffea.processor import ProcessorABC
@@ -34,6 +34,9 @@ from ptmiss.runs.options import RunOptions
 from ptmiss.selections import Selection, load_selection
 from ptmiss.table import RecoilTable
 from ptmiss.table import read as read_table
+
+if TYPE_CHECKING:
+    from ptmiss.explanation.report import Explanation
 
 Files = AnyPath | Sequence[AnyPath] | Mapping[str, Any]
 Estimators = str | Iterable[str | Estimator]
@@ -328,8 +331,42 @@ def calibrate(
     return correction_files.load(path)
 
 
+def explain(
+    model: AnyPath,
+    files: AnyPath | Sequence[AnyPath],
+    output: AnyPath | None = None,
+    against: Sequence[str] = ("pf", "puppi"),
+    *,
+    force: bool = False,
+    **options: Any,
+) -> Explanation:
+    """Explain a network: its recoil in parts, its weights against the inputs, and what each input is worth.
+
+    Args:
+        model: a network's name, weights file or folder.
+        files: event files with candidates and a boson.
+        output: directory of tables and figures; None writes nothing.
+        against: estimators whose recoil is taken apart beside it.
+        force: replace results that are there.
+        **options: selection, max_events, replicas, seed, label, formats, progress; see ptmiss.explanation.report.
+
+    Returns:
+        Tables with errors, and their figures.
+
+    Raises:
+        OptionError: no event has a boson, or an estimator is no sum over candidates.
+        ColumnError: a file lacks a column of the candidates.
+    """
+    from ptmiss import explanation
+
+    if output is not None:
+        results.check_writable(output, force)
+    given = list(files) if isinstance(files, Sequence) and not isinstance(files, str) else [files]
+    return explanation.explain(model, [str(as_path(path)) for path in given], output, against, **options)
+
+
 def report(sources: AnyPath | Sequence[AnyPath], output: AnyPath, *, force: bool = False, **options: Any) -> Path:
-    """Write one page of HTML of recoil tables, runs, calibrations, evaluations and models.
+    """Write one page of HTML of recoil tables, runs, calibrations, evaluations, explanations and models.
 
     Args:
         sources: paths, ``NAME=PATH`` or names of models.

@@ -5,12 +5,13 @@ Heavy packages are imported when a verb runs and not before, so that ``--help`` 
 
 from __future__ import annotations
 
-from . import calibrate, init, measure, models, report, run, selection, simulate, templates, train
+from . import calibrate, explain, init, measure, models, report, run, selection, simulate, templates, train
 from .options import cli
 
 __all__ = [
     "calibrate",
     "cli",
+    "explain",
     "init",
     "main",
     "measure",

@@ -22,7 +22,7 @@ from ptmiss.networks import registry
 from ptmiss.normalisation import Skipped, duplicates_line, warning
 from ptmiss.reports import summary, svg, words
 from ptmiss.reports.exhibit import Exhibit, Section
-from ptmiss.reports.sources import CALIBRATION, EVALUATION, MODEL, RUN, TABLE, ReportSource
+from ptmiss.reports.sources import CALIBRATION, EVALUATION, EXPLANATION, MODEL, RUN, TABLE, ReportSource
 from ptmiss.resolutions import jacobian
 from ptmiss.selections import load_selection
 from ptmiss.table import RecoilTable
@@ -42,6 +42,7 @@ TITLES = {
 def section(source: ReportSource, correction: str, label: str) -> list[Section]:
     """What a page says of a source; a run has a section for each dataset."""
     makers = {TABLE: of_table, RUN: of_run, CALIBRATION: of_calibration, EVALUATION: of_evaluation, MODEL: of_model}
+    makers[EXPLANATION] = of_explanation
     return list(makers[source.kind](source, correction, label))
 
 
@@ -248,6 +249,18 @@ def of_evaluation(source: ReportSource, correction: str, label: str) -> Iterator
         Exhibit("Fake rate", matched, figures.of_rates(tables.rates, "matched", "pt", "fake_rate", label)),
     ]
     yield Section(source.name, EVALUATION, exhibits, facts(manifest(source.path)))
+
+
+def of_explanation(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
+    """An explanation of a network: parts of the recoil, weights against the inputs, what the inputs are worth."""
+    from ptmiss.explanation import report as explanations
+
+    found = explanations.read(source.path)
+    figures, shown = found.figures(label), found.parts[found.parts["level"] != "cell"]
+    kept = {"parts": shown, "dependence": found.dependence, "importance": found.importance}
+    kept["covariances"] = found.covariances.reset_index(names="part")
+    exhibits = [Exhibit(words.EXPLAINED[name], kept[name], figures[name], words.CAPTIONS[name]) for name in kept]
+    yield Section(source.name, EXPLANATION, exhibits, facts(manifest(source.path)))
 
 
 def of_model(source: ReportSource, correction: str, label: str) -> Iterator[Section]:

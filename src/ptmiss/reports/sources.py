@@ -1,4 +1,4 @@
-"""What the paths given to a report are: a recoil table, a run, a calibration, an evaluation, or a model."""
+"""What the paths given to a report are: recoil table, run, calibration, evaluation, explanation, or model."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from ptmiss import results
 from ptmiss.errors import FileError, OptionError
 from ptmiss.networks import registry
 
-TABLE, RUN, CALIBRATION, EVALUATION, MODEL = "recoil table", "run", "calibration", "evaluation", "model"
+TABLE, RUN, CALIBRATION, EVALUATION = "recoil table", "run", "calibration", "evaluation"
+EXPLANATION, MODEL = "explanation", "model"
 MARKS = {
     RUN: results.HISTOGRAMS,
     CALIBRATION: "corrections.json.gz",
     EVALUATION: "jets.csv",
+    EXPLANATION: "parts.csv",
     MODEL: registry.CARD,
 }
 """The file that a directory of each kind has."""

@@ -25,6 +25,20 @@ CAPTIONS = {
     "mt": "Transverse mass of the lepton and pTmiss: the sharper pTmiss, the steeper the edge at the mass of the W.",
     "met": "Magnitude of the missing transverse momentum.",
 }
+EXPLAINED = {
+    "parts": "Parts of the recoil by kind and vertex, |η| and pT",
+    "dependence": "Weight of candidates against each input",
+    "importance": "What each input is worth",
+    "covariances": "Covariances of the parts of u⊥",
+}
+CAPTIONS |= {
+    "parts": "What each group of candidates adds to the response, and to the variances of u∥ - r qT and of u⊥. The "
+    "parts of an estimator add up to the whole; a negative one cancels others.",
+    "dependence": "Lines: candidates in which this input alone is turned. Points: candidates that have it as it is.",
+    "importance": "Left: how much wider the response-corrected recoil gets when candidates swap the input. Right: how "
+    "far the recoil moves with it, and what integrated gradients attribute to it.",
+    "covariances": "All of them add up to the variance of u⊥. Blue: parts that cancel each other.",
+}
 HEADS = {
     "estimator": "Estimator",
     "region": "Region",

@@ -1,0 +1,56 @@
+"""The verb ``explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ptmiss.cli.completion import Words, estimators
+from ptmiss.cli.completion import models as models_of_the_package
+from ptmiss.cli.options import FORMATS, PATH, Verb, cli, names
+
+
+@cli.command(
+    "explain",
+    cls=Verb,
+    short_help="Why a network answers as it does.",
+    epilog="""
+  ptmiss explain deepmet zmumu.root --output out/explained
+  ptmiss report out/explained --output out/explained.html
+""",
+)
+@click.argument("model", type=Words("MODEL", models_of_the_package))
+@click.argument("files", nargs=-1, required=True)
+@click.option("-o", "--output", type=PATH, help="Directory for tables and figures; without it tables are printed.")
+@click.option(
+    "--against",
+    callback=names,
+    default="pf,puppi",
+    show_default=True,
+    type=Words("A,B,…", estimators, several=True),
+    help="Estimators whose recoil is taken apart beside it.",
+)
+@click.option("--selection", default="default", metavar="NAME|FILE", help="What makes the boson, see ptmiss selection.")
+@click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
+@click.option("--replicas", type=click.IntRange(2), default=200, show_default=True, help="Replicas of the bootstrap.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of what is shuffled and drawn.")
+@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True)
+@click.option("--label", default="", help="Text above the figures.")
+@click.option("--force", is_flag=True, help="Replace results that are there.")
+def explain(model: str, files: tuple[str, ...], output: Path | None, **options: Any) -> None:
+    """Explain a MODEL on event FILES with a boson: a DeepMET or another network that weighs candidates.
+
+    The recoil is taken apart into sums over kinds, regions, vertices and pT; each input of the network is turned and
+    shuffled; integrated gradients are a check.
+    """
+    from ptmiss import explanation, verbs
+    from ptmiss.events import expand
+    from ptmiss.progress import progress_bar, progress_callback
+
+    with progress_bar() as bar:
+        found = verbs.explain(model, expand(files), output, progress=progress_callback(bar), **options)
+    explanation.show(found)
+    if output is not None:
+        click.echo(output)
