@@ -13,7 +13,7 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss import binning
+from ptmiss import binning, cells
 from ptmiss.recoil import Recoil, azimuth, magnitude
 from ptmiss.typing import Vector
 
@@ -173,17 +173,30 @@ def fill_recoil(
 ) -> None:
     """Fill one estimator's recoil; arrays of shape (events,). Events whose recoil is not finite are left out."""
     finite = np.isfinite(recoil.u_par + recoil.u_perp + recoil.qt)
-    recoil = Recoil(*(part[finite] for part in recoil))
-    npv, njets, weight = npv[finite], njets[finite], weight[finite]
-    where = {"estimator": estimator, "qt": recoil.qt, "npv": npv, "njets": np.clip(njets, 0, NJETS - 1)}
-    for moment in MOMENTS:
-        terms = moment.term(recoil, weight)
-        histograms["moments"].fill(systematic=systematic, **where, moment=moment.name, weight=terms)
+    if not finite.all():
+        recoil = Recoil(*(part[finite] for part in recoil))
+        npv, njets, weight = npv[finite], njets[finite], weight[finite]
+    weight = np.asarray(weight, np.float64)
+    cell = cells.numbers(recoil.qt, npv, np.clip(njets, 0, NJETS - 1), np.array(QT_STORED), np.array(NPV_EDGES))
+    cells.add_moments(cells.flat(_view(histograms["moments"], estimator, systematic), 3), cell, *recoil, weight)
     for name, value in (("u_par", recoil.u_par), ("u_perp", recoil.u_perp)):
-        histograms[name].fill(systematic=systematic, estimator=estimator, **{name: value}, weight=weight)
+        view, axis = _view(histograms[name], estimator, systematic), histograms[name].axes[-1]
+        cells.add_spectrum(view, None, value, weight, axis.edges[0], axis.edges[-1])
     if systematic == "nominal":
-        for component, residual in zip(COMPONENTS, (recoil.u_par - recoil.qt, recoil.u_perp), strict=True):
-            histograms["spectra"].fill(**where, component=component, residual=residual, weight=weight)
+        spectra = cells.flat(_view(histograms["spectra"], estimator), 3)
+        for number, residual in enumerate((recoil.u_par - recoil.qt, recoil.u_perp)):
+            cells.add_spectrum(spectra[:, number], cell, residual, weight, *RESIDUAL[1:])
+
+
+def _view(histogram: hist.Hist, estimator: str, systematic: str | None = None) -> NDArray:
+    """The storage of one estimator, flow bins included, and of a systematic, which the histogram may not have yet."""
+    index = [histogram.axes["estimator"].index(estimator)]
+    if systematic is not None:
+        if systematic not in histogram.axes["systematic"]:
+            first = [axis.value(0) for axis in list(histogram.axes)[1:]]
+            histogram.fill(systematic, *first, weight=0.0)
+        index.insert(0, histogram.axes["systematic"].index(systematic))
+    return histogram.view(flow=True)[tuple(index)]
 
 
 def fill_met(
