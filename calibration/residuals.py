@@ -100,7 +100,7 @@ class Tables:
         """(joined,) first of the bins of the residual that are joined."""
         totals = {name: view.sum(axis=(1, 2)) for name, view in self.views.items()}
         x, weights = (self.edges[1:] + self.edges[:-1]) / 2, totals["mc"][0]
-        rms = np.sqrt(np.average((x - np.average(x, weights=weights)) ** 2, weights=weights))
+        rms = np.sqrt(max(np.average((x - np.average(x, weights=weights)) ** 2, weights=weights), 0.0))
         number = np.floor((self.edges[:-1] - self.edges[0]) / max(rms / FINEST, 1.0) + 1e-9)
         first = np.flatnonzero(np.diff(number, prepend=-1))
         joined = [Yields(*np.add.reduceat(totals[name], first, axis=1)) for name in ("mc", "data")]

@@ -9,11 +9,23 @@ import uproot
 
 
 def write_nano(
-    path: Path, weights=None, runs=None, *, run=1, lumi=1, first=1, events=None, spelling="", sums="Runs", **more
+    path: Path,
+    weights=None,
+    runs=None,
+    *,
+    run=1,
+    lumi=1,
+    first=1,
+    events=None,
+    spelling="",
+    sums="Runs",
+    sections=(),
+    **more,
 ) -> str:
     """Write events of these generator weights; None makes data, of so many ``events``.
 
-    runs: count and sum of weights of each entry of the tree ``sums``; first: number of the first event; more: branches.
+    runs: count and sum of weights of each entry of the tree ``sums``; first: number of the first event; sections: of
+    the tree ``LuminosityBlocks``; more: branches.
     """
     n = len(weights) if weights is not None else events
     branches = {
@@ -33,4 +45,8 @@ def write_nano(
             tree = {"run": np.full(len(counts), run, np.uint32), **(names if weights is not None else {})}
             file.mktree(sums, {name: values.dtype for name, values in tree.items()})
             file[sums].extend(tree)
+        if len(sections):
+            listed = {"run": np.full(len(sections), run, np.uint32), "luminosityBlock": np.array(sections, np.uint32)}
+            file.mktree("LuminosityBlocks", {name: values.dtype for name, values in listed.items()})
+            file["LuminosityBlocks"].extend(listed)
     return str(path)

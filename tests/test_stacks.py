@@ -1,8 +1,12 @@
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ptmiss import stacks
 from ptmiss.errors import LedgerError, OptionError
+from ptmiss.histograms import book_met, fill_met
 from ptmiss.normalisation import PER_FB
 from ptmiss.results import RunResult
 
@@ -117,3 +121,77 @@ def test_the_azimuth_is_shown_to_its_last_bin():
     rows = stacks.rows(stacks.of_run(stacked_run()), "met_phi", "pf")
     main, _ = stacks.figure(rows, "azimuth (rad)", 5.0).axes
     assert main.get_xlim() == (rows["low"].iloc[0], rows["high"].iloc[-1])
+
+
+def filled(events, estimators=("pf", "puppi")):
+    """Histograms of events (pTmiss_x, weight), the same for all estimators."""
+    out = book_met(list(estimators))
+    x, weight = np.array(events, float).reshape(-1, 2).T
+    for name in estimators:
+        fill_met(out, name, np.stack([x, 0 * x], axis=1), weight)
+    return out
+
+
+def simulated(events, order=("dy", "top"), with_luminosity=True, constant=1.0):
+    """A run with data and two simulated datasets, one of these events, whose weights are multiplied by a constant."""
+    of = {"dy": events, "top": [(40.0, 1.0), (60.0, 2.0)]}
+    of = {name: [(x, constant * w) for x, w in of[name]] for name in order}
+    datasets = {"data": about("data", 3, **({"luminosity": 3.0} if with_luminosity else {}))}
+    for name, part in of.items():
+        datasets[name] = about("mc", 3, cross_section={"dy": 2.0, "top": 1.0}[name])
+        datasets[name]["ledger"] |= {"events": len(part), "listed": len(part), "sumw": sum(w for _, w in part)}
+    histograms = {name: filled(part) for name, part in of.items()}
+    return RunResult({"datasets": datasets}, {"data": filled([(20.0, 1.0)] * 3), **histograms})
+
+
+SIMULATED = st.lists(st.tuples(st.floats(1, 300) | st.just(np.nan), st.sampled_from([-1.0, 1.0, 3.0])), max_size=8)
+
+
+@given(SIMULATED, st.permutations(["dy", "top"]), st.booleans(), st.sampled_from([0.25, 7.0, 1e6]))
+@settings(max_examples=25)
+def test_scale_of_weights_and_order_of_datasets_change_nothing(events, order, with_luminosity, constant):
+    """Few events, none, negative weights, pTmiss that is not finite: numbers or one clear line."""
+
+    def found(*run):
+        try:
+            return stacks.rows(stacks.of_run(simulated(events, *run)), "met", "pf")
+        except LedgerError as error:
+            return str(error).partition("add up to")[0]
+
+    one = found(("dy", "top"), with_luminosity, 1.0)
+    other = found(order, with_luminosity, constant)
+    if isinstance(one, str):
+        assert one == other
+        return
+    pd.testing.assert_frame_equal(one, other[one.columns], rtol=1e-9)
+    assert not np.isinf(one.select_dtypes("number")).any(axis=None)
+
+
+def test_data_in_two_datasets_or_in_one():
+    """Two ways to one result."""
+    result = stacked_run()
+    joined = stacks.sum_of([result.histograms[name]["met"] for name in ("run_a", "run_b")])
+    datasets = {name: about for name, about in result.manifest["datasets"].items() if name in ("dy", "top")}
+    histograms = {name: {"met": result.histograms[name]["met"]} for name in ("dy", "top")}
+    one = RunResult(
+        {"datasets": {"runs": about("data", 1000, luminosity=5.0), **datasets}}, {"runs": {"met": joined}, **histograms}
+    )
+    rows = [stacks.rows(stacks.of_run(each), "met", "puppi") for each in (one, result)]
+    pd.testing.assert_frame_equal(*rows)
+
+
+def test_a_dataset_without_a_selected_event():
+    result = stacked_run()
+    rows = stacks.rows(stacks.of_run(result), "met", "pf")
+    for name in ("run_b", "top"):
+        empty = RunResult(result.manifest, {**result.histograms, name: filled([])})
+        found = stacks.rows(stacks.of_run(empty), "met", "pf")
+        assert found["data" if name == "run_b" else name].sum() < rows["data" if name == "run_b" else name].sum()
+        pd.testing.assert_series_equal(found["dy"], rows["dy"])
+
+
+def test_weights_that_add_up_to_less_than_nothing_are_one_clear_line():
+    events = [(20.0, -1.0)] * 9
+    stack = stacks.Stack({"met": filled([(20.0, 1.0)])["met"]}, {"dy": {"met": filled(events)["met"]}}, None)
+    with pytest.raises(LedgerError, match="met, pf: the weights of simulation add up to -9, expected more than 0"):
+        stacks.rows(stack, "met", "pf")

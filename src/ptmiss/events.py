@@ -70,13 +70,15 @@ class Generated:
     """The generated events of which a file has a part; events: their number, None if the file states only weights.
 
     sumw2: the sum of squared weights, None if the file has none. theory: what scales, PDFs and the shower make of the
-    sum of weights, relative to it, by the column's name: ``LHEScaleSumw``, ``LHEPdfSumw``, ``PSSumw``.
+    sum of weights, relative to it, by the column's name: ``LHEScaleSumw``, ``LHEPdfSumw``, ``PSSumw``. sections: a hash
+    of the file's luminosity sections where it has fewer events than this; empty if it does not list them.
     """
 
     events: int | None
     sumw: float
     sumw2: float | None = field(default=None, compare=False)
     theory: Mapping[str, tuple[float, ...]] = field(default_factory=dict, compare=False)
+    sections: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -183,14 +185,14 @@ def _inspect_root(path: str, tree: str) -> EventFile:
             raise EOFError(f"it ends at byte {size} of {file.file.fEND} (truncated?)")
         branches = frozenset(events.keys(recursive=False))
         size = getattr(events, "uncompressed_bytes", 0)  # an RNTuple does not say
-        about = _of_runs(file, tree.rpartition("/")[0])
+        about = _of_runs(file, tree.rpartition("/")[0], events.num_entries)
         identity = file.file.uuid.bytes
         if not any(identity):  # written without one
             identity = _identity(path, events.num_entries, file.file.fEND)
         return EventFile(path, tree, "root", events.num_entries, identity, branches, size, *about)
 
 
-def _of_runs(file: Any, folder: str) -> tuple[Generated | None, bool]:
+def _of_runs(file: Any, folder: str, entries: int) -> tuple[Generated | None, bool]:
     """What was generated, and whether the runs are those of a detector: of the trees of sums beside the events."""
     trees = [file[place] for name in SUMS if (place := f"{folder}/{name}".lstrip("/")) in file]
     for tree in trees:
@@ -200,9 +202,18 @@ def _of_runs(file: Any, folder: str) -> tuple[Generated | None, bool]:
             sums = {name: _column(tree, name).sum() for name in (weights, counts) if name}
             squares = next((float(_column(tree, name).sum()) for name in SUMW2 if name in there), None)
             count = int(sums[counts]) if counts else None
-            return Generated(count, float(sums[weights]), squares, _theory(tree, weights)), False
+            sections = _sections(trees[-1]) if count and count > entries else ""
+            return Generated(count, float(sums[weights]), squares, _theory(tree, weights), sections), False
     runs = [_column(tree, "run") for tree in trees if "run" in tree.keys(recursive=False)]
     return None, any(len(numbers) > 0 and bool((numbers > 1).all()) for numbers in runs)
+
+
+def _sections(tree: Any) -> str:
+    """A hash of the luminosity sections that a tree lists; empty if it lists none."""
+    names = ("run", "luminosityBlock")
+    if not {*names} <= {*tree.keys(recursive=False)}:
+        return ""
+    return digest(b"".join(_column(tree, name).astype(np.int64).tobytes() for name in names))
 
 
 def _theory(tree: Any, weights: str) -> dict[str, tuple[float, ...]]:

@@ -84,6 +84,13 @@ def warning(dataset: Dataset) -> str | None:
     if generated["files"] < generated["of"]:
         without = generated["of"] - generated["files"]
         return f"{read}, and {without} of {generated['of']} files have no sums in `Runs`: there the events read count"
+    if copies := generated.get("copies"):
+        copy, original = next(iter(copies.items()))
+        more = f" (and {len(copies) - 1} more files)" if len(copies) > 1 else ""
+        return (
+            f"{copy}{more} has the sums and luminosity sections of {original} in `Runs`, and other events: parts of "
+            "one file, whose sums count once"
+        )
     return None
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ptmiss import normalisation
 from ptmiss.corrections import NOMINAL
+from ptmiss.errors import LedgerError
 from ptmiss.histograms import OBSERVABLES
 from ptmiss.plots import (
     LEAST_ERROR,
@@ -110,7 +111,8 @@ def rows(stack: Stack, which: str, estimator: str) -> pd.DataFrame:
     data = spectrum(stack.data[which], estimator, NOMINAL)
     parts = {name: spectrum(h[which], estimator, NOMINAL) for name, h in stack.simulation.items()}
     simulation = sum_of(list(parts.values()))
-    scale = data.sum().value / max(simulation.sum().value, 1e-300) if stack.luminosity is None else 1.0
+    sums = data.sum().value, simulation.sum().value
+    scale = to_data(*sums, f"{which}, {estimator}") if stack.luminosity is None else 1.0
     table = tabulate(
         data.axes[0].edges,
         (data.values(), np.sqrt(data.variances())),
@@ -119,6 +121,15 @@ def rows(stack: Stack, which: str, estimator: str) -> pd.DataFrame:
         shifts(stack, which, estimator, scale),
     )
     return pd.DataFrame({"estimator": estimator, "axis": which, **table})
+
+
+def to_data(data: float, simulation: float, what: str) -> float:
+    """What gives simulation as many events as data; 1 where there is none. LedgerError if its weights are negative."""
+    if not simulation >= 0:
+        raise LedgerError(
+            f"{what}: the weights of simulation add up to {simulation:g}, expected more than 0 to scale it to the data"
+        )
+    return data / simulation if simulation > 0 else 1.0
 
 
 def tabulate(
@@ -145,7 +156,9 @@ def tabulate(
 
 
 def spectrum(histogram: hist.Hist, estimator: str, systematic: str) -> hist.Hist:
-    """One spectrum, in bins of twice the width."""
+    """One spectrum, in bins of twice the width; empty if no event was selected."""
+    if systematic not in histogram.axes["systematic"]:
+        return hist.Hist(histogram.axes[-1], storage=hist.storage.Weight())[:: hist.rebin(2)]
     return histogram[{"estimator": estimator, "systematic": systematic}][:: hist.rebin(2)]
 
 

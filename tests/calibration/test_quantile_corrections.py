@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ptmiss.calibration import quantile_corrections, variations
 from ptmiss.calibration.quantile_corrections import QuantileCorrection
@@ -170,3 +172,48 @@ def test_smoothing_subtracts_a_background_without_adding_to_the_tails(share):
     found = derived(data + extra, mc, background=known)
     u = toys.draw(law, 200_000, rng)
     assert np.std(found.map("smoothing", 10.0, 0, u)) == pytest.approx(law.rms[0], rel=0.03)
+
+
+@pytest.mark.parametrize("factors", [(7.3, 0.02), (1e-6, 1e5)])
+def test_a_factor_on_all_weights_changes_no_map(factors):
+    """Of data with their background, and of simulation."""
+    rng = np.random.default_rng(6)
+    qt, jets = toys.per_cell(800, 6, rng)
+    weight = rng.choice([-1.0, 1, 2], len(qt), p=[0.1, 0.6, 0.3])
+    samples = [toys.histogram(qt, jets, toys.draw(toys.MC["par"], len(qt), rng), weight) for _ in range(2)]
+    known = toys.histogram(qt[::8], jets[::8], toys.draw(toys.TOP["par"], len(qt[::8]), rng), 0.5)
+    of_data, of_mc = factors
+    one = derived(*samples, background=known)
+    other = derived(samples[0] * of_data, samples[1] * of_mc, background=known * of_data)
+    x = np.linspace(-60, 60, 13)
+    for name in ("nominal", "smoothing", "background_up"):
+        np.testing.assert_allclose(other.map(name, 20.0, 0, x), one.map(name, 20.0, 0, x), atol=0.02)
+    np.testing.assert_allclose(*(statistical(found, 20.0, 0, x) for found in (one, other)), rtol=0.02)
+
+
+EVENTS = st.tuples(st.integers(0, 60), st.integers(0, 2), st.sampled_from([-1.0, 1.0, 0.0, 1e-9, 3.5, 1e6]))
+
+
+@given(st.lists(EVENTS, max_size=40), st.lists(EVENTS, max_size=40), st.integers(0, 2**32 - 1))
+@settings(max_examples=25)
+def test_any_few_events_make_finite_maps_or_one_clear_line(data, mc, seed):
+    """Empty cells and cells of one event, negative and absurd weights."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for events in (data, mc):
+        qt, jets, weight = np.array(events, float).reshape(-1, 3).T
+        samples.append(toys.histogram(qt, jets.astype(int), rng.normal(0, 15, len(qt)), weight))
+    try:
+        found = derived(*samples, minimum=1)
+    except OptionError:
+        return
+    for surface in (found.nominal, *found.variations.values()):
+        assert np.isfinite(surface.shift).all()
+
+
+def test_residuals_of_negative_spread_have_bins_of_the_least_width():
+    """Where negative weights outweigh in the tails the variance of all simulation is negative."""
+    residual = np.array([-80.0, 80.0, 0.0, 0.0])
+    mc = toys.histogram(np.full(4, 10.0), np.zeros(4, int), residual, [-1.0, -1.0, 2.0, 2.0])
+    tables = Residuals(mc, mc).tables("puppi", "par", [(0, 3)])
+    assert np.isfinite(tables.starts).all()

@@ -1,8 +1,11 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.recoil import transverse_mass
@@ -72,3 +75,61 @@ def test_what_is_missing_is_named(table):
         of_table(table, ["pf"])
     with pytest.raises(OptionError, match="20 events with a selected and a generated lepton, at least 50"):
         of_table(table.select(np.arange(EVENTS) < 20))
+
+
+def some(table, n=400, weight=1.0, **mets):
+    """The first events of the table with other weights and other estimators."""
+    data = table.select(np.arange(EVENTS) < n).data
+    columns = {name: data[name].to_numpy() for name in data.column_names if not name.startswith("met_")}
+    columns |= {key: value for name, met in mets.items() for key, value in polar(f"met_{name}", met).items()}
+    return RecoilTable(pa.table(columns | {"weight": np.broadcast_to(np.asarray(weight, float), n)}), {})
+
+
+@given(st.permutations(["sharp", "blurred"]), st.sampled_from([2.0**-10, 0.25, 1024.0]))
+@settings(max_examples=4)
+def test_order_of_estimators_and_scale_of_weights_change_nothing(table, order, scale):
+    weight = np.random.default_rng(2).choice([-1.0, 1, 2], 400, p=[0.1, 0.6, 0.3])
+    mets = {name: table.met(name)[:400] for name in order}
+    expected = of_table(some(table, 400, weight, **dict(sorted(mets.items()))), ["sharp"], replicas=3)
+    found = of_table(some(table, 400, scale * weight, **mets), ["sharp"], replicas=3)
+    expected, found = expected.set_index("estimator"), found.set_index("estimator")
+    pd.testing.assert_frame_equal(found.loc[expected.index], expected)
+
+
+def test_events_counted_twice_or_with_twice_the_weight(table):
+    """Two ways to one result: an integer weight is so many events (the fitted edge weighs its bins by their errors)."""
+    weight = np.random.default_rng(4).integers(0, 3, 400)
+    mets = {"sharp": table.met("sharp")[:400]}
+    once = some(table, 400, weight, **mets)
+    rows = RecoilTable(once.data.take(np.repeat(np.arange(400), weight)), {})
+    rows = RecoilTable(rows.data.set_column(rows.data.column_names.index("weight"), "weight", [np.ones(len(rows))]), {})
+    one, other = (of_table(t, replicas=0).set_index("estimator") for t in (once, rows))
+    for name in ("rms", "half_width"):
+        assert one[name]["sharp"] == pytest.approx(other[name]["sharp"]), name
+
+
+def test_an_event_without_one_estimator_counts_for_none(table):
+    sharp, blurred = table.met("sharp")[:400], table.met("blurred")[:400].copy()
+    blurred[:40] = np.nan
+    found = of_table(some(table, 400, sharp=sharp, blurred=blurred), replicas=2).set_index("estimator")
+    rest = some(table, 400, np.arange(400) >= 40, sharp=sharp, blurred=table.met("blurred")[:400])
+    expected = of_table(rest, replicas=0).set_index("estimator")
+    assert found["left_out"].tolist() == [40] * 3
+    np.testing.assert_allclose(found["rms"], expected["rms"], rtol=1e-6)
+
+
+MASSES = st.lists(st.tuples(st.floats(0, 300), st.sampled_from([-1.0, 0.0, 1e-9, 1.0, 3.5, 1e6])), max_size=12)
+
+
+@given(MASSES)
+@settings(max_examples=80)
+def test_any_few_events_give_numbers_or_nan_and_no_warning(events):
+    """No event, one, negative and absurd weights: what there is no peak of has no edge."""
+    mass, weight = np.asarray(events, float).reshape(-1, 2).T
+    width, position = falling_edge(mass, weight)
+    assert np.isnan(width) == np.isnan(position)
+    assert not right_half_width(mass, weight) < 0
+    if not weight.sum() > 0:
+        assert np.isnan(width)
+    found = jacobian.measure({"pf": mass, "generated": 0 * mass}, weight, np.ones((1, len(mass))))
+    assert not found["pf"]["rms"][0] < 0

@@ -111,6 +111,34 @@ def test_files_without_runs_beside_others(tmp_path):
     assert "1 of 2 files have no sums in `Runs`" in normalisation.warning(found)
 
 
+def parts_of_a_whole(folder, sections=((5, 6), (5, 6)), sumw=(90.5, 90.5)):
+    """Two files of 30 events each of a whole of 100, which both say what the whole was."""
+    return [
+        write_nano(folder / f"{i}.root", np.ones(30), [(100, sumw[i])], first=1 + 30 * i, sections=sections[i])
+        for i in range(2)
+    ]
+
+
+def test_parts_of_one_file_that_kept_all_of_its_runs_count_once(tmp_path):
+    paths = parts_of_a_whole(tmp_path)
+    found = datasets_of(7, z=(paths, {"cross_section": 2.0}))["z"]
+    assert normalisation.total(found) == (90.5, "Runs")  # 181 without a look at the sections
+    assert normalisation.factor("z", found, 1.0) == pytest.approx(2e3 / 90.5)
+    assert found["ledger"]["generated"]["copies"] == {paths[1]: paths[0]}
+    assert normalisation.warning(found) == (
+        f"{paths[1]} has the sums and luminosity sections of {paths[0]} in `Runs`, and other events: parts of one "
+        "file, whose sums count once"
+    )
+
+
+@pytest.mark.parametrize("other", [{"sections": ((5, 6), (7, 8))}, {"sumw": (90.5, 90.25)}, {"sections": ((), ())}])
+def test_files_of_equal_sums_that_are_no_parts_of_one_count_each(tmp_path, other):
+    """Weights of one size give equal sums by chance: what tells is the sections."""
+    found = datasets_of(z=(parts_of_a_whole(tmp_path, **other), {}))["z"]
+    assert normalisation.total(found).sumw == sum(other.get("sumw", (90.5, 90.5)))
+    assert normalisation.warning(found) is None
+
+
 def test_events_of_several_datasets_of_data_are_found_twice(tmp_path):
     """The identity of recorded events is run, section and number; simulation starts at 1 in every dataset."""
     paths = [write_nano(tmp_path / f"{i}.root", events=20, first=first, run=3) for i, first in enumerate((1, 16, 100))]

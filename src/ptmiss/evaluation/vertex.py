@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import awkward as ak
@@ -33,7 +33,8 @@ from ptmiss.estimators import Estimator, evaluate_in_parts
 from ptmiss.events import inspect
 from ptmiss.files import AnyPath, as_path
 from ptmiss.leptons import match
-from ptmiss.recoil import magnitude
+from ptmiss.recoil import finite_in_all, magnitude
+from ptmiss.resolutions.comparison import gain, rms
 from ptmiss.selections import Selection, good_leptons
 from ptmiss.simulation.schema import Branch, cut
 from ptmiss.truth import generated_boson, generated_met
@@ -135,18 +136,21 @@ def choices(groups: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def widths(frame: pd.DataFrame, estimators: Sequence[str], compared: Sequence[str]) -> pd.DataFrame:
     """RMS and half width (16 to 84 %) of both components of pTmiss less the generated one, with bootstrap errors, GeV.
 
-    compared: ways; ``…_vs_default`` is the ratio to the first, its error from the same draws.
+    compared: ways; ``…_vs_default`` is the ratio to the first, its error from the same draws. Events in which an
+    estimator's pTmiss is not finite count for none: ``left_out``.
     """
+    columns = {(name, way): [f"{way}_{name}_{axis}" for axis in "xy"] for name, way in product(estimators, compared)}
+    common = frame[finite_in_all(frame[pair].to_numpy(float) for pair in columns.values())]
     table = []
     for name in estimators:
-        residuals = {way: frame[[f"{way}_{name}_x", f"{way}_{name}_y"]].to_numpy() for way in compared}
-        found = bootstrap.replicate(partial(spreads, residuals), len(frame))
+        residuals = {way: common[columns[name, way]].to_numpy(float) for way in compared}
+        found = bootstrap.replicate(partial(spreads, residuals), len(common))
         for way in compared:
-            row: dict[str, Any] = {"estimator": name, "way": way, "events": len(frame)}
+            row: dict[str, Any] = {"estimator": name, "way": way, "events": len(common)}
             for kind, values in found[way].items():
                 row |= bootstrap.with_error(kind, values)
-                row |= bootstrap.with_error(f"{kind}_vs_default", values / found[compared[0]][kind])
-            table.append(row)
+                row |= bootstrap.with_error(f"{kind}_vs_default", 1 - gain(values, found[compared[0]][kind]))
+            table.append(row | {"left_out": len(frame) - len(common)})
     return pd.DataFrame(table)
 
 
@@ -155,9 +159,7 @@ def spreads(residuals: Mapping[str, Vector], drawn: Draws) -> dict[str, dict[str
     found = {}
     for way, residual in residuals.items():
         values, event = residual.ravel(), np.repeat(np.arange(len(residual)), 2)
-        mean, square = (drawn[:, event] @ values**power / drawn[:, event].sum(axis=1) for power in (1, 2))
-        rms = np.sqrt(square - mean**2)
-        found[way] = {"rms": rms, "half_width": bootstrap.half_width(values, drawn, event)}
+        found[way] = {"rms": rms(values, drawn[:, event]), "half_width": bootstrap.half_width(values, drawn, event)}
     return found
 
 

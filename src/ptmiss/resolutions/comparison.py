@@ -94,7 +94,10 @@ def responses(u: Recoil, weights: Array, bins: NDArray[np.intp]) -> Array:
 
 
 def rms(values: Array, weights: Array) -> Array:
-    """(replicas,) RMS about the mean; values and weights are (replicas, events). NaN for weights of sum 0."""
+    """(replicas,) RMS about the mean; NaN for weights of sum 0 or less.
+
+    values: (replicas, events), or (events,) if they are the same in all; weights: (replicas, events).
+    """
     total = weights.sum(axis=1)
     mean = _divide((weights * values).sum(axis=1), total)
     square = _divide((weights * (values - mean[:, np.newaxis]) ** 2).sum(axis=1), total)
@@ -113,8 +116,13 @@ def _row(
     for width in WIDTHS:
         row |= bootstrap.with_error(width, own[width])
     for width, reference in product(WIDTHS, references):
-        row |= bootstrap.with_error(f"{width}_vs_{reference}", 1 - own[width] / found[reference][width])
+        row |= bootstrap.with_error(f"{width}_vs_{reference}", gain(own[width], found[reference][width]))
     return row
+
+
+def gain(own: Array, other: Array) -> Array:
+    """(replicas,) how much smaller a width is than another one, as a fraction; NaN where that is nothing."""
+    return 1 - _divide(own, other)
 
 
 def of_table(

@@ -23,12 +23,13 @@ from ptmiss.recoil import transverse_mass
 from ptmiss.table import RecoilTable
 from ptmiss.typing import Array
 
-from .comparison import MIN_EVENTS
+from .comparison import MIN_EVENTS, gain, rms
 
 BINS = np.arange(30.0, 151.0, 3.0)  # GeV
 CENTRES = (BINS[1:] + BINS[:-1]) / 2
 FINE_BINS = np.arange(0.0, 161.0, 2.0)  # GeV, of the half width
 PEAK, END = 50.0, 130.0  # GeV: the peak is sought above, the edge is fitted from the peak to the end
+MIN_BINS = 4  # of an edge: more than a step has parameters
 GENERATED = "generated"
 
 
@@ -64,25 +65,30 @@ def measure(masses: Mapping[str, Array], weight: Array, drawn: Draws) -> dict[st
     weights = drawn * weight
     found = {}
     for name, mass in masses.items():
-        residual = mass - masses[GENERATED]
-        mean, square = (weights @ power / weights.sum(axis=1) for power in (residual, residual**2))
         edges = np.array([falling_edge(mass, of_event) for of_event in weights])
-        rms = np.sqrt(np.maximum(square - mean**2, 0))
         half_width = np.array([right_half_width(mass, of_event) for of_event in weights])
-        found[name] = {"rms": rms, "edge": edges[:, 0], "edge_at": edges[:, 1], "half_width": half_width}
+        of_residual = rms(mass - masses[GENERATED], weights)
+        found[name] = {"rms": of_residual, "edge": edges[:, 0], "edge_at": edges[:, 1], "half_width": half_width}
     return found
 
 
 def falling_edge(mass: Array, weight: Array) -> tuple[float, float]:
-    """Width sigma and position m0 of the edge, GeV; NaN where a fit fails."""
+    """Width sigma and position m0 of the edge, GeV; NaN without a peak, and where a fit fails.
+
+    A bin without events has the error of one event of mean weight, so that a factor on all weights changes nothing.
+    """
     counts = np.histogram(mass, BINS, weights=weight)[0]
     variance = np.histogram(mass, BINS, weights=weight**2)[0]
     smooth = np.where(CENTRES > PEAK, np.convolve(counts, np.ones(3) / 3, "same"), 0)
     top = int(np.argmax(smooth))
     fitted = (np.arange(len(counts)) >= top) & (CENTRES < END)
-    error = np.sqrt(np.where(variance > 0, variance, variance.max() / counts.max()))
-    pull = lambda p: (step(CENTRES[fitted], *p) - counts[fitted]) / error[fitted]
-    found = least_squares(pull, (smooth[top], 85.0, 10.0), method="lm")
+    if not smooth[top] > 0 or not counts.sum() > 0 or np.count_nonzero(fitted) < MIN_BINS:
+        return np.nan, np.nan
+    error = np.sqrt(np.where(variance > 0, variance, (variance.sum() / counts.sum()) ** 2)) / smooth[top]
+    shape = counts[fitted] / smooth[top]
+    pull = lambda p: (step(CENTRES[fitted], *p) - shape) / error[fitted]
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # a step of no width, which is not the best
+        found = least_squares(pull, (1.0, 85.0, 10.0), method="lm")
     return (abs(found.x[2]), found.x[1]) if found.success else (np.nan, np.nan)
 
 
@@ -107,7 +113,7 @@ def row(
 ) -> dict[str, str | int | float]:
     """One estimator's numbers (GeV), with the standard deviation of the replicas (1 + draws,) as their error."""
     values = dict(found[name])
-    values |= {f"{k}_vs_{r}": 1 - found[name][k] / found[r][k] for r in references for k in ("rms", "edge")}
+    values |= {f"{k}_vs_{r}": gain(found[name][k], found[r][k]) for r in references for k in ("rms", "edge")}
     row: dict[str, str | int | float] = {"estimator": name, "events": n}
     for key, replicas in values.items():
         row |= bootstrap.with_error(key, replicas)

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from ptmiss.events import EventFile, Generated
+from ptmiss.events import EventFile
 from ptmiss.typing import Array
+
+
+def copies(files: Iterable[EventFile]) -> dict[str, str]:
+    """Files whose sums are those of one before them, by path: parts of a file that each kept all of its ``Runs``.
+
+    They have the same sums, the same luminosity sections, and together no more events than these sums are of.
+    """
+    first: dict[tuple[object, ...], EventFile] = {}
+    entries: Counter[str] = Counter()
+    found = {}
+    for file in files:
+        told = file.generated
+        if told is None or not told.events or not told.sections:
+            continue
+        original = first.setdefault((told.events, told.sumw, told.sumw2, told.sections), file)
+        entries[original.path] += file.entries
+        if file is not original and entries[original.path] <= told.events:
+            found[file.path] = original.path
+    return found
 
 
 def theory_sums(files: Iterable[EventFile], names: Iterable[str]) -> dict[str, list[float]]:
     """Sums over all files relative to their sum of weights, by the name of the column; without those that one lacks."""
-    stated = [file.generated for file in files]
+    files = list(files)
+    others = copies(files)
+    stated = [file.generated for file in files if file.path not in others]
     known = [each for each in stated if each is not None]
     found: dict[str, list[float]] = {}
     for name in names:
@@ -39,4 +61,4 @@ def of_signs(file: EventFile) -> EventFile:
     if not stated.sumw2 or not stated.events:
         return replace(file, generated=None)
     size = np.sqrt(stated.sumw2 / stated.events)
-    return replace(file, generated=Generated(stated.events, float(stated.sumw / size), None, stated.theory))
+    return replace(file, generated=replace(stated, sumw=float(stated.sumw / size), sumw2=None))

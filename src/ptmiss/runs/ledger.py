@@ -19,6 +19,7 @@ from ptmiss.files import write_atomically
 from ptmiss.normalisation import Skipped
 from ptmiss.runs.chunks import Ids
 from ptmiss.runs.failures import Kind
+from ptmiss.runs.generated import copies
 from ptmiss.selections import own_events
 
 EVENT_ID = ("run", "luminosityBlock", "event")
@@ -171,18 +172,22 @@ def same_sections(parts: Sequence[Part], load: Callable[[str], Ids]) -> dict[str
 def generated(files: Sequence[EventFile], read: Mapping[str, float]) -> dict[str, Any] | None:
     """What the files of a dataset say was generated; None if none says it.
 
-    read: sum of weights that was read of each file, which counts where a file does not say it.
+    read: sum of weights that was read of each file, which counts where a file does not say it. Files that have the sums
+    of another, of which they are a part, are ``copies`` and do not count again.
     """
     told = {file.path: file.generated for file in files if file.generated}
     if not told:
         return None
-    counts = [each.events for each in told.values()]
+    again = copies(files)
+    once = [each for path, each in told.items() if path not in again]
+    counts = [each.events for each in once]
     return {
         "files": len(told),
         "of": len(files),
         "events": None if None in counts else sum(count for count in counts if count is not None),
-        "sumw": math.fsum(each.sumw for each in told.values()),
+        "sumw": math.fsum(each.sumw for each in once),
         "elsewhere": math.fsum(sumw for path, sumw in read.items() if path not in told),
+        "copies": again,
     }
 
 
