@@ -38,7 +38,7 @@ class Settings(BaseModel):
 
     rate: highest learning rate. schedule: cosine to zero, cyclic (triangles between a third of the rate and the rate),
     or constant. clip: largest norm of the gradient. patience: epochs without a better validation loss after which the
-    training stops.
+    training stops. choice: the epoch whose parameters are kept, ``best`` (by the validation loss) or ``last``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +48,7 @@ class Settings(BaseModel):
     schedule: Literal["cosine", "cyclic", "constant"] = "cosine"
     clip: float = Field(1.0, gt=0)
     patience: int | None = Field(None, ge=1)
+    choice: Literal["best", "last"] = "best"
     seed: int = Field(1, ge=0)
     device: Literal["cpu", "cuda"] = "cpu"
 
@@ -174,7 +175,7 @@ class Training:
     def run(self) -> pd.DataFrame:
         """Train to the end, from the checkpoint if there is one; returns the log.
 
-        ``network`` has the best parameters afterwards.
+        ``network`` has the chosen parameters afterwards.
         """
         check_device(self.settings.device)
         self.network.to(self.settings.device)
@@ -194,6 +195,7 @@ class Training:
             state.log.append({**row, "seconds": time.monotonic() - began})
             if row["loss"] < state.best:
                 state.best, state.best_epoch = row["loss"], state.epoch
+            if state.best_epoch == state.epoch or self.settings.choice == "last":
                 best = {name: value.clone() for name, value in self.judged.state_dict().items()}
             self.save(optimizer, state, best)
         if best:

@@ -33,10 +33,14 @@ def failure(*arguments):
 
 
 def random_model(
-    seed: int = 0, padding: int = 0, embedding: tuple[int, int, int] = (8, 8, 8), widths: tuple[int, ...] = WIDTHS
+    seed: int = 0,
+    padding: int = 0,
+    embedding: tuple[int, int, int] = (8, 8, 8),
+    widths: tuple[int, ...] = WIDTHS,
+    context: int = 0,
 ) -> DeepMET:
     """A DeepMET with random weights."""
-    rng, shapes = np.random.default_rng(seed), deepmet_shapes(embedding, widths)
+    rng, shapes = np.random.default_rng(seed), deepmet_shapes(embedding, widths, context)
     tensors = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
     for name, values in tensors.items():
         if name.endswith(".variance"):
@@ -53,8 +57,8 @@ def random_candidates(counts, seed=1):
     return features, categories, offsets
 
 
-def straight(model: DeepMET, features, categories, padding):
-    """PTmiss of one event, layer by layer in double precision, zero slots and all."""
+def straight(model: DeepMET, features, categories, padding=0, context=None):
+    """PTmiss of one event, layer by layer in double precision, zero slots and all; context: sums over neighbours."""
     t = {name: values.astype(float) for name, values in model.tensors.items()}
     x = features.astype(float)
     x[:, [4, 6, 7]] /= 50
@@ -63,7 +67,8 @@ def straight(model: DeepMET, features, categories, padding):
     x, index = np.vstack([x, np.zeros((empty, 8))]), np.vstack([index, np.zeros((empty, 3), int)])
     h = np.hstack([x, *(t[f"embedding.{name}"][index[:, i]] for i, name in enumerate(CATEGORIES))])
     for layer in (1, 2, 3):
-        h = np.tanh(h @ t[f"dense{layer}.kernel"] + t[f"dense{layer}.bias"])
+        around = context @ t["context.kernel"] if context is not None and layer == 1 else 0
+        h = np.tanh(h @ t[f"dense{layer}.kernel"] + t[f"dense{layer}.bias"] + around)
         norm = {part: t[f"norm{layer}.{part}"] for part in ("gamma", "beta", "mean", "variance")}
         h = norm["gamma"] * (h - norm["mean"]) / np.sqrt(norm["variance"] + 1e-3) + norm["beta"]
     w, bx, by = (h @ t["dense4.kernel"] + t["dense4.bias"]).T

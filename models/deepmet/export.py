@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
+from ptmiss.errors import OptionError
 from ptmiss.networks.deepmet import EPSILON, DeepMET
 from ptmiss.networks.inputs import FEATURES, OVERFLOW, SCALE
 
@@ -26,7 +27,9 @@ def metadata(model: DeepMET) -> dict[str, str]:
 
 
 def graph(model: DeepMET) -> Any:
-    """The network as an onnx.ModelProto."""
+    """The network as an onnx.ModelProto; OptionError if it has sums over neighbours, which a graph cannot make."""
+    if model.sees_neighbours:
+        raise OptionError(f"model {model.name!r} has sums over neighbours, for which there is no ONNX graph")
     build = Graph()
     features, categories = (first(build, model, name) for name in ("features", "categories"))
     terms = contributions(build, model, features, categories)

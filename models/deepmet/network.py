@@ -18,11 +18,20 @@ from ptmiss.networks.deepmet import EPSILON, WIDTHS, DeepMET
 from ptmiss.networks.inputs import FEATURES, SCALE
 from ptmiss.networks.kernels import tanh_, tanh_gradient
 
+from .context import Context
 from .dataset import Batch
-from .event_features import Context
 
 Name = Literal[
-    "cmssw-v1", "jme-24-001", "96-48-24", "128-64-32", "relu", "silu", "standardised", "event-sums", "event-recoil"
+    "cmssw-v1",
+    "jme-24-001",
+    "neighbours",
+    "96-48-24",
+    "128-64-32",
+    "relu",
+    "silu",
+    "standardised",
+    "event-sums",
+    "event-recoil",
 ]
 
 
@@ -31,25 +40,26 @@ class Layout:
     """The layout of a network.
 
     embedding: outputs of the embeddings of charge, pdgId and fromPV. widths: outputs of the three hidden layers.
-    activation: that of each hidden layer. standardised: features have mean 0 and width 1. context: features of the
-    whole event, see ptmiss.models.deepmet.event_features.
+    activation: that of each hidden layer. standardised: features have mean 0 and width 1. context: features of a
+    candidate's surroundings, see ptmiss.models.deepmet.context.
     """
 
     embedding: tuple[int, int, int] = (8, 8, 8)
     widths: tuple[int, int, int] = WIDTHS
     activation: Literal["tanh", "relu", "silu"] = "tanh"
     standardised: bool = False
-    context: Literal["none", "sums", "recoil"] = "none"
+    context: Literal["none", "sums", "recoil", "neighbours"] = "none"
 
     @property
     def is_deepmet(self) -> bool:
         """Whether ptmiss.networks.deepmet can run it."""
-        return self.activation == "tanh" and self.context == "none"
+        return self.activation == "tanh" and self.context in ("none", "neighbours")
 
 
 LAYOUTS: dict[str, Layout] = {
     "cmssw-v1": Layout(),
     "jme-24-001": Layout(embedding=(4, 8, 3)),
+    "neighbours": Layout(context="neighbours"),
     "96-48-24": Layout(widths=(96, 48, 24)),
     "128-64-32": Layout(widths=(128, 64, 32)),
     "relu": Layout(activation="relu"),
@@ -251,7 +261,7 @@ class Network(nn.Module):
         if not self.layout.is_deepmet:
             raise OptionError(
                 f"a network with activation {self.layout.activation} and context {self.layout.context} "
-                "cannot be exported: inference needs activation tanh and context none"
+                "cannot be exported: inference needs activation tanh and context none or neighbours"
             )
         tensors = {key: value.detach().cpu().numpy().copy() for key, value in self.state_dict().items()}
         if isinstance(self.standard, Standard):

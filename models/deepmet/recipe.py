@@ -23,13 +23,13 @@ from ptmiss.networks.weights import check_shapes, fingerprint
 from ptmiss.recoil import recoil
 from ptmiss.resolutions.comparison import QT_ABOVE, compare
 
-from ..training import Progress, Settings, Training
+from ..training import Average, Progress, Settings, Training
 from . import dataset, losses
 from .dataset import Batch, Dataset, Loader
 from .network import PUPPI, Inputs, Name, Network
 
 VALIDATION_BATCH = 64
-ADDED = ("context.", "standard.")  # parts that weights files do not have; they begin without any effect
+ADDED = ("context.", "standard.")  # parts that weights files may lack; they begin without any effect
 WARM_RATE, WARM_MEASURE = 1.5e-3, 100
 
 
@@ -37,7 +37,8 @@ class Recipe(Settings):
     """Everything that a training depends on, except its events.
 
     balance: weight C of the response term, 0 for the resolution tune. warm: training steps towards PUPPI weights before
-    the first epoch. start_from: weights file to begin with instead.
+    the first epoch. start_from: weights file to begin with instead. average: share of the average of the parameters
+    over steps that a step keeps, 0 for no average.
     """
 
     network: Name = "cmssw-v1"
@@ -50,6 +51,11 @@ class Recipe(Settings):
     batch: int = Field(16, ge=2)
     warm: int = Field(300, ge=0)
     start_from: Path | None = None
+    average: float = Field(0.0, ge=0, lt=1)
+
+    def make_average(self, network: nn.Module) -> Average | None:
+        """An exponential average of the parameters, if wanted."""
+        return Average(network, self.average) if self.average else None
 
     def loss_of(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The loss of predicted and true pTmiss, (events, 2) each, GeV."""
@@ -98,7 +104,8 @@ def begin(network: Network, loader: Loader, recipe: Recipe, progress: Progress |
     if recipe.start_from is not None:
         tensors = load_model(recipe.start_from).tensors
         ours = network.state_dict()
-        shapes = {name: tuple(value.shape) for name, value in ours.items() if not name.startswith(ADDED)}
+        kept = {name: value for name, value in ours.items() if name in tensors or not name.startswith(ADDED)}
+        shapes = {name: tuple(value.shape) for name, value in kept.items()}
         check_shapes(str(recipe.start_from), tensors, shapes)
         network.load(tensors)
         return

@@ -27,11 +27,12 @@ def source():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Weights files of two random networks, the second of which cuts events off."""
+    """Weights files of random networks: one, one that cuts events off, and one that looks at neighbours."""
     folder = tmp_path_factory.mktemp("weights")
-    for name, padding in (("net", 0), ("padded", 1500)):
-        save_model(random_model(padding=padding), folder / f"{name}.safetensors", "random")
-    return {name: folder / f"{name}.safetensors" for name in ("net", "padded")}
+    made = {"net": random_model(), "padded": random_model(padding=1500), "local": random_model(context=6)}
+    for name, model in made.items():
+        save_model(model, folder / f"{name}.safetensors", "random")
+    return {name: folder / f"{name}.safetensors" for name in made}
 
 
 def shifted_by_hand(source, kind, sign):
@@ -51,12 +52,12 @@ def shifted_by_hand(source, kind, sign):
     return ak.zip({"PFCands": ak.zip(given), "PV": source.PV, "Muon": source.Muon}, depth_limit=1)
 
 
-NAMES = ["pf", "puppi", "track", "linear", "net", "padded"]
+NAMES = ["pf", "puppi", "track", "linear", "net", "padded", "local"]
 
 
 @pytest.mark.parametrize("kind", ["photons", "charged_hadrons", "hf"])
 def test_a_variation_is_the_estimator_on_shifted_candidates(source, weights, kind):
-    """Only what changes is weighed again, and the sum is the same as of everything."""
+    """Only what changes is weighed again, or all if it has neighbours, and the sum is the same as of everything."""
     varied = evaluate(make_estimators(NAMES, weights, systematics=[kind]), source, source.Muon)
     plain = evaluate(make_estimators(NAMES, weights), source, source.Muon)
     assert varied.notes == plain.notes

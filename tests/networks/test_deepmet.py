@@ -5,6 +5,7 @@ import pytest
 
 from ptmiss.errors import UnknownName, WeightsError
 from ptmiss.networks.deepmet import BACKEND, BACKENDS, WIDTHS, DeepMET
+from ptmiss.networks.inputs import Inputs
 
 from ..helpers import random_candidates, random_model, straight
 
@@ -99,16 +100,40 @@ def test_arrays_that_do_not_belong_together_are_refused(model):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("padding", "widths"), [(0, WIDTHS), (1000, WIDTHS), (0, (96, 48, 24))])
-def test_all_backends_give_the_same_pt_miss(monkeypatch, backend, padding, widths):
+@pytest.mark.parametrize(
+    ("padding", "widths", "context"), [(0, WIDTHS, 0), (1000, WIDTHS, 0), (0, (96, 48, 24), 0), (0, WIDTHS, 6)]
+)
+def test_all_backends_give_the_same_pt_miss(monkeypatch, backend, padding, widths, context):
     if backend == "torch":
         pytest.importorskip("torch")
-    model, arrays = random_model(5, padding, widths=widths), random_candidates([1500, 0, 3, 2500])
+    model, arrays = random_model(5, padding, widths=widths, context=context), random_candidates([1500, 0, 3, 2500])
     monkeypatch.setenv(BACKEND, "numpy")
     expected = model.met(*arrays)
     monkeypatch.setenv(BACKEND, backend)
-    again = random_model(5, padding, widths=widths).met(*arrays)
+    again = random_model(5, padding, widths=widths, context=context).met(*arrays)
     np.testing.assert_allclose(again, expected, atol=2e-3, rtol=1e-6)
+
+
+def test_sums_over_neighbours_are_more_features_of_the_first_layer(model):
+    """Rows of zeros change nothing; others add their part to the first layer."""
+    features, categories, offsets = random_candidates([300, 20])
+    zeros = {"context.kernel": np.zeros((6, 64), np.float32)}
+    same = DeepMET({**model.tensors, **zeros})
+    np.testing.assert_array_equal(same.met(features, categories, offsets), model.met(features, categories, offsets))
+    local = random_model(3, context=6)
+    inputs = Inputs.of(features, categories, offsets)
+    around = [inputs.neighbours[a:b] for a, b in itertools.pairwise(offsets)]
+    expected = [
+        straight(local, features[a:b], categories[a:b], context=sums)
+        for (a, b), sums in zip(itertools.pairwise(offsets), around, strict=True)
+    ]
+    np.testing.assert_allclose(local.met(features, categories, offsets), expected, atol=2e-3)
+    assert local.parameters == 5149 + 384
+
+
+def test_padding_and_neighbours_exclude_each_other():
+    with pytest.raises(WeightsError, match="padding and sums over neighbours exclude each other"):
+        random_model(padding=10, context=6)
 
 
 def test_layers_that_do_not_fit_each_other():

@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from ptmiss.errors import FileError, WeightsError
+from ptmiss.networks.inputs import FEATURES, NEIGHBOURS
 from ptmiss.networks.linear import CLASSES, Linear
 from ptmiss.networks.registry import load_model, load_weights, save_model, weights_file
 from ptmiss.networks.weights import fingerprint, read_tensors, write_tensors
@@ -18,6 +21,16 @@ def test_weights_file_round_trip(tmp_path):
     assert fingerprint(loaded.tensors) == digest
     for name, values in model.tensors.items():
         np.testing.assert_array_equal(loaded.tensors[name], values)
+
+
+def test_a_file_says_which_features_its_network_needs(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_model(random_model(4, context=6), path, "test")
+    assert load_model(path).features == (*FEATURES, *NEIGHBOURS)
+    assert json.loads(read_tensors(path)[1]["features"]) == [*FEATURES, *NEIGHBOURS]
+    other = changed(path, tmp_path / "x.safetensors", {"features": json.dumps(FEATURES)})
+    with pytest.raises(WeightsError, match=r"features \['dxy', .*'py'\], expected .*'boxNeutral'\]"):
+        load_model(other)
 
 
 def changed(path, out, metadata=None, **tensors):

@@ -48,6 +48,11 @@ class NetworkEstimator(CandidateSum):
         """The network."""
         return load_model(self.weights)
 
+    @property
+    def sees_neighbours(self) -> bool:
+        """Whether a candidate's weight depends on the candidates around it."""
+        return self.model.sees_neighbours
+
     def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
         """(events, 2) pTmiss in GeV, with the selected leptons exact or weighted like any candidate."""
         if self.treatment != EXACT:

@@ -10,7 +10,8 @@ estimator runs again:
 ``jes`` with ``unclustered``, and the kinds, are two ways to take the same energy apart: take one of them. PUPPI weights
 follow: those of the file move by as much as ptmiss.puppi says.
 
-A candidate's term in the sum depends on the candidate alone. So only those that changed are weighed again.
+If a candidate's term in the sum depends on the candidate alone, only those that changed are weighed again. An estimator
+that looks at a candidate's neighbours weighs all of them.
 """
 
 from __future__ import annotations
@@ -58,6 +59,11 @@ class CandidateSum(Estimator):
     scales: Scales = DEFAULT
     jerc: str = ""
     own_columns: tuple[str, ...] = ()
+
+    @property
+    def sees_neighbours(self) -> bool:
+        """Whether a candidate's term depends on other candidates too."""
+        return False
 
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -225,6 +231,8 @@ class Base:
         """(events, 2) pTmiss with a systematic, GeV; sign: 1 for up, -1 for down."""
         factor, weight = self.factors[name, sign], self._weight_change(name, sign)
         changed = self.counted & ((factor != 1) if weight is None else (factor != 1) | (weight != 0))
+        if self.estimator.sees_neighbours:
+            changed = self.counted
         new = self.estimator.prepare(moved(self.candidates.keep(changed), factor[changed], weight, changed))
         rows = changed[self.counted]
         old = self.prepared.keep(rows)

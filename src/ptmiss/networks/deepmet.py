@@ -19,11 +19,12 @@ from threadpoolctl import ThreadpoolController
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import UnknownName, WeightsError
-from ptmiss.networks.inputs import FEATURES, SCALE, Inputs, within
+from ptmiss.networks.inputs import FEATURES, NEIGHBOURS, SCALE, Inputs, within
 from ptmiss.networks.weights import Tensors, check_shapes
 from ptmiss.segments import Offsets, sum_by_event
 
 EPSILON = 1e-3  # of the batch normalisation
+CONTEXT = "context.kernel"  # the rows of the first layer for NEIGHBOURS, if a network has them
 WIDTHS = (64, 32, 16)
 BLOCK, CUDA_BLOCK = 1024, 1 << 20  # candidates at a time: the outputs of a layer fit into cache or device memory
 BACKENDS = ("compiled", "numpy", "torch")
@@ -31,12 +32,16 @@ BACKEND = "PTMISS_BACKEND"
 
 
 def deepmet_shapes(
-    embedding: tuple[int, ...] = (8, 8, 8), widths: tuple[int, ...] = WIDTHS
+    embedding: tuple[int, ...] = (8, 8, 8), widths: tuple[int, ...] = WIDTHS, context: int = 0
 ) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of a DeepMET with these widths of the embeddings and of the hidden layers."""
+    """Name and shape of every tensor of a DeepMET with these widths of the embeddings and of the hidden layers.
+
+    context: number of sums over neighbours that it has as features.
+    """
     shapes: dict[str, tuple[int, ...]] = {
         f"embedding.{name}": (len(VOCABULARY[name]), width) for name, width in zip(CATEGORIES, embedding, strict=True)
     }
+    shapes |= {CONTEXT: (context, widths[0])} if context else {}
     inputs = len(FEATURES) + sum(embedding)
     for layer, width in enumerate(widths, start=1):
         shapes |= {f"dense{layer}.kernel": (inputs, width), f"dense{layer}.bias": (width,)}
@@ -65,6 +70,8 @@ class DeepMET:
     ``(w - 1) (bx, by, px / 50, py / 50)``. CMSSW pads events with zeros to ``padding`` slots, and an empty slot is not
     neutral. The contribution of ``padding - n`` empty slots is added here as a count times a constant. A model with
     ``padding = 0`` has no such term.
+
+    With a tensor ``context.kernel`` the first layer also has the sums over neighbours (ptmiss.networks.neighbours).
     """
 
     tensors: Tensors = field(repr=False)
@@ -80,7 +87,19 @@ class DeepMET:
             raise WeightsError(f"model {self.name!r} is not a DeepMET; its tensors: {', '.join(sorted(self.tensors))}")
         biases = [self.tensors.get(f"dense{layer}.bias") for layer in range(1, len(WIDTHS) + 1)]
         widths = tuple(WIDTHS[i] if bias is None else bias.size for i, bias in enumerate(biases))
-        check_shapes(self.name, self.tensors, deepmet_shapes(embedding, widths))
+        check_shapes(self.name, self.tensors, deepmet_shapes(embedding, widths, len(self.features) - len(FEATURES)))
+        if self.padding and self.sees_neighbours:
+            raise WeightsError(f"model {self.name!r}: padding and sums over neighbours exclude each other")
+
+    @property
+    def sees_neighbours(self) -> bool:
+        """Whether a candidate's weight depends on the candidates around it."""
+        return CONTEXT in self.tensors
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features that it needs."""
+        return (*FEATURES, *NEIGHBOURS) if self.sees_neighbours else FEATURES
 
     @property
     def parameters(self) -> int:
@@ -184,6 +203,8 @@ class DeepMET:
         for block in blocks(len(out), BLOCK):
             x = inputs.features[block] @ self.first_kernel
             x += self.category_table[inputs.rows[block]]
+            if self.sees_neighbours:
+                x += inputs.neighbours[block] @ self.tensors[CONTEXT]
             for kernel, bias in self.layers[1:]:
                 x = np.tanh(x, out=x) @ kernel
                 x += bias
@@ -195,7 +216,9 @@ class DeepMET:
 
         *hidden, (kernel, bias) = self.layers[1:]
         last = np.ascontiguousarray(kernel.T), bias
-        return kernels.weights(inputs.features, inputs.rows, self.category_table, self.first_kernel, *hidden, last)
+        context = (inputs.neighbours, self.tensors[CONTEXT]) if self.sees_neighbours else None
+        first = self.category_table, self.first_kernel
+        return kernels.weights(inputs.features, inputs.rows, *first, *hidden, last, context)
 
     def _by_torch(self, inputs: Inputs) -> NDArray[np.float32]:
         import torch
@@ -207,6 +230,11 @@ class DeepMET:
         for block in blocks(len(out), CUDA_BLOCK if device == "cuda" else BLOCK):
             features, rows = (torch.from_numpy(a[block]).to(device) for a in (inputs.features, inputs.rows))
             x = torch.addmm(table[rows.long()], features, kernel1)
+            if self.sees_neighbours:
+                around, kernel = (
+                    torch.from_numpy(a).to(device) for a in (inputs.neighbours[block], self.tensors[CONTEXT])
+                )
+                x = torch.addmm(x, around, kernel)
             for kernel, bias in layers:
                 x = torch.addmm(bias, torch.tanh(x), kernel)
             out[block] = x.cpu().numpy()

@@ -1,9 +1,9 @@
-"""Inputs of networks on candidates: eight features, and the row of a table for three categories."""
+"""Inputs of networks on candidates: eight features, the row of a table for three categories, sums over neighbours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
 from ptmiss.segments import Offsets
 
 FEATURES = ("dxy", "dz", "eta", "mass", "pt", "puppiWeight", "px", "py")
+NEIGHBOURS = ("cellVertex", "cellPileup", "cellNeutral", "boxVertex", "boxPileup", "boxNeutral")
+"""Sums of pT around a candidate, which some networks have beside FEATURES; see ptmiss.networks.neighbours."""
 SCALE = 50.0  # GeV: pt, px and py enter the network divided by it
 OVERFLOW = 1e6  # scaled momenta beyond it count as zero, as in CMSSW
 UNKNOWN = 255  # the row of a candidate whose category is not in the vocabulary
@@ -43,6 +45,13 @@ class Inputs:
         if (rows == UNKNOWN).any():
             combinations(np.stack([candidates[name] for name in CATEGORIES], axis=-1))
         return Inputs(features, rows, candidates.offsets)
+
+    @cached_property
+    def neighbours(self) -> NDArray[np.float32]:
+        """(n, 6) sums around each candidate, see ptmiss.networks.neighbours."""
+        from ptmiss.networks import neighbours
+
+        return neighbours.sums(self.features, self.rows, self.offsets)
 
     def keep(self, mask: NDArray[np.bool_]) -> Inputs:
         """The candidates in a mask, shape (n,); the number of events stays the same."""

@@ -78,11 +78,12 @@ def prepare(columns, momentum_scale, overflow, positions, lowest, charge, pdg_id
 
 
 @njit(**FLAGS)
-def weights(features, rows, table, first, second, third, last):  # type: ignore[no-untyped-def]
+def weights(features, rows, table, first, second, third, last, context):  # type: ignore[no-untyped-def]
     """(n, 3) outputs of the network: four dense layers with tanh between them, block by block.
 
     features: (n, 8) float32; rows: (n,) of the table (combinations, width), the first layer's category part with
-    its bias; first: kernel (8, width); second, third: kernel and bias; last: transposed kernel (3, width), bias.
+    its bias; first: kernel (8, width); second, third: kernel and bias; last: transposed kernel (3, width), bias;
+    context: sums over neighbours (n, 6) and their kernel (6, width), or None.
     """
     n = len(features)
     (kernel2, bias2), (kernel3, bias3), (kernel4, bias4) = second, third, last
@@ -98,7 +99,10 @@ def weights(features, rows, table, first, second, third, last):  # type: ignore[
             for j in range(x.size):
                 low = f0 * first[0, j] + f1 * first[1, j] + f2 * first[2, j] + f3 * first[3, j]
                 high = f4 * first[4, j] + f5 * first[5, j] + f6 * first[6, j] + f7 * first[7, j]
-                x[j] = _tanh(t[j] + low + high)
+                x[j] = t[j] + low + high
+        if context is not None:
+            add_context(x1[:m], context[0][start : start + m], context[1])
+        tanh_(x1[:m].reshape(-1))
         np.dot(x1[:m], kernel2, x2[:m])
         for i in range(m):
             x = x2[i]
@@ -115,6 +119,17 @@ def weights(features, rows, table, first, second, third, last):  # type: ignore[
                 by += y * kernel4[2, j]
             o[0], o[1], o[2] = w, bx, by
     return out
+
+
+@njit(inline="always", **FLAGS)
+def add_context(x, sums, kernel):  # type: ignore[no-untyped-def]
+    """Add sums (m, 6) times their kernel (6, width) to x (m, width)."""
+    for i in range(len(x)):
+        y, s = x[i], sums[i]
+        s0, s1, s2, s3, s4, s5 = s[0], s[1], s[2], s[3], s[4], s[5]
+        for j in range(y.size):
+            low = s0 * kernel[0, j] + s1 * kernel[1, j] + s2 * kernel[2, j]
+            y[j] += low + s3 * kernel[3, j] + s4 * kernel[4, j] + s5 * kernel[5, j]
 
 
 @njit(**FLAGS)

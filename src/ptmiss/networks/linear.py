@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
-from ptmiss.networks.inputs import SCALE, Inputs
+from ptmiss.networks.inputs import FEATURES, SCALE, Inputs
 from ptmiss.networks.weights import Tensors, check_shapes
 from ptmiss.segments import sum_by_event
 
@@ -31,6 +31,8 @@ class Linear:
     padding: int = 0
     name: str = "linear"
     architecture = "linear"
+    features = FEATURES
+    sees_neighbours = False
 
     def __post_init__(self) -> None:
         check_shapes(self.name, self.tensors, {"weight": (CLASSES,)})

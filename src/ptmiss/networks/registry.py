@@ -19,7 +19,7 @@ from ptmiss.files import AnyPath, as_path, cached_by_file
 from ptmiss.networks.deepmet import DeepMET
 from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.linear import Linear
-from ptmiss.networks.weights import Tensors, check_layout, read_tensors, write_tensors
+from ptmiss.networks.weights import Tensors, check_layout, layout, read_tensors, write_tensors
 
 WEIGHTS, CARD = "model.safetensors", "README.md"
 FIXED = ("mean", "scale", "codebook")  # last part of the names of an MLPF's tensors that are not trained
@@ -51,6 +51,14 @@ class Weights(Protocol):
 
 class Model(Weights, Protocol):
     """A network that makes pTmiss of candidates."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features that it needs; those beyond FEATURES are sums over neighbours."""
+
+    @property
+    def sees_neighbours(self) -> bool:
+        """Whether a candidate's weight depends on the candidates around it."""
 
     def evaluate(self, inputs: Inputs) -> NDArray[np.float32]:
         """The pTmiss of each event.
@@ -90,7 +98,8 @@ class MLPF:
         return sum(values.size for name, values in self.tensors.items() if name.rpartition(".")[2] not in FIXED)
 
 
-ARCHITECTURES = {cls.architecture: cls for cls in (DeepMET, Linear, MLPF)}
+OF_CANDIDATES = {cls.architecture: cls for cls in (DeepMET, Linear)}
+ARCHITECTURES = (*OF_CANDIDATES, MLPF.architecture)
 
 
 def shipped_models() -> list[str]:
@@ -118,7 +127,7 @@ def _directory() -> Path:
 def save_model(model: Model, path: AnyPath, provenance: str) -> str:
     """Write a model's weights file, whole or not at all; return its hash."""
     metadata = {"architecture": model.architecture, "name": model.name, "padding": str(model.padding)}
-    return write_tensors(path, model.tensors, {**metadata, "provenance": provenance})
+    return write_tensors(path, model.tensors, {**metadata, "provenance": provenance}, layout(model.features))
 
 
 def load_model(name_or_path: AnyPath) -> Model:
@@ -158,11 +167,13 @@ def makes_met(model: Weights) -> TypeGuard[Model]:
 def read_model(path: Path) -> Weights:
     """The content of a weights file, checked."""
     tensors, metadata = read_tensors(path)
-    architecture = ARCHITECTURES.get(metadata.get("architecture", ""))
+    kind = metadata.get("architecture", "")
+    if kind == MLPF.architecture:
+        return MLPF(tensors, 0, metadata.get("name", path.parent.name))
+    architecture = OF_CANDIDATES.get(kind)
     if architecture is None:
         known = ", ".join(map(repr, ARCHITECTURES))
         raise WeightsError(f"{path}: architecture {metadata.get('architecture')!r}, expected one of {known}")
-    if architecture is MLPF:
-        return MLPF(tensors, 0, metadata.get("name", path.parent.name))
-    check_layout(path, metadata)
-    return architecture(tensors, int(metadata["padding"]), metadata["name"])
+    model = architecture(tensors, int(metadata["padding"]), metadata["name"])
+    check_layout(path, metadata, model.features)
+    return model

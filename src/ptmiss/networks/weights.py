@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,12 @@ from ptmiss.networks.inputs import FEATURES, SCALE
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
-LAYOUT = {
-    "features": json.dumps(FEATURES),
-    "scale": json.dumps({"pt": SCALE, "px": SCALE, "py": SCALE}),
-    "vocabulary": json.dumps(VOCABULARY),
-}
-"""The order of the inputs of networks on candidates."""
+SCALES = {"scale": json.dumps({"pt": SCALE, "px": SCALE, "py": SCALE}), "vocabulary": json.dumps(VOCABULARY)}
+
+
+def layout(features: Sequence[str] = FEATURES) -> dict[str, str]:
+    """The order of the inputs of networks on candidates, as metadata."""
+    return {"features": json.dumps(features)} | SCALES
 
 
 def fingerprint(tensors: Tensors) -> str:
@@ -43,11 +43,15 @@ def check_shapes(name: str, tensors: Tensors, expected: Mapping[str, tuple[int, 
 
 
 def write_tensors(
-    path: AnyPath, tensors: Tensors, metadata: Mapping[str, str], layout: Mapping[str, str] = LAYOUT
+    path: AnyPath, tensors: Tensors, metadata: Mapping[str, str], inputs: Mapping[str, str] | None = None
 ) -> str:
-    """Write a weights file, whole or not at all, with the order of its inputs in the metadata; return its hash."""
+    """Write a weights file, whole or not at all, with the order of its inputs in the metadata; return its hash.
+
+    inputs: this order; that of networks on candidates if there is none.
+    """
     digest = fingerprint(tensors)
-    write_atomically(path, save(dict(tensors), {**metadata, **layout, "sha256": digest}))
+    stated = layout() if inputs is None else inputs
+    write_atomically(path, save(dict(tensors), {**metadata, **stated, "sha256": digest}))
     return digest
 
 
@@ -71,9 +75,9 @@ def read_tensors(path: AnyPath) -> tuple[dict[str, NDArray[np.float32]], dict[st
     return tensors, metadata
 
 
-def check_layout(path: str | Path, metadata: Mapping[str, str]) -> None:
-    """Raise WeightsError unless features and vocabularies are in the order that this code uses."""
-    for key, expected in (("features", list(FEATURES)), ("vocabulary", {k: list(v) for k, v in VOCABULARY.items()})):
+def check_layout(path: str | Path, metadata: Mapping[str, str], features: Sequence[str]) -> None:
+    """Raise WeightsError unless features and vocabularies are those of the network, in the order of this code."""
+    for key, expected in (("features", list(features)), ("vocabulary", {k: list(v) for k, v in VOCABULARY.items()})):
         stated = json.loads(metadata.get(key, "null"))
         if stated != expected:
             raise WeightsError(f"{path}: {key} {stated}, expected {expected}")

@@ -4,7 +4,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ptmiss.models.deepmet import dataset
-from ptmiss.models.deepmet.event_features import SIZES, Context, classes
+from ptmiss.models.deepmet.context import SIZES, Context, classes
 
 
 @pytest.fixture(scope="module")

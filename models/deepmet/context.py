@@ -1,4 +1,4 @@
-"""Features of the whole event, beside those of each candidate. The published network does not have them."""
+"""Features of a candidate's surroundings, beside its own. The published network does not have them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from torch import Tensor, nn
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.models.deepmet.dataset import Batch
+from ptmiss.networks.inputs import NEIGHBOURS, Inputs
+from ptmiss.segments import from_counts
 
 PT, PUPPI = 4, 5
 MOMENTUM = slice(6, 8)
-SIZES = {"none": 0, "sums": 5, "recoil": 7}
+SIZES = {"none": 0, "sums": 5, "recoil": 7, "neighbours": len(NEIGHBOURS)}
 
 
 class Context(nn.Module):
-    """Features of the event, and their rows of the first layer's kernel, which begin at zero.
+    """Features of the surroundings, and their rows of the first layer's kernel, which begin at zero.
 
     * ``sums``: candidates / 1000, and log(1 + Σ pt / 50 GeV) of charged candidates of the vertex, charged ones of
       pile-up, neutrals, and neutrals with their PUPPI weights
     * ``recoil``: these, log(1 + u / 50 GeV) of the charged recoil of the vertex, and the cosine of the angle between it
       and the candidate
+    * ``neighbours``: sums around the candidate, as inference has them (ptmiss.networks.neighbours)
     """
 
     kernel: Tensor
@@ -40,6 +43,8 @@ class Context(nn.Module):
         """(candidates, SIZES[kind]) features."""
         if self.kind == "none":
             return batch.features[:, :0]
+        if self.kind == "neighbours":
+            return neighbours(batch)
         member = self.classes[batch.categories]
         pt, puppi, momentum = (
             batch.features[:, PT : PT + 1],
@@ -56,6 +61,14 @@ class Context(nn.Module):
         along = (momentum * (recoil / size.clamp(min=1e-6))[batch.event]).sum(dim=1, keepdim=True)
         cosine = along / momentum.norm(dim=1, keepdim=True).clamp(min=1e-6)
         return torch.cat([torch.cat([columns, size.log1p()], dim=1)[batch.event], cosine], dim=1)
+
+
+def neighbours(batch: Batch) -> Tensor:
+    """(candidates, 6) sums around each candidate."""
+    features, rows, event = (v.cpu().numpy() for v in (batch.features, batch.categories, batch.event))
+    offsets = from_counts(np.bincount(event, minlength=len(batch.target)))
+    sums = Inputs(features, rows.astype(np.uint8), offsets).neighbours
+    return torch.from_numpy(sums).to(batch.features.device)
 
 
 def classes() -> Tensor:
