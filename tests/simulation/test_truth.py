@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptmiss.simulation import elements, tracks, truth
+from ptmiss.simulation import detector, elements, generator, parameters, pileup, tracks, truth
 
 
 def _four_momenta(targets):
@@ -27,6 +27,21 @@ def test_a_particle_with_a_track_belongs_to_it(crossings, reconstructed):
     for seen in reconstructed:
         real = seen.tracks.particle != tracks.FAKE
         assert np.array_equal(seen.targets.owner[seen.tracks.particle[real]], np.flatnonzero(real))
+
+
+def test_a_muon_without_a_track_is_lost():
+    """Its deposit would be the target of an element that cannot know the momentum."""
+    profile = parameters.profile("mc", pileup_mean=0, pileup_spread=0, muon_track_efficiency=0)
+    rng = np.random.default_rng(1)
+    library = generator.shoot(13, 40, rng).library
+    deposits = 0
+    for i in range(40):
+        crossing = pileup.cross(library.collision(i), library, profile.beam, rng)
+        seen = detector.reconstruct(crossing, profile, rng)
+        deposits += np.sum(seen.elements.type == elements.HCAL)
+        assert not np.any(seen.targets.kind == truth.MUON)
+        assert np.all(seen.targets.owner[np.abs(crossing.particles.pdg_id) == 13] == truth.LOST)
+    assert deposits > 0
 
 
 def test_fakes_have_no_target(reconstructed):

@@ -1,8 +1,9 @@
 """Truth for MLPF: which element stands for which particles.
 
 A charged particle with a track belongs to the track; any other to the cluster or tower half that got most of its
-energy. Particles that share an element are summed, the class is the leading one's, and energy is conserved: sum of
-targets and of what is lost = sum of particles.
+energy. A muon without a track is lost: the little that it leaves in a calorimeter says nothing about its momentum.
+Particles that share an element are summed, the class is the leading one's, and energy is conserved: sum of targets and
+of what is lost = sum of particles.
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ def assign(
     """Targets of one event's elements, (elements,) each.
 
     collision: (particles,) the collision that each came from, 0 the hard one."""
-    light = np.isin(np.abs(particles.pdg_id), (11, 22))
-    owner = _owners(light, tracks, hits, clusters, towers)
+    code = np.abs(particles.pdg_id)
+    light = np.isin(code, (11, 22))
+    owner = _owners(light, code == 13, tracks, hits, clusters, towers)
     momentum = np.stack([particles.px, particles.py, particles.pz, particles.energy], axis=1).astype(np.float64)
     n, found = len(elements.pt), owner != LOST
     own = owner[found]
@@ -90,7 +92,12 @@ def assign(
 
 
 def _owners(
-    light: NDArray[np.bool_], tracks: Tracks, hits: Hits, clusters: Clusters, towers: Towers
+    light: NDArray[np.bool_],
+    muon: NDArray[np.bool_],
+    tracks: Tracks,
+    hits: Hits,
+    clusters: Clusters,
+    towers: Towers,
 ) -> NDArray[np.int64]:
     """Element of each particle, shape (particles,); in a tower, photons and electrons (light) prefer its EM half."""
     first = len(tracks.pt)
@@ -106,6 +113,7 @@ def _owners(
     row = best[in_tower] - len(clusters.energy)
     prefers_em = (had[row] == LOST) | (light[in_tower] & (em[row] != LOST))
     owner[in_tower] = np.where(prefers_em, em[row], had[row])
+    owner[muon] = LOST
     real = tracks.particle != FAKE
     owner[tracks.particle[real]] = np.flatnonzero(real)
     return owner
