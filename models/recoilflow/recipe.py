@@ -1,0 +1,84 @@
+"""The recipe of a flow, and its training on events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ptmiss.files import AnyPath, as_path
+
+from ..training import DecoupledSettings, Progress, Training
+from .events import Events, Loader
+from .network import Network
+
+FLOOR = -60.0  # log density below which an event of negative weight pushes no more
+VALIDATION_BATCH = 16_384
+
+
+class Recipe(DecoupledSettings):
+    """Everything that a training depends on, except its events.
+
+    hidden: widths of the layers of each conditioner; bins, splines: see network.
+    """
+
+    epochs: int = Field(24, ge=1)
+    rate: float = Field(3e-3, gt=0)
+    patience: int | None = Field(8, ge=1)
+    clip: float = Field(5.0, gt=0)
+    average: float = Field(0.995, ge=0, lt=1)
+    batch: int = Field(1024, ge=2)
+    hidden: tuple[int, ...] = (32, 32)
+    bins: int = Field(8, ge=2)
+    splines: int = Field(1, ge=1)
+
+
+def train(
+    training: Events,
+    validation: Events,
+    recipe: Recipe,
+    directory: AnyPath,
+    sources: Any,
+    progress: Progress | None = None,
+) -> tuple[Network, Training]:
+    """A flow and its training in a directory; ``Training.run`` trains it, from the checkpoint if there is one."""
+    torch.manual_seed(recipe.seed)
+    network = Network(training.u.shape[1], training.context.shape[1], recipe.hidden, recipe.bins, recipe.splines)
+    network.measure(training)
+    held = validation.balanced()
+    run = Training(
+        network,
+        Loader(training.balanced(), recipe.batch, recipe.seed),
+        loss=lambda net, batch: loss(net, *batch),
+        validate=lambda net: validate(net, held),
+        settings=recipe,
+        directory=as_path(directory),
+        configuration={**recipe.model_dump(mode="json"), "events": sources},
+        progress=progress,
+    )
+    return network, run
+
+
+def loss(network: Network, u: Tensor, context: Tensor, switch: Tensor, weights: Tensor) -> Tensor:
+    """Mean of minus the logarithm of the density, with signed weights.
+
+    Without a floor, events of negative weight could push the density of their neighbourhood to zero for ever.
+    """
+    density = network.log_density(u, context, switch)
+    density = torch.where(weights < 0, density.clamp(min=FLOOR), density)
+    return -(weights * density).mean()
+
+
+@torch.no_grad()
+def validate(network: Network, events: Events) -> dict[str, float]:
+    """The loss, of all events and of those of data alone."""
+    tensors = events.tensors()
+    sums = {"loss": 0.0, "data_loss": 0.0}
+    for rows in torch.arange(len(events)).split(VALIDATION_BATCH):
+        batch = [tensor[rows] for tensor in tensors]
+        sums["loss"] += float(loss(network, *batch)) * len(rows)
+        of_data = batch[2] > 0
+        sums["data_loss"] += float(loss(network, *(part[of_data] for part in batch))) * int(of_data.sum())
+    return {"loss": sums["loss"] / len(events), "data_loss": sums["data_loss"] / max(int(events.data.sum()), 1)}

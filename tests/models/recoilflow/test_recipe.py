@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+from ptmiss.errors import OptionError
+from ptmiss.models.recoilflow import recipe as recipes
+from ptmiss.models.recoilflow.events import Events, join
+from ptmiss.models.recoilflow.recipe import FLOOR, Recipe, loss
+
+from .conftest import SMALL
+
+
+def test_a_stopped_training_goes_on_to_the_same_bits(toy_events, tmp_path):
+    few = toy_events.select(np.arange(len(toy_events)) % 6 == 0)
+
+    def run(directory, epochs):
+        recipe = Recipe(**SMALL | {"epochs": epochs, "schedule": "constant", "warm_up": 0.0})
+        network, training = recipes.train(few, few, recipe, directory, {})
+        training.configuration = {}
+        return network, training.run()
+
+    whole, _ = run(tmp_path / "whole", 2)
+    run(tmp_path / "parts", 1)
+    parts, log = run(tmp_path / "parts", 2)
+    assert list(log["epoch"]) == [1, 2]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[name]), name
+
+
+def test_training_makes_the_events_likelier(trained):
+    _, log = trained
+    assert log["loss"].iloc[-1] < log["loss"].iloc[0]
+
+
+class Flat:
+    """A density that is what it is given."""
+
+    def log_density(self, u, context, switch):
+        return u[:, 0]
+
+
+def test_an_event_of_negative_weight_pushes_no_further_than_the_floor():
+    u = torch.tensor([[FLOOR - 5.0], [-1.0]], requires_grad=True)
+    value = loss(Flat(), u, None, None, torch.tensor([-0.5, 1.0]))
+    value.backward()
+    assert float(value.detach()) == pytest.approx((0.5 * FLOOR + 1) / 2)
+    assert u.grad[:, 0].tolist() == [0.0, -0.5]
+
+
+def test_both_samples_count_as_much_as_they_have_events():
+    u = np.zeros((5, 1))
+    events = Events(u, u, np.array([0, 0, 0, 1, 1], bool), np.array([2.0, 2, 2, 3, -1]))
+    np.testing.assert_allclose(events.balanced().weights, [1, 1, 1, 3, -1])
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(30), "data: 30 effective events, a flow needs 2000"),
+        (np.r_[np.ones(10), -np.ones(20)], "data: the weights of its events add up to -10, expected more than 0"),
+    ],
+)
+def test_too_few_events_and_weights_below_zero_are_one_line(weights, message):
+    good = (np.zeros((3000, 2)), np.zeros((3000, 1)), np.ones(3000))
+    with pytest.raises(OptionError, match=message):
+        join(good, (np.zeros((30, 2)), np.zeros((30, 1)), weights))
