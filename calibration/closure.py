@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from ptmiss.corrections import NOMINAL, Corrections
+from ptmiss.corrections import Corrections
 from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil, qt_range
 from ptmiss.recoil import recoil
 from ptmiss.resolutions import moments
 from ptmiss.resolutions.moments import Sums
-from ptmiss.systematics import shares, total
+from ptmiss.systematics import NOMINAL, shares, total
 
 from .sources import Background, Histograms, Sample, add, less
 

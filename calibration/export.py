@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from correctionlib import schemav2 as cs
 
-from ptmiss.corrections import AXES, NOMINAL, PILEUP, SAMPLES, SCHEMA
+from ptmiss.corrections import AXES, PILEUP, SAMPLES, SCHEMA
 from ptmiss.histograms import QT_STORED
 from ptmiss.provenance import provenance
+from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array
 
 from .calibrate import Calibration

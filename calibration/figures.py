@@ -13,9 +13,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ptmiss.corrections import NOMINAL
 from ptmiss.plots import LEAST_ERROR, RATIO_RANGE, STYLE, arrows, edges_of, filled_range, label_of, mark, save
 from ptmiss.stacks import per_bin
+from ptmiss.systematics import NOMINAL
 
 from . import law_figures
 from .calibrate import Calibration

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ptmiss.corrections import NOMINAL
 from ptmiss.plots import label_of
+from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array
 
 from .binning import Cell

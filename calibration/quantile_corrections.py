@@ -13,10 +13,9 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import OptionError
 from ptmiss.histograms import COMPONENTS
-from ptmiss.systematics import total
+from ptmiss.systematics import NOMINAL, total
 from ptmiss.typing import Array
 
 from . import variations

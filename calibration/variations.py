@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss.corrections import NOMINAL
 from ptmiss.histograms import COMPONENTS
+from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array
 
 from . import smoothing

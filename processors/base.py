@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from ptmiss import selections as select
 from ptmiss import vertex as vertices
-from ptmiss.corrections import NOMINAL, Corrections, load
+from ptmiss.corrections import Corrections, load
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import Estimator, MetResult, evaluate
 from ptmiss.recoil import finite_in_all, transverse_sum
 from ptmiss.scales import DEFAULT, scale_leptons
 from ptmiss.selections import Selection, branches, of_channel, quality
+from ptmiss.systematics import NOMINAL
 from ptmiss.truth import is_data
 from ptmiss.typing import Array, Vector
 from ptmiss.weights import evaluation as weights

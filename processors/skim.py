@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import selections as select
-from ptmiss.corrections import NOMINAL
 from ptmiss.estimators import MetResult, evaluate
 from ptmiss.recoil import cartesian, transverse_sum
+from ptmiss.systematics import NOMINAL
 from ptmiss.table import CORRECTED, polar, rows
 from ptmiss.truth import generated_boson, generated_met, has_truth, visible_boson
 from ptmiss.typing import Vector

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from ptmiss import histograms
-from ptmiss.histograms import MOMENTS, book_met, book_recoil, fill_met, fill_recoil, scale, subtract
+from ptmiss.errors import OptionError
+from ptmiss.histograms import MOMENTS, book_met, book_mt, book_recoil, fill_met, fill_recoil, scale, subtract
 from ptmiss.recoil import Recoil
 from ptmiss.resolutions.moments import sums
 
@@ -17,6 +18,15 @@ def filled(recoil, npv, njets, weight):
     out = book_recoil(["pf", "puppi"])
     fill_recoil(out, "pf", recoil, npv, njets, weight)
     return out
+
+
+def test_what_is_booked_is_there_before_an_event_is():
+    for name, booked in (book_recoil(["pf"]) | book_met(["pf"]) | book_mt(["pf"])).items():
+        if name != "spectra":
+            assert list(booked.axes["systematic"]) == ["nominal"]
+            assert not booked.values(flow=True).any()
+    with pytest.raises(OptionError, match="are empty: no event was selected"):
+        sums(book_recoil(["pf"])["moments"], "pf")
 
 
 def test_edges_are_the_published_ones():

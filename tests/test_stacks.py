@@ -35,6 +35,14 @@ def test_without_a_luminosity_there_are_as_many_events_as_in_data():
     assert rows["simulation"].sum() == pytest.approx(rows["data"].sum())
 
 
+def test_a_process_without_a_selected_event_stacks_as_nothing():
+    result = stacked_run()
+    result.histograms["top"] = book_met(["pf", "puppi"])
+    rows = stacks.rows(stacks.of_run(result), "met", "pf")
+    assert not rows["top"].any()
+    np.testing.assert_array_equal(rows["simulation"], rows["dy"])
+
+
 def test_one_process_needs_no_cross_section():
     result = stacked_run(dy=about("mc", 5000))
     alone = RunResult(result.manifest, {name: result.histograms[name] for name in ("run_a", "dy")})

@@ -26,11 +26,10 @@ from numpy.typing import ArrayLike, NDArray
 from ptmiss.errors import CorrectionError, FileError, UnknownName
 from ptmiss.files import AnyPath, as_path, cached_by_file, digest
 from ptmiss.recoil import met_from_recoil, recoil
+from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array, Vector
 
 SCHEMA = "ptmiss-calibration-2"
-NOMINAL = "nominal"
-UP, DOWN = "_up", "_down"  # endings of the two sides of a systematic
 SAMPLES = ("data", "mc")
 AXES = ("x", "y")
 PILEUP = "npv_weight"
@@ -170,11 +169,6 @@ class Corrections:
                 f"{count} of {values.size} values of {name} cannot be corrected: "
                 f"the first, of event {first}, is {value:g}, expected {expected}"
             )
-
-
-def source_of(variation: str) -> str:
-    """The systematic that a variation is one side of: ``jes`` of ``jes_up``; one without sides is its own."""
-    return variation.removesuffix(UP).removesuffix(DOWN)
 
 
 @cached_by_file

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ptmiss import binning, cells
 from ptmiss.recoil import Recoil, azimuth, magnitude
+from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Vector
 
 QT_EDGES, NPV_EDGES, PLATEAU = binning.QT_EDGES, binning.NPV_EDGES, binning.PLATEAU
@@ -107,12 +108,11 @@ def book_recoil(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     u_par, u_perp: (systematic, estimator, value).
     """
     shared = axes(estimators)
-    systematic = hist.axis.StrCategory([], name="systematic", label="systematic", growth=True)
     residual = hist.axis.Regular(*RESIDUAL, name="residual", label=r"$u_\parallel - q_\mathrm{T}$, $u_\perp$ (GeV)")
     component = hist.axis.StrCategory(COMPONENTS, name="component", label="component", overflow=False)
     moment = hist.axis.StrCategory([m.name for m in MOMENTS], name="moment", label="moment", overflow=False)
     return {
-        "moments": hist.Hist(systematic, *shared, moment, storage=hist.storage.Double()),
+        "moments": hist.Hist(_systematic(), *shared, moment, storage=hist.storage.Double()),
         "spectra": hist.Hist(*shared, component, residual, storage=hist.storage.Weight()),
         "u_par": _spectrum(estimators, 150, -100, 200, "u_par", r"$u_\parallel$ (GeV)"),
         "u_perp": _spectrum(estimators, 100, -100, 100, "u_perp", r"$u_\perp$ (GeV)"),
@@ -153,9 +153,14 @@ def book_mt(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     return {"mt": _spectrum(estimators, 80, 0, 160, "mt", r"$m_\mathrm{T}$ (GeV)")}
 
 
+def _systematic() -> hist.axis.StrCategory:
+    """The nominal one, also where no event is selected, and those that are filled."""
+    return hist.axis.StrCategory([NOMINAL], name="systematic", label="systematic", growth=True)
+
+
 def _spectrum(estimators: Iterable[str], bins: int, low: float, high: float, name: str, label: str) -> hist.Hist:
     return hist.Hist(
-        hist.axis.StrCategory([], name="systematic", label="systematic", growth=True),
+        _systematic(),
         hist.axis.StrCategory(list(estimators), name="estimator", label="estimator", overflow=False),
         hist.axis.Regular(bins, low, high, name=name, label=label),
         storage=hist.storage.Weight(),
@@ -169,7 +174,7 @@ def fill_recoil(
     npv: NDArray,
     njets: NDArray,
     weight: NDArray[np.float64],
-    systematic: str = "nominal",
+    systematic: str = NOMINAL,
 ) -> None:
     """Fill one estimator's recoil; arrays of shape (events,). Events whose recoil is not finite are left out."""
     finite = np.isfinite(recoil.u_par + recoil.u_perp + recoil.qt)
@@ -182,7 +187,7 @@ def fill_recoil(
     for name, value in (("u_par", recoil.u_par), ("u_perp", recoil.u_perp)):
         view, axis = _view(histograms[name], estimator, systematic), histograms[name].axes[-1]
         cells.add_spectrum(view, None, value, weight, axis.edges[0], axis.edges[-1])
-    if systematic == "nominal":
+    if systematic == NOMINAL:
         spectra = cells.flat(_view(histograms["spectra"], estimator), 3)
         for number, residual in enumerate((recoil.u_par - recoil.qt, recoil.u_perp)):
             cells.add_spectrum(spectra[:, number], cell, residual, weight, *RESIDUAL[1:])
@@ -204,7 +209,7 @@ def fill_met(
     estimator: str,
     met: Vector,
     weight: NDArray[np.float64],
-    systematic: str = "nominal",
+    systematic: str = NOMINAL,
 ) -> None:
     """Fill size and direction of one estimator's pTmiss, shape (events, 2); what is not finite is left out."""
     finite = np.isfinite(met).all(axis=1)

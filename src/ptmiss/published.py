@@ -18,10 +18,10 @@ import correctionlib
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import CorrectionError, FileError, UnknownName
 from ptmiss.files import AnyPath, as_path, cached_by_file
 from ptmiss.recoil import azimuth, magnitude, met_from_recoil, recoil
+from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array, Vector
 
 RECOIL = "Recoil_correction_"

@@ -15,7 +15,6 @@ from matplotlib.patches import StepPatch
 from numpy.typing import NDArray
 
 from ptmiss import normalisation
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import LedgerError
 from ptmiss.histograms import OBSERVABLES
 from ptmiss.plots import (
@@ -32,7 +31,7 @@ from ptmiss.plots import (
 )
 from ptmiss.provenance import samples
 from ptmiss.results import RunResult
-from ptmiss.systematics import sizes, total
+from ptmiss.systematics import NOMINAL, sizes, total
 from ptmiss.typing import Array
 
 FILLS = ("#8fbbda", "#f3c178", "#a6d8c3", "#e3b9d0", "#c9c9c9", "#f2e58f")

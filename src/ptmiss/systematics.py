@@ -1,4 +1,4 @@
-"""How large a systematic is: the root mean square of its shifts, ``sqrt((up² + down²) / 2)``.
+"""Names of systematics, and how large one is: the root mean square of its shifts, ``sqrt((up² + down²) / 2)``.
 
 It is the size of the shift where up and down are opposite. Half of up minus down is the same there, but nothing where
 both go one way, as they do for a width that grows with any mistake. The larger of the two keeps what is only noise of
@@ -14,7 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ptmiss.corrections import source_of
+NOMINAL = "nominal"
+UP, DOWN = "_up", "_down"  # endings of the two sides of a systematic
+
+
+def source_of(variation: str) -> str:
+    """The systematic that a variation is one side of: ``jes`` of ``jes_up``; one without sides is its own."""
+    return variation.removesuffix(UP).removesuffix(DOWN)
 
 
 def shares(variations: Iterable[str]) -> dict[str, float]:

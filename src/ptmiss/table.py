@@ -31,6 +31,7 @@ from ptmiss.errors import ColumnError, FileError, OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path, replacing
 from ptmiss.recoil import azimuth, cartesian, magnitude
 from ptmiss.selections import Selection, load_selection
+from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Vector
 
 METADATA = b"ptmiss"
@@ -153,11 +154,11 @@ class RecoilTable:
         """Names of the variations of the weights that the table has: ``pileup_up``, ``pileup_down``, …"""
         return [column.removeprefix(WEIGHT) for column in self.data.column_names if column.startswith(WEIGHT)]
 
-    def weight(self, variation: str = "nominal") -> NDArray[np.float64]:
+    def weight(self, variation: str = NOMINAL) -> NDArray[np.float64]:
         """(events,) weights, with one of their variations."""
-        if variation != "nominal" and variation not in self.weights:
-            raise UnknownName("variation of the weights in the table", variation, ["nominal", *self.weights])
-        return np.asarray(self["weight" if variation == "nominal" else WEIGHT + variation], np.float64)
+        if variation != NOMINAL and variation not in self.weights:
+            raise UnknownName("variation of the weights in the table", variation, [NOMINAL, *self.weights])
+        return np.asarray(self["weight" if variation == NOMINAL else WEIGHT + variation], np.float64)
 
     def only(self, estimators: Iterable[str]) -> RecoilTable:
         """Without the other estimators."""

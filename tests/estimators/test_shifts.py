@@ -7,13 +7,13 @@ import pytest
 
 from ptmiss import candidates as pf_candidates
 from ptmiss import events, jerc, puppi, sample
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import evaluate, make_estimators
 from ptmiss.estimators.shifts import LEAST_CHANGE, SYSTEMATICS
 from ptmiss.networks import kernels
 from ptmiss.networks.registry import save_model
 from ptmiss.scales import DEFAULT, KINDS
+from ptmiss.systematics import NOMINAL
 
 from ..helpers import random_model
 

@@ -7,11 +7,11 @@ import pytest
 from coffea.jetmet_tools import CorrectedMETFactory, CorrectionLibJEC, CorrectionLibJUNC
 
 from ptmiss import events
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import evaluate, make_estimators
 from ptmiss.estimators import type1 as module
 from ptmiss.recoil import cartesian, magnitude
+from ptmiss.systematics import NOMINAL
 
 NONE = ak.Array([[{"eta": 0.0, "phi": 0.0, "pdgId": 13}]])[:, :0]
 TAG, JETS = "Summer22_22Sep2023_V3_MC", "AK4PFPuppi"

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from ptmiss import corrections, sample, table
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import UnknownName
 from ptmiss.estimators import make_estimators
 from ptmiss.events import inspect
@@ -11,6 +10,7 @@ from ptmiss.processors.boson import Zmumu
 from ptmiss.processors.neutrino import Wmunu
 from ptmiss.processors.skim import Skim
 from ptmiss.resolutions.moments import sums
+from ptmiss.systematics import NOMINAL
 from ptmiss.table import RecoilTable
 
 NAME = "stored.PuppiMET"

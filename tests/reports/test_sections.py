@@ -9,7 +9,7 @@ import pytest
 from ptmiss import plots, results, sample, table
 from ptmiss.errors import FileError
 from ptmiss.evaluation import figures
-from ptmiss.histograms import book_met
+from ptmiss.histograms import book_met, book_recoil, fill_met
 from ptmiss.networks import registry
 from ptmiss.reports import sections
 from ptmiss.reports.sources import CALIBRATION, EVALUATION, MODEL, RUN, TABLE, ReportSource
@@ -65,6 +65,14 @@ def test_a_run_with_data_and_simulation(tmp_path, undrawn):
     rows = found[-1].exhibits[0].table
     assert {"data", "dy", "top", "simulation", "systematic", "ratio"} <= set(rows)
     assert rows["data"].sum() > 900
+
+
+def test_data_of_w_have_spectra_and_no_recoil(tmp_path, undrawn):
+    histograms = book_recoil(["pf"]) | book_met(["pf"])
+    fill_met(histograms, "pf", np.full((3, 2), 20.0), np.ones(3))
+    results.save(tmp_path, {"datasets": {"data": about("data", 3)}}, {"data": histograms})
+    (found,) = sections.section(ReportSource(RUN, tmp_path, "W"), "bin", "")
+    assert [one.title for one in found.exhibits] == ["pTmiss"]
 
 
 def test_a_page_says_why_data_and_simulation_are_not_compared(tmp_path):

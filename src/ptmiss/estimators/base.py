@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ptmiss import candidates as pf_candidates
 from ptmiss.candidates import Candidates
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import OptionError
 from ptmiss.reconstruction import Reconstruction
+from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Vector
 
 Selected = NDArray[np.bool_]

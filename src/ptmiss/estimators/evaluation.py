@@ -15,11 +15,11 @@ import vector
 from ptmiss import candidates as pf_candidates
 from ptmiss import reconstruction
 from ptmiss.candidates import Candidates
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.leptons import EXACT, match
 from ptmiss.recoil import azimuth, magnitude
 from ptmiss.reconstruction import Reconstruction
+from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Mask, Vector
 from ptmiss.vertex import DEFAULT, LEPTON, at_lepton, needs
 

@@ -30,13 +30,13 @@ from numpy.typing import NDArray
 from ptmiss import jerc as energies
 from ptmiss import puppi
 from ptmiss.candidates import Candidates, good_vertices
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.files import digest
 from ptmiss.leptons import EXACT
 from ptmiss.scales import DEFAULT, HADRONS_AND_PHOTONS, KINDS, LEPTONS, SIGNS, Scales, is_kind, resolution
 from ptmiss.segments import Offsets, from_counts, sum_by_event
 from ptmiss.significance import Parts, parts
+from ptmiss.systematics import NOMINAL
 from ptmiss.truth import is_data
 from ptmiss.typing import Array, Mask, Vector
 

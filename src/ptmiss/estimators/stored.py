@@ -10,10 +10,10 @@ from typing import Any
 import awkward as ak
 
 from ptmiss.candidates import Candidates
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import ColumnError, OptionError
 from ptmiss.recoil import cartesian
 from ptmiss.scales import SIGNS
+from ptmiss.systematics import NOMINAL
 from ptmiss.truth import is_data
 from ptmiss.typing import Vector
 

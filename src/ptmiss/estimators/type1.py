@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from ptmiss import jerc as energies
 from ptmiss.angles import delta_r
 from ptmiss.candidates import Candidates
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.files import digest
 from ptmiss.jerc import JetEnergy
 from ptmiss.recoil import cartesian
 from ptmiss.segments import Offsets, from_counts, sum_by_event
+from ptmiss.systematics import NOMINAL
 from ptmiss.truth import is_data
 from ptmiss.typing import Array, Vector
 

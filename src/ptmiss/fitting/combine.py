@@ -9,8 +9,8 @@ import hist
 import numpy as np
 import uproot
 
-from ptmiss.corrections import DOWN, UP
 from ptmiss.fitting.templates import Region, Template
+from ptmiss.systematics import DOWN, UP
 from ptmiss.typing import Array
 
 FILE = "templates.root"

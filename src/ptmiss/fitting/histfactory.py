@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ptmiss.corrections import DOWN, UP
 from ptmiss.fitting.templates import Process, Region
+from ptmiss.systematics import DOWN, UP
 
 STRENGTH = "mu"
 

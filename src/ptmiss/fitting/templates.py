@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import normalisation
-from ptmiss.corrections import DOWN, NOMINAL, UP, source_of
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import OBSERVABLES
 from ptmiss.provenance import samples
 from ptmiss.results import RunResult
+from ptmiss.systematics import DOWN, NOMINAL, UP, source_of
 from ptmiss.typing import Array
 
 MIN_EVENTS = 10.0  # least effective simulated events in a bin

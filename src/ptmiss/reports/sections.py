@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from ptmiss import plots, recoil, resolutions, results, stacks, table
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import FileError, LedgerError, OptionError
 from ptmiss.histograms import book_met, book_mt
 from ptmiss.networks import registry
@@ -25,6 +24,7 @@ from ptmiss.reports.exhibit import Exhibit, Section
 from ptmiss.reports.sources import CALIBRATION, EVALUATION, EXPLANATION, MODEL, RUN, TABLE, ReportSource
 from ptmiss.resolutions import jacobian
 from ptmiss.selections import load_selection
+from ptmiss.systematics import NOMINAL
 from ptmiss.table import RecoilTable
 
 KEPT = ("estimator", "region", "axis", "low", "high", "n_eff", "response", "response_error", "response_systematic")
@@ -98,7 +98,8 @@ def of_dataset(
     facts_of, noted = facts(result.manifest), warnings(about)
     if not any(np.any(one.values(flow=True)) for one in histograms.values()):
         return Section(title, RUN, (), facts_of, noted, "", summary.counted(0, made))
-    found = resolutions.tabulate(histograms, correction) if "moments" in histograms else pd.DataFrame()
+    measured = "moments" in histograms and np.any(histograms["moments"].view(flow=True))  # W of data have no boson
+    found = resolutions.tabulate(histograms, correction) if measured else pd.DataFrame()
     exhibits = of_resolutions(found, correction, label) if len(found) else []
     exhibits += [spectrum(histograms[which], which, label) for which in SPECTRA if which in histograms]
     if flow := about.get("cutflow"):

@@ -20,11 +20,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ptmiss import normalisation
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import COMPONENTS, QT_EDGES, book_recoil, fill_recoil, qt_range, scale, subtract
 from ptmiss.recoil import Recoil, finite_in_all, magnitude, project, recoil
 from ptmiss.results import RunResult
+from ptmiss.systematics import NOMINAL
 from ptmiss.table import RecoilTable
 from ptmiss.typing import Vector
 

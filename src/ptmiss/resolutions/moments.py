@@ -13,9 +13,9 @@ from typing import Any
 import hist
 import numpy as np
 
-from ptmiss.corrections import NOMINAL
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import MOMENTS, Moment
+from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array
 
 ONE_EVENT = 1.001  # effective events: with fewer there is no width
@@ -76,7 +76,7 @@ def sums(moments: hist.Hist, estimator: str, systematic: str = NOMINAL) -> Sums:
     """Moments of one estimator out of the histogram that a processor fills."""
     if estimator not in list(moments.axes["estimator"]):
         raise UnknownName("estimator in the histograms", estimator, moments.axes["estimator"])
-    if systematic not in list(moments.axes["systematic"]):
+    if systematic not in list(moments.axes["systematic"]) or not np.any(moments.view(flow=True)):
         raise OptionError(f"the histograms of estimator {estimator!r} are empty: no event was selected")
     view = moments[{"systematic": systematic, "estimator": estimator}].view(flow=True)
     return Sums(dict(zip(MOMENTS, np.moveaxis(view, -1, 0), strict=True)))

@@ -13,9 +13,8 @@ from typing import Any
 import hist
 import numpy as np
 
-from ptmiss.corrections import NOMINAL
 from ptmiss.histograms import COMPONENTS
-from ptmiss.systematics import total
+from ptmiss.systematics import NOMINAL, total
 
 from .moments import Sums, ratio, sums, variance
 from .responses import correction

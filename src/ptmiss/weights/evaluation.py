@@ -10,9 +10,9 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss.corrections import DOWN, UP
 from ptmiss.errors import ColumnError
 from ptmiss.events import event_weight
+from ptmiss.systematics import DOWN, UP
 from ptmiss.truth import is_data
 from ptmiss.typing import Array
 
