@@ -25,26 +25,30 @@ TABLE = pd.DataFrame(
 )
 
 
-def test_bins_are_independent_and_numbers_dependent():
-    found = yaml.safe_load(hepdata.data(TABLE))
+def test_an_estimator_is_a_qualifier_and_its_numbers_share_the_bins():
+    found = yaml.safe_load(hepdata.data(TABLE, "CMS-like simulation (13 TeV)"))
+    (bins,) = found["independent_variables"]
+    assert bins == {"header": {"name": "qT", "units": "GeV"}, "values": [{"low": 0, "high": 10}, {"value": ">= 10"}]}
+    rms, response, rms_puppi, _ = found["dependent_variables"]
+    assert rms["header"] == {"name": "RMS of u∥ - qT", "units": "GeV"}
+    assert response["header"] == {"name": "Response"}
+    about = [{q["name"]: q["value"] for q in variable["qualifiers"]} for variable in (rms, rms_puppi)]
+    assert about == [{"Estimator": name, "Axis": "qt", "SQRT(S)": 13} for name in ("PF", "PUPPI")]
+    assert rms["values"] == [{"value": 20.5, "errors": [{"symerror": 0.5, "label": "stat"}]}, {"value": 21.25}]
+    assert rms_puppi["values"] == [{"value": "-"}, {"value": "-"}]
+
+
+def test_rows_that_nothing_tells_apart_stay_rows():
+    found = yaml.safe_load(hepdata.data(TABLE.assign(low=0.0, high=10.0)))
     bins, *words = found["independent_variables"]
-    assert bins["header"] == {"name": "qt"}
-    assert bins["values"] == [{"low": 0, "high": 10}, {"value": ">= 10"}, {"low": 0, "high": 10}]
-    assert [w["header"]["name"] for w in words] == ["estimator", "axis"]
-    rms, response = found["dependent_variables"]
-    assert rms["header"] == {"name": "rms_par", "units": "GeV"}
-    assert rms["values"] == [
-        {"value": 20.5, "errors": [{"symerror": 0.5, "label": "stat"}]},
-        {"value": 21.25},
-        {"value": "-"},
-    ]
-    assert response["header"] == {"name": "response"}
-    assert len({len(v["values"]) for v in (*found["independent_variables"], *found["dependent_variables"])}) == 1
+    assert len(bins["values"]) == 3
+    assert [w["header"]["name"] for w in words] == ["Estimator", "Axis"]
+    assert all("qualifiers" not in variable for variable in found["dependent_variables"])
 
 
 def test_systematics_are_errors_of_their_own():
     found = yaml.safe_load(hepdata.data(TABLE.assign(rms_par_systematic=[0.25, 0.75, 0.0])))
-    rms, _ = found["dependent_variables"]
+    rms = found["dependent_variables"][0]
     stat, sys = {"symerror": 0.5, "label": "stat"}, {"symerror": 0.25, "label": "sys"}
     assert rms["values"][0] == {"value": 20.5, "errors": [stat, sys]}
     assert rms["values"][1] == {"value": 21.25, "errors": [{"symerror": 0.75, "label": "sys"}]}
@@ -56,19 +60,22 @@ def test_a_table_of_numbers_alone():
 
 
 def test_the_submission_names_all_tables():
-    first, *tables = yaml.safe_load_all(hepdata.submission({"s0-0": "Z: response", "s0-1": "Z: widths"}))
+    named = hepdata.described(["Z → μμ: response", "w" * 100])
+    first, *tables = yaml.safe_load_all(hepdata.submission(named, "CMS-like simulation (13.6 TeV)"))
     assert set(first) == {"comment"}
     assert [(t["name"], t["data_file"]) for t in tables] == [
-        ("s0-0 Z: response", "s0-0.yaml"),
-        ("s0-1 Z: widths", "s0-1.yaml"),
+        ("Table 1", "table_01_z_to_mumu_response.yaml"),
+        ("Table 2", f"table_02_{'w' * 60}.yaml"),
     ]
+    assert tables[1]["description"] == "w" * 100
+    keywords = {keyword["name"]: keyword["values"] for keyword in tables[0]["keywords"]}
+    assert keywords["cmenergies"] == [13600]
+    assert "hadronic recoil" in keywords["phrases"]
 
 
 def test_what_hepdata_refuses_is_left_out():
     assert hepdata.value(3.0, 0.0) == {"value": 3.0}
-    (_, long) = yaml.safe_load_all(hepdata.submission({"s0-0": "w" * 100}))
-    assert len(long["name"]) == 64
-    assert long["description"] == "w" * 100
+    assert hepdata.energy("without a number") == []
 
 
 def complaints(validator, text, path):
@@ -84,7 +91,7 @@ def test_hepdata_itself_takes_the_tables(table, tmp_path):
 
 
 def test_hepdata_itself_takes_the_submission(tmp_path):
-    text = hepdata.submission({"s0-0": "Z → μμ: response", "s0-1": "w" * 100})
+    text = hepdata.submission(hepdata.described(["Z → μμ: response", "w" * 100]), "(13 TeV)")
     assert complaints(SubmissionFileValidator(), text, tmp_path / "submission.yaml") == []
 
 

@@ -88,11 +88,15 @@ def test_all_tables_can_be_taken_away(parts):
     (taken,) = [a["href"] for t, a in tags if a.get("download") == "submission.zip"]
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(taken.split(",")[1]))) as archive:
         content = {name: archive.read(name).decode() for name in archive.namelist()}
-    assert set(content) == {"submission.yaml", "s0-0.csv", "s0-0.yaml", "s0-1.csv", "s0-1.yaml"}
-    assert content["s0-0.csv"].splitlines()[1] == "pf,20,0.5"
-    assert yaml.safe_load(content["s0-0.yaml"])["dependent_variables"][0]["values"][0]["value"] == 20
+    first, second = (f"table_{n}_script_alert_x_script_{title}" for n, title in (("01", "widths"), ("02", "more")))
+    assert set(content) == {
+        "submission.yaml",
+        *(f"{name}.{end}" for name in (first, second) for end in ("csv", "yaml")),
+    }
+    assert content[f"{first}.csv"].splitlines()[1] == "pf,20,0.5"
+    assert yaml.safe_load(content[f"{first}.yaml"])["dependent_variables"][0]["values"][0]["value"] == 20
     named = [t["data_file"] for t in list(yaml.safe_load_all(content["submission.yaml"]))[1:]]
-    assert named == ["s0-0.yaml", "s0-1.yaml"]
+    assert named == [f"{first}.yaml", f"{second}.yaml"]
     assert taken == next(a["href"] for _, a in Parts(html.render("A page", parts)).found if "download" in a)
 
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ptmiss import plots, results, sample, table
@@ -195,6 +196,18 @@ def test_data_have_spectra_and_no_generated_mass(undrawn):
     assert set(exhibits[0].table["estimator"]) == {"pf"}
 
 
+def test_a_table_without_a_mass_in_the_window_has_a_line_and_no_figures(undrawn):
+    """All masses at 50 GeV: the section says so, and a page of it and another is still a page."""
+    read = start_of("zmumu", 30, ["pf"])
+    number = read.data.column_names.index("boson_mass")
+    outside = read.data.set_column(number, "boson_mass", pa.array(np.full(len(read), 50.0, np.float32)))
+    section = sections.of_part(replace(read, data=outside), "light", "bin", "")
+    assert section.is_empty
+    (line,) = section.warnings
+    assert line.endswith("none of them with a mass in the window of the selection, 80 to 100 GeV")
+    assert "30 events" in section.about
+
+
 def test_a_spectrum_is_the_nominal_one_in_bins_twice_as_wide(undrawn):
     histogram = book_met(["pf"])["met"]
     histogram.fill("nominal", "pf", [10.0, 11.0, 60.0])
@@ -229,6 +242,7 @@ def test_a_calibration_shows_its_closure_first_and_no_figure_without_a_table(tmp
     [
         ("deepmet_met_phi", "DeepMET: azimuth of pTmiss in data and simulation, before and after"),
         ("stored.MET_u_perp", "MET: u⊥ in data and simulation, before and after"),
+        ("laws_puppi_u_par", "PUPPI: median and half width of u∥ - qT against qT, in data and simulation"),
         ("xy_puppi", "PUPPI: shift of pTmiss against vertices"),
         ("something_else", "something_else"),
     ],

@@ -45,6 +45,16 @@ def test_numbers_ratios_and_the_best():
     assert all(cell.best for cell in found["DeepMET"])
 
 
+def test_ratios_have_the_errors_of_paired_events():
+    gains = pd.DataFrame({"estimator": ["pf", "deepmet"]})
+    for width in ("rms_par", "rms_perp"):
+        gains[f"{width}_vs_pf"], gains[f"{width}_vs_pf_error"] = [0.0, 0.25], [0.0, 0.012]
+    of_mt = edges().assign(half_width_vs_pf=[0, 0.385, 0.9], half_width_vs_pf_error=[0, 0.05, 0.01])
+    found = dict(summary.lines(summary.numbers(tabulated(), of_mt, gains), list(summary.COLUMNS)))
+    assert [cell.ratio for cell in found["DeepMET"]] == ["", "0.750 ± 0.012", "0.750 ± 0.012", "0.615 ± 0.050"]
+    assert [cell.ratio for cell in found["PF"]] == ["", "1.00", "1.00", "1.00"]
+
+
 def test_without_a_boson_there_is_mt_alone():
     found = summary.numbers(pd.DataFrame(), edges())
     assert list(found) == ["mt_half_width", "mt_half_width_error"]

@@ -49,12 +49,12 @@ def report(
         parts += sections.section(source, correction, label)
         if progress:
             progress("sources", done, len(found))
-    write_atomically(output, render(title, parts))
+    write_atomically(output, render(title, parts, label))
     return output
 
 
-def render(title: str, parts: Sequence[Section]) -> str:
-    """The page's text."""
+def render(title: str, parts: Sequence[Section], label: str = "") -> str:
+    """The page's text; label: above its figures."""
     folder = files("ptmiss.reports")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((folder / "page.html.j2").read_text())
@@ -74,7 +74,7 @@ def render(title: str, parts: Sequence[Section]) -> str:
         sections=shown,
         definitions=words.DEFINITIONS,
         summary=heads,
-        submission=link("application/zip", submission(parts)),
+        submission=link("application/zip", submission(parts, label)),
         shared=Markup(sheet.definitions()),
         drawn=Markup(sheet.rules()),
         made=provenance(),
@@ -90,12 +90,13 @@ def words_of(part: Section) -> dict[str, Any]:
     return {name: getattr(part, name) for name in names} | {"text": Markup(cards.card(part.text))}
 
 
-def submission(parts: Sequence[Section]) -> bytes:
+def submission(parts: Sequence[Section], label: str = "") -> bytes:
     """All tables in full, as CSV and as HEPData takes them, in one zip."""
-    tables = {f"s{i}-{j}": (part, one) for i, part in enumerate(parts) for j, one in enumerate(part.exhibits)}
-    content = {"submission.yaml": hepdata.submission({n: f"{p.title}: {e.title}" for n, (p, e) in tables.items()})}
-    for name, (_, one) in tables.items():
-        content[f"{name}.yaml"] = hepdata.data(one.table)
+    tables = [(part, one) for part in parts for one in part.exhibits]
+    named = hepdata.described([f"{part.title}: {one.title}" for part, one in tables])
+    content = {"submission.yaml": hepdata.submission(named, label)}
+    for (name, _), (_, one) in zip(named, tables, strict=True):
+        content[f"{name}.yaml"] = hepdata.data(one.table, label)
         content[f"{name}.csv"] = one.table.to_csv(index=False, float_format="%.6g")
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:

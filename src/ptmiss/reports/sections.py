@@ -16,19 +16,21 @@ import pandas as pd
 
 from ptmiss import plots, recoil, resolutions, results, stacks, table
 from ptmiss.errors import FileError, LedgerError, OptionError
-from ptmiss.histograms import book_met, book_mt
+from ptmiss.histograms import BIN_MINIMUM, book_met, book_mt
 from ptmiss.networks import registry
 from ptmiss.normalisation import Skipped, duplicates_line, warning
 from ptmiss.reports import summary, svg, words
 from ptmiss.reports.exhibit import Exhibit, Section
 from ptmiss.reports.sources import CALIBRATION, EVALUATION, EXPLANATION, MODEL, RUN, TABLE, ReportSource
-from ptmiss.resolutions import jacobian
+from ptmiss.resolutions import comparison, jacobian
 from ptmiss.selections import load_selection
 from ptmiss.systematics import NOMINAL
 from ptmiss.table import RecoilTable
 
 KEPT = ("estimator", "region", "axis", "low", "high", "n_eff", "response", "response_error", "response_systematic")
 SHARPNESS = "Sharpness of mT: RMS about the generated one, falling edge, right half width"
+BOSONS = ("boson", "genboson")
+REPLICAS = 50  # of the errors of ratios in the summary
 SPECTRA = {"mt": "Transverse mass", "met": "pTmiss"}
 TITLES = {
     "u_par": "u∥",
@@ -54,20 +56,33 @@ def of_table(source: ReportSource, correction: str, label: str) -> Iterator[Sect
 
 def of_part(read: RecoilTable, title: str, correction: str, label: str) -> Section:
     """Rows of a recoil table: resolutions with a boson, mT with a single lepton."""
-    found, exhibits = pd.DataFrame(), []
-    for boson in ("boson", "genboson"):
-        if f"{boson}_pt" in read.data.column_names and np.isfinite(read[f"{boson}_pt"]).any():
+    found, gains, exhibits, noted = pd.DataFrame(), pd.DataFrame(), [], []
+    boson = next((b for b in BOSONS if f"{b}_pt" in read.data.column_names and np.isfinite(read[f"{b}_pt"]).any()), "")
+    try:
+        if boson:
             found = resolutions.tabulate(resolutions.from_table(read, boson), correction)
+            gains = paired(read, boson, correction)
             exhibits += of_resolutions(found, correction, label)
-            break
+    except OptionError as error:  # such as no mass in the window
+        noted.append(str(error))
     exhibits += transverse_masses(read, label)
     edges = next((one.table for one in exhibits if one.title == SHARPNESS), None)
     made = read.provenance
-    noted = [f"{what}: {n}" for what, n in dict(made.get("notes") or {}).items()]
+    noted += [f"{what}: {n}" for what, n in dict(made.get("notes") or {}).items()]
     noted += [f"{name}: {what}" for name, about in dict(made.get("datasets") or {}).items() for what in warnings(about)]
     about = f"{summary.counted(len(read), made)}; {summary.selected(read.selection, leptons(read))}"
-    headline = summary.numbers(found, edges)
+    headline = summary.numbers(found, edges, gains)
     return Section(title, TABLE, exhibits, facts(made) | {"events": str(len(read))}, noted, "", about, headline)
+
+
+def paired(read: RecoilTable, boson: str, correction: str) -> pd.DataFrame:
+    """How much smaller the widths of a table are than the reference's, with errors that know that the events are the
+    same; empty for another correction than that in bins, and for few events."""
+    if correction == "bin":
+        with suppress(OptionError):
+            reference = [plots.reference_of(read.estimators)]
+            return comparison.of_table(read, reference, boson=boson, above=BIN_MINIMUM, replicas=REPLICAS)
+    return pd.DataFrame()
 
 
 def leptons(read: RecoilTable) -> list[int]:
@@ -181,7 +196,9 @@ def transverse_masses(read: RecoilTable, label: str) -> list[Exhibit]:
     exhibits = [spectrum(histograms[which], which, label) for which in SPECTRA]
     if simulated:
         with suppress(OptionError):  # too few events
-            exhibits.append(Exhibit(SHARPNESS, jacobian.of_table(read), group="Spectra"))
+            exhibits.append(
+                Exhibit(SHARPNESS, jacobian.of_table(read, [plots.reference_of(read.estimators)]), group="Spectra")
+            )
     return exhibits
 
 
@@ -201,22 +218,26 @@ def of_calibration(source: ReportSource, correction: str, label: str) -> Iterato
         rows = source.path / f"{path.stem}.csv"
         if rows.is_file():
             title, group = calibration_title(path.stem, recorded), calibration_group(path.stem)
-            exhibits.append(Exhibit(title, pd.read_csv(rows), svg.of_file(path), group=group))
+            exhibits.append(Exhibit(title, pd.read_csv(rows), svg.of_file(path), words.GROUPS[group], group))
     for name, title in (("closure_summary", "Closure in all regions"), ("response", "Responses"), ("fits", "Fits")):
         if (source.path / f"{name}.csv").is_file():
             exhibits.append(Exhibit(title, pd.read_csv(source.path / f"{name}.csv"), group="Tables"))
     yield Section(source.name, CALIBRATION, exhibits, facts(made))
 
 
-def order(path: Path) -> tuple[bool, str]:
-    """The closure first."""
-    return path.stem != "closure", path.stem
+def order(path: Path) -> tuple[int, str]:
+    """The closure first, then what it corrects, then the corrections."""
+    return list(words.GROUPS).index(calibration_group(path.stem)), path.stem
 
 
 def calibration_title(stem: str, recorded: str = "data") -> str:
     """What a figure of a calibration shows; recorded: ``pseudo-data`` where simulation stands for data."""
     if stem == "closure":
         return f"Closure: {recorded} over simulation before and after, on events that it was not derived from"
+    if stem.startswith("laws_"):
+        name, _, component = stem.removeprefix("laws_").partition("_u_")
+        of = {"par": "u∥ - qT", "perp": "u⊥"}[component]
+        return f"{plots.label_of(name)}: median and half width of {of} against qT, in {recorded} and simulation"
     for variable, title in TITLES.items():
         if stem.endswith(f"_{variable}"):
             name = plots.label_of(stem.removesuffix(f"_{variable}"))
@@ -229,6 +250,8 @@ def calibration_group(stem: str) -> str:
     """The sub-heading of a figure of a calibration."""
     if stem == "closure":
         return "Closure"
+    if stem.startswith(("laws_", "xy_")):
+        return "Corrections"
     return "Before and after" if stem.endswith(tuple(f"_{variable}" for variable in TITLES)) else "Corrections"
 
 

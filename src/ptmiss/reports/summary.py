@@ -12,7 +12,7 @@ from ptmiss import plots
 from ptmiss.provenance import samples
 from ptmiss.reports.exhibit import Section
 from ptmiss.selections import Selection
-from ptmiss.tables import with_error
+from ptmiss.tables import plus_minus, with_error
 
 MT = "mt_half_width"
 PLATEAU = "qT ≥ 50 GeV"
@@ -32,22 +32,33 @@ class SummaryCell(NamedTuple):
     best: bool = False
 
 
-def numbers(found: pd.DataFrame, edges: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Response on the plateau and RMS over all events of each estimator, with errors.
+def numbers(found: pd.DataFrame, edges: pd.DataFrame | None = None, gains: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Response on the plateau and RMS over all events of each estimator, with errors; ``<width>_ratio_error`` of the
+    ratio to the reference, where it is known.
 
-    found: what ``resolutions.tabulate`` gives, or an empty table; edges: what ``jacobian.of_table`` gives.
+    found: what ``resolutions.tabulate`` gives, or an empty table; edges: what ``jacobian.of_table`` gives; gains: what
+    ``comparison.of_table`` gives.
     """
     parts = []
     if len(found):
         whole = found[found["axis"] == "inclusive"].set_index("estimator")
         for region, names in ((PLATEAU, ("response",)), ("inclusive", ("rms_par", "rms_perp"))):
             parts.append(whole[whole["region"] == region][[c for n in names for c in (n, f"{n}_error")]])
+    if gains is not None and len(gains):
+        parts.append(ratio_errors(gains, ("rms_par", "rms_perp")))
     if edges is not None:
-        named = {"half_width": MT, "half_width_error": f"{MT}_error"}
-        parts.append(
-            edges[edges["estimator"] != plots.GENERATED].set_index("estimator").rename(columns=named)[[*named.values()]]
-        )
+        own = edges[edges["estimator"] != plots.GENERATED]
+        own = own.rename(columns=lambda column: str(column).replace("half_width", MT))
+        parts += [own.set_index("estimator")[[MT, f"{MT}_error"]], ratio_errors(own, (MT,))]
     return pd.concat(parts, axis=1).rename_axis("estimator") if parts else pd.DataFrame()
+
+
+def ratio_errors(gains: pd.DataFrame, widths: Sequence[str]) -> pd.DataFrame:
+    """Errors of the ratios to the only reference that some gains ``<width>_vs_<reference>`` have, by estimator."""
+    ends = {f"{width}_vs_": f"{width}_ratio_error" for width in widths}
+    errors = [str(column) for column in gains if str(column).endswith("_error")]
+    named = {column: new for column in errors for start, new in ends.items() if column.startswith(start)}
+    return gains.set_index("estimator").rename(columns=named)[[*named.values()]]
 
 
 def columns(sections: Sequence[Section]) -> dict[str, str]:
@@ -74,7 +85,9 @@ def column(headline: pd.DataFrame, name: str) -> Iterator[SummaryCell]:
     for row, distance in zip(headline.to_dict("records"), away, strict=True):
         ratio = row[name] / reference if name != "response" else math.nan
         best = len(away) > 1 and distance == min(away)
-        yield SummaryCell(with_error(row, name), f"{ratio:.2f}" if math.isfinite(ratio) else "", best)
+        error = row.get(f"{name}_ratio_error", math.nan)
+        words = plus_minus(ratio, error) if error > 0 else f"{ratio:.2f}"
+        yield SummaryCell(with_error(row, name), words if math.isfinite(ratio) else "", best)
 
 
 def counted(n: float, made: Mapping[str, Any]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ptmiss.plots import label_of
+
 DEFINITIONS = {
     "qT": "transverse momentum of the boson: the lepton pair or photon, or the generated boson of a W",
     "u∥, u⊥": "components of the hadronic recoil u = -(pTmiss + qT), as vectors, along the boson and across it; "
@@ -39,6 +41,14 @@ CAPTIONS |= {
     "far the recoil moves with it, and what integrated gradients attribute to it.",
     "covariances": "All of them add up to the variance of u⊥. Blue: parts that cancel each other.",
 }
+GROUPS = {
+    "Closure": "Ratios in regions of qT and jets, of events that took no part: 1 after a calibration that is right. "
+    "The box is the uncertainty of the correction, the bars are the events'.",
+    "Before and after": "Simulation scaled to as many events. The band around the ratio is the uncertainty of the "
+    "simulation, by source.",
+    "Corrections": "Lines are the fitted laws, points the events.",
+}
+"""Captions of the figures of a calibration, by their sub-headings."""
 HEADS = {
     "estimator": "Estimator",
     "region": "Region",
@@ -73,6 +83,9 @@ def head(name: str, axis: str = "") -> str:
     """
     if axis in EDGES and name in ("low", "high"):
         return EDGES[axis].format({"low": "from", "high": "to"}[name])
+    if "_vs_" in name:
+        width, _, reference = name.partition("_vs_")
+        return f"{head(width).partition(',')[0]}, smaller than {label_of(reference)}'s by a share of"
     if name.endswith("_common"):
         return f"{head(name.removesuffix('_common'))}: part of the error common to all bins"
     return HEADS.get(name, name.replace("_", " "))

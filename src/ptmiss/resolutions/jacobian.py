@@ -39,8 +39,8 @@ def of_table(
     """One row an estimator, the generated mT last, of the events of a table with a selected and a generated lepton.
 
     Columns ``rms`` (GeV, about the mean), ``edge`` (sigma, GeV), ``edge_at`` (m0, GeV), ``half_width`` (GeV), and
-    ``rms_vs_<reference>`` ``edge_vs_<reference>``, how much smaller as a fraction; each with ``…_error``. ``left_out``
-    are events with both leptons in which an estimator's pTmiss is not finite: they count for none.
+    ``rms_vs_<reference>`` and so on of all but ``edge_at``, how much smaller as a fraction; each with ``…_error``.
+    ``left_out`` are events with both leptons in which an estimator's pTmiss is not finite: they count for none.
     """
     for name in references:
         if name not in table.estimators:
@@ -113,7 +113,8 @@ def row(
 ) -> dict[str, str | int | float]:
     """One estimator's numbers (GeV), with the standard deviation of the replicas (1 + draws,) as their error."""
     values = dict(found[name])
-    values |= {f"{k}_vs_{r}": gain(found[name][k], found[r][k]) for r in references for k in ("rms", "edge")}
+    widths = ("rms", "edge", "half_width")
+    values |= {f"{k}_vs_{r}": gain(found[name][k], found[r][k]) for r in references for k in widths}
     row: dict[str, str | int | float] = {"estimator": name, "events": n}
     for key, replicas in values.items():
         row |= bootstrap.with_error(key, replicas)

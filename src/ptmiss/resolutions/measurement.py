@@ -164,11 +164,15 @@ def recoil_along(table: RecoilTable, boson: str) -> Callable[[Vector], Recoil]:
 
 def has_boson(table: RecoilTable, boson: str) -> NDArray[np.bool_]:
     """(events,) mask of the events with this boson (see :func:`recoils`); OptionError if there are none."""
-    keep = np.isfinite(table.vector(boson)[:, 0])
+    keep = there = np.isfinite(table.vector(boson)[:, 0])
     if boson == "boson":
-        keep &= table.in_window()
+        keep = there & table.in_window()
     if boson == "genboson":
         keep &= np.isfinite(table["boson_pt"]) | np.isfinite(table["lepton_pt"])
+    window = table.selection.window
+    if boson == "boson" and there.any() and not keep.any() and window:
+        masses = f"a mass in the window of the selection, {window[0]:g} to {window[1]:g} GeV"
+        raise OptionError(f"{np.count_nonzero(there)} events of the table have a boson, none of them with {masses}")
     if not keep.any():
         raise OptionError(f"no event of the table has a {boson}: --boson takes boson, genboson or genmet")
     return keep
