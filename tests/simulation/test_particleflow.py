@@ -91,9 +91,21 @@ def _elements(rows):
     return elements.Elements(**fields)
 
 
-def test_a_hard_track_without_calorimeter_energy_is_dropped():
-    found = particleflow.reconstruct(_elements([(1, 60.0, 0.1, 0.1, 60.3), (1, 5.0, 0.1, 1.1, 5.0)]))
-    assert found.pt.tolist() == [pytest.approx(5.0, rel=0.01)]
+def test_a_track_without_calorimeter_energy_is_dropped_if_it_may_be_a_fake():
+    found = particleflow.reconstruct(
+        _elements([(1, 15.0, 0.1, 0.1, 15.1), (1, 5.0, 0.1, 1.1, 5.0), (1, 60.0, 0.1, 2.1, 60.3)])
+    )
+    assert found.pt.tolist() == [pytest.approx(5.0, rel=0.01), pytest.approx(60.0, rel=0.01)]
+
+
+@pytest.mark.parametrize("pt", [30.0, 1000.0])
+def test_a_muon_that_was_not_identified_is_kept(pt):
+    profile = parameters.profile(
+        "mc", pileup_mean=0, pileup_spread=0, fake_rate=0, muon_efficiency=0, muon_track_efficiency=1
+    )
+    ratio, codes = _gun(13, pt, 0.5, n=40, profile=profile, charge=-1)
+    assert np.median(ratio) == pytest.approx(1, abs=0.05)
+    assert codes.count(211) == np.count_nonzero(ratio > 0.5) >= 38
 
 
 def test_excess_energy_becomes_a_photon_and_a_neutral_hadron():

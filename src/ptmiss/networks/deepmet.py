@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +155,18 @@ class DeepMET:
         """(events, 2) pTmiss, GeV; see :meth:`met`."""
         if self.padding:
             inputs = inputs.keep(within(self.padding, inputs.offsets))
-        return self.total(self.add(inputs, self.outputs(inputs)), np.diff(inputs.offsets))
+        return self.total(self.sums(inputs), np.diff(inputs.offsets))
+
+    def sums(self, inputs: Inputs) -> NDArray[np.float64]:
+        """(events, 4) sums over the candidates, see ``add``; compiled, without an array of outputs."""
+        if backend() != "compiled":
+            return self.add(inputs, self.outputs(inputs))
+        from ptmiss.networks import kernels
+
+        with thread_pools().limit(limits=1, user_api="blas"):
+            return kernels.weighted_sums(
+                inputs.features, inputs.rows, inputs.offsets, self._compiled_layers, self._context(inputs)
+            )
 
     def total(self, sums: NDArray[np.float64], counts: NDArray[np.integer]) -> NDArray[np.float32]:
         """(events, 2) pTmiss, GeV, of the sums over candidates, (events, 4), and their number, (events,)."""
@@ -214,11 +226,17 @@ class DeepMET:
     def _by_kernels(self, inputs: Inputs) -> NDArray[np.float32]:
         from ptmiss.networks import kernels
 
+        return kernels.weights(inputs.features, inputs.rows, self._compiled_layers, self._context(inputs))
+
+    @cached_property
+    def _compiled_layers(self) -> tuple[Any, ...]:
+        """Table and kernels of all layers, as ptmiss.networks.kernels takes them."""
         *hidden, (kernel, bias) = self.layers[1:]
-        last = np.ascontiguousarray(kernel.T), bias
-        context = (inputs.neighbours, self.tensors[CONTEXT]) if self.sees_neighbours else None
-        first = self.category_table, self.first_kernel
-        return kernels.weights(inputs.features, inputs.rows, *first, *hidden, last, context)
+        return self.category_table, self.first_kernel, *hidden, (np.ascontiguousarray(kernel.T), bias)
+
+    def _context(self, inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Sums over neighbours, (n, 6), and their kernel, if the network has them."""
+        return (inputs.neighbours, self.tensors[CONTEXT]) if self.sees_neighbours else None
 
     def _by_torch(self, inputs: Inputs) -> NDArray[np.float32]:
         import torch

@@ -13,7 +13,7 @@ from numba import njit
 
 from ptmiss.angles import separation
 
-BLOCK = 1024  # candidates at a time
+BLOCK = 128  # candidates at a time: what is between the layers stays in the cache
 LIMIT = np.float32(7.5)  # tanh differs from 1 by 6e-7 beyond
 P = tuple(np.float32(c) for c in (9.9999963158e-01, 1.2958246101e-01, 2.9868796444e-03, 1.1837175152e-05))
 Q = tuple(np.float32(c) for c in (1.0, 4.6291438452e-01, 2.3959921411e-02, 2.4385815012e-04, 2.5944114460e-07))
@@ -78,47 +78,79 @@ def prepare(columns, momentum_scale, overflow, positions, lowest, charge, pdg_id
 
 
 @njit(**FLAGS)
-def weights(features, rows, table, first, second, third, last, context):  # type: ignore[no-untyped-def]
+def weights(features, rows, layers, context):  # type: ignore[no-untyped-def]
     """(n, 3) outputs of the network: four dense layers with tanh between them, block by block.
 
-    features: (n, 8) float32; rows: (n,) of the table (combinations, width), the first layer's category part with
-    its bias; first: kernel (8, width); second, third: kernel and bias; last: transposed kernel (3, width), bias;
-    context: sums over neighbours (n, 6) and their kernel (6, width), or None.
+    features: (n, 8) float32; rows: (n,) of the table; layers: the table (combinations, width), which is the first
+    layer's category part with its bias; its kernel (8, width); kernel and bias of the second and third; the transposed
+    kernel (3, width) and bias of the last. context: sums over neighbours (n, 6) and their kernel (6, width), or None.
     """
     n = len(features)
-    (kernel2, bias2), (kernel3, bias3), (kernel4, bias4) = second, third, last
-    x1 = np.empty((BLOCK, first.shape[1]), np.float32)
-    x2 = np.empty((BLOCK, kernel2.shape[1]), np.float32)
-    x3 = np.empty((BLOCK, kernel3.shape[1]), np.float32)
-    out = np.empty((n, 3), np.float32)
+    hidden, out = buffers(layers), np.empty((n, 3), np.float32)
     for start in range(0, n, BLOCK):
-        m = min(BLOCK, n - start)
-        for i in range(m):
-            x, f, t = x1[i], features[start + i], table[rows[start + i]]
-            f0, f1, f2, f3, f4, f5, f6, f7 = f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]
-            for j in range(x.size):
-                low = f0 * first[0, j] + f1 * first[1, j] + f2 * first[2, j] + f3 * first[3, j]
-                high = f4 * first[4, j] + f5 * first[5, j] + f6 * first[6, j] + f7 * first[7, j]
-                x[j] = t[j] + low + high
-        if context is not None:
-            add_context(x1[:m], context[0][start : start + m], context[1])
-        tanh_(x1[:m].reshape(-1))
-        np.dot(x1[:m], kernel2, x2[:m])
-        for i in range(m):
-            x = x2[i]
-            for j in range(x.size):
-                x[j] = _tanh(x[j] + bias2[j])
-        np.dot(x2[:m], kernel3, x3[:m])
-        for i in range(m):
-            x, o = x3[i], out[start + i]
-            w, bx, by = bias4[0], bias4[1], bias4[2]
-            for j in range(x.size):
-                y = _tanh(x[j] + bias3[j])
-                w += y * kernel4[0, j]
-                bx += y * kernel4[1, j]
-                by += y * kernel4[2, j]
-            o[0], o[1], o[2] = w, bx, by
+        weigh(slice(start, min(start + BLOCK, n)), features, rows, layers, context, hidden, out[start:])
     return out
+
+
+@njit(**FLAGS)
+def weighted_sums(features, rows, offsets, layers, context):  # type: ignore[no-untyped-def]
+    """(events, 4) sums of ``weights``, see ``sum_contributions``, without an array of them."""
+    n, event = len(features), 0
+    hidden, out, sums = buffers(layers), np.empty((BLOCK, 3), np.float32), np.zeros((len(offsets) - 1, 4))
+    for start in range(0, n, BLOCK):
+        stop = min(start + BLOCK, n)
+        weigh(slice(start, stop), features, rows, layers, context, hidden, out)
+        i = start
+        while i < stop:
+            while offsets[event + 1] <= i:
+                event += 1
+            last = min(stop, offsets[event + 1])
+            add(out[i - start : last - start], features[i:last], sums[event])
+            i = last
+    return sums
+
+
+@njit(**FLAGS)
+def buffers(layers):  # type: ignore[no-untyped-def]
+    """Outputs of the three hidden layers of a block."""
+    _, first, (second, _), (third, _), _ = layers
+    one, two, three = first.shape[1], second.shape[1], third.shape[1]
+    return (
+        np.empty((BLOCK, one), np.float32), np.empty((BLOCK, two), np.float32), np.empty((BLOCK, three), np.float32)
+    )  # fmt: skip
+
+
+@njit(**FLAGS)
+def weigh(block, features, rows, layers, context, hidden, out):  # type: ignore[no-untyped-def]
+    """Write the outputs of a block, a slice of candidates, into the first rows of out (m, 3)."""
+    table, first, (kernel2, bias2), (kernel3, bias3), (kernel4, bias4) = layers
+    m = block.stop - block.start
+    x1, x2, x3 = hidden[0][:m], hidden[1][:m], hidden[2][:m]
+    for i in range(m):
+        x, f, t = x1[i], features[block.start + i], table[rows[block.start + i]]
+        f0, f1, f2, f3, f4, f5, f6, f7 = f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]
+        for j in range(x.size):
+            low = f0 * first[0, j] + f1 * first[1, j] + f2 * first[2, j] + f3 * first[3, j]
+            high = f4 * first[4, j] + f5 * first[5, j] + f6 * first[6, j] + f7 * first[7, j]
+            x[j] = t[j] + low + high
+    if context is not None:
+        add_context(x1, context[0][block], context[1])
+    tanh_(x1.reshape(-1))
+    np.dot(x1, kernel2, x2)
+    for i in range(m):
+        x = x2[i]
+        for j in range(x.size):
+            x[j] = _tanh(x[j] + bias2[j])
+    np.dot(x2, kernel3, x3)
+    for i in range(m):
+        x, o = x3[i], out[i]
+        w, bx, by = bias4[0], bias4[1], bias4[2]
+        for j in range(x.size):
+            y = _tanh(x[j] + bias3[j])
+            w += y * kernel4[0, j]
+            bx += y * kernel4[1, j]
+            by += y * kernel4[2, j]
+        o[0], o[1], o[2] = w, bx, by
 
 
 @njit(inline="always", **FLAGS)
@@ -137,15 +169,22 @@ def sum_contributions(outputs, features, offsets):  # type: ignore[no-untyped-de
     """(events, 4) float64 sums of ``(w - 1) (bx, by, px, py)``; outputs (n, 3), momenta in the last two features."""
     sums = np.zeros((len(offsets) - 1, 4))
     for event in range(len(sums)):
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        for i in range(offsets[event], offsets[event + 1]):
-            w = np.float64(outputs[i, 0]) - 1.0
-            s0 += w * outputs[i, 1]
-            s1 += w * outputs[i, 2]
-            s2 += w * features[i, 6]
-            s3 += w * features[i, 7]
-        sums[event, 0], sums[event, 1], sums[event, 2], sums[event, 3] = s0, s1, s2, s3
+        here = slice(offsets[event], offsets[event + 1])
+        add(outputs[here], features[here], sums[event])
     return sums
+
+
+@njit(inline="always", **FLAGS)
+def add(outputs, features, sums):  # type: ignore[no-untyped-def]
+    """Add the contributions of some candidates to sums (4,)."""
+    s0, s1, s2, s3 = sums[0], sums[1], sums[2], sums[3]
+    for i in range(len(outputs)):
+        w = np.float64(outputs[i, 0]) - 1.0
+        s0 += w * outputs[i, 1]
+        s1 += w * outputs[i, 2]
+        s2 += w * features[i, 6]
+        s3 += w * features[i, 7]
+    sums[0], sums[1], sums[2], sums[3] = s0, s1, s2, s3
 
 
 @njit(**FLAGS)

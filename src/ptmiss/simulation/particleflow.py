@@ -2,8 +2,9 @@
 
 Tracks link to the nearest ECAL cluster (within 0.04) and HCAL cluster (within 0.15). An HCAL cluster, its tracks and
 their ECAL clusters are a block. If its calorimeter energy exceeds the tracks' momenta by more than n sigma, the excess
-becomes a photon (up to the ECAL's energy) and a neutral hadron. A hard track without the energy that it should leave is
-dropped as a fake. Free clusters become photons and neutral hadrons. Beyond the tracker, an ECAL cluster in front of an
+becomes a photon (up to the ECAL's energy) and a neutral hadron. A track of 10 to 20 GeV without the energy that it should
+leave is dropped as a fake. Harder ones are kept, since the tracker makes no such fakes: they are muons that were not
+identified, and hadrons in a crack. Free clusters become photons and neutral hadrons. Beyond the tracker, an ECAL cluster in front of an
 HCAL cluster is part of the same hadron. HF halves become HF photons and hadrons.
 
 Measured in unbiased Z -> mu mu, the response of the recoil rises with qT. Two effects are behind it. Neutral hadrons in
@@ -25,13 +26,14 @@ from ptmiss.angles import separation
 from ptmiss.simulation.elements import ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements
 from ptmiss.simulation.parameters import Detector
 from ptmiss.simulation.showers import CALIBRATION_ENERGY, hadron_response
+from ptmiss.simulation.tracks import FAKE_MAX_PT
 
 ECAL_LINK, HCAL_LINK = 0.04, 0.15
 MIN_NEUTRAL_HADRON, MIN_PHOTON = 1.0, 0.2
 MUON_ENERGY = 2.5
 TRACKER_ETA = 2.5
 PION_MASS, MUON_MASS, ELECTRON_MASS = 0.13957, 0.10566, 0.000511
-_FAKE_PT, _FAKE_SIGMA = 10.0, 3.0
+_FAKE_PT, _FAKE_SIGMA = (10.0, FAKE_MAX_PT), 3.0
 _NOMINAL = Detector()
 
 
@@ -209,7 +211,7 @@ def _blocks(ecal_of, ecal_distance, hcal_of, behind):  # type: ignore[no-untyped
 def _expected_energy(p, pt, pdg_id, track_block, ecal_sum, hcal_sum):  # type: ignore[no-untyped-def]
     """Energy that the tracks of each block should leave.
 
-    A hard track in a block with far too little energy is a fake: its code becomes 0. Muons leave little and are kept;
+    A track that may be a fake, in a block with far too little energy, is one: its code becomes 0. Muons leave little and are kept;
     the energy of electrons is not in the block any more.
     """
     expected = np.zeros(len(ecal_sum))
@@ -218,7 +220,7 @@ def _expected_energy(p, pt, pdg_id, track_block, ecal_sum, hcal_sum):  # type: i
         if block >= 0 and pdg_id[t] != 11:
             expected[block] += min(p[t], MUON_ENERGY) if pdg_id[t] == 13 else p[t]
     for t in range(len(p)):
-        if pdg_id[t] != 211 or pt[t] < _FAKE_PT:
+        if pdg_id[t] != 211 or not _FAKE_PT[0] <= pt[t] < _FAKE_PT[1]:
             continue
         block = track_block[t]
         found = hadron_energy(ecal_sum[block], hcal_sum[block]) if block >= 0 else 0.0
