@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ptmiss import tables
-from ptmiss.errors import FileError
+from ptmiss.errors import FileError, OptionError
 from ptmiss.files import AnyPath, as_path, write_atomically
-from ptmiss.networks.registry import CARD, WEIGHTS, Weights, save_model
-from ptmiss.networks.weights import fingerprint
+from ptmiss.models import sources
+from ptmiss.networks.registry import CARD, WEIGHTS, Weights, save_model, shipped_models, weights_file
+from ptmiss.networks.weights import fingerprint, read_tensors
 from ptmiss.resolutions.comparison import WIDTHS
 from ptmiss.version import __version__
 
 RESULTS = "## Results"
-UNSEEN = "On events that neither training nor validation saw; errors by a paired bootstrap over events."
-LIMITS = (
-    "Trained and measured on the project's own simulation, which is CMS-like and never CMS: no number here holds for "
-    "collisions. Pile-up from 0 to about 80 collisions; other detectors, other tunes of PUPPI and files that keep only "
-    "some of the candidates are outside of what it has seen."
+UNKNOWN = (
+    "Nobody compared the events of these tables with those of the training. Errors by a paired bootstrap over events."
+)
+UNSEEN = (
+    "On {events}: not in the training, its validation or what it began with, by identity of the file and by the "
+    "simulation's process and seed. Errors by a paired bootstrap over events."
 )
 
 
@@ -59,19 +61,36 @@ def card(model: Weights, made: Mapping[str, Any], validation: Mapping[str, float
     made_lines = [f"* {key}: `{value if isinstance(value, str) else json.dumps(value)}`" for key, value in made.items()]
     numbers = [f"* {name}: {value:.4g}" for name, value in validation.items()]
     head = ["---", *lines, "---", "", f"# {model.name}", "", "## How it was made", "", *made_lines, ""]
-    chosen = ["Validation events, which chose the epoch:", "", *numbers, ""] if numbers else []
-    return "\n".join([*head, *chosen, "## Limits", "", LIMITS, "", RESULTS, "", UNSEEN, ""])
+    chosen = [f"Validation events, {choice(made)}:", "", *numbers, ""] if numbers else []
+    limits = sources.limits(used(made, "training"))
+    return "\n".join([*head, *chosen, "## Limits", "", limits, "", RESULTS, "", UNKNOWN, ""])
 
 
-def add_results(directory: AnyPath, results: Mapping[str, str]) -> None:
+def choice(made: Mapping[str, Any]) -> str:
+    """What the validation events did."""
+    last = made.get("recipe", {}).get("choice") == "last"
+    return "after the last epoch, which is kept" if last else "which chose the epoch"
+
+
+def used(made: Mapping[str, Any], *purposes: str) -> list[Mapping[str, Any]]:
+    """The files that were used for purposes (``training``, ``validation``), as far as a provenance says."""
+    events = made.get("events", {})
+    if not events.keys() & {"training", "validation"}:  # as older files have it
+        return [{"file": name, **about} for name, about in events.items() if isinstance(about, Mapping)]
+    return [file for purpose in purposes for file in events.get(purpose, [])]
+
+
+def add_results(directory: AnyPath, results: Mapping[str, str], events: Iterable[str] = ()) -> None:
     """Write tables of test results into the card of a model, in place of earlier ones.
 
     Args:
         directory: that of the model.
         results: tables in Markdown by title.
+        events: the event files that the tables are of; they are compared with those of the training.
 
     Raises:
         FileError: the directory has no card, or the card no place for results.
+        OptionError: the training saw some of these events.
     """
     path = as_path(directory) / CARD
     if not path.is_file():
@@ -80,9 +99,31 @@ def add_results(directory: AnyPath, results: Mapping[str, str]) -> None:
     head, mark, rest = text.partition(RESULTS)
     if not mark:
         raise FileError(f"{path} has no line {RESULTS!r}")
-    intro = rest.strip().split("\n\n")[0]
+    tested = sources.describe(dict.fromkeys(events))
+    intro = unseen(directory, tested) if tested else rest.strip().split("\n\n")[0]
     parts = [f"### {title}\n\n{found}" for title, found in results.items()]
     write_atomically(path, "\n\n".join([f"{head}{RESULTS}", intro, *parts]) + "\n")
+
+
+def unseen(model: AnyPath, tested: Sequence[Mapping[str, Any]]) -> str:
+    """The sentence that a model saw none of the tested events; OptionError if it did."""
+    seen = sources.common(tested, history(model))
+    if seen:
+        raise OptionError(f"the training of {model} saw events of {', '.join(seen)}: they are no test of it")
+    names = ", ".join(f"{one['file']} ({one['events']})" for one in tested)
+    return UNSEEN.format(events=names)
+
+
+def history(model: AnyPath) -> list[Mapping[str, Any]]:
+    """All files that a model was trained or validated on, and the model that it began with, as far as files say it."""
+    _, metadata = read_tensors(weights_file(model))
+    try:
+        made = json.loads(metadata.get("provenance", ""))
+    except json.JSONDecodeError:
+        return []
+    start = made.get("recipe", {}).get("start_from")
+    before = history(start) if start and (start in shipped_models() or Path(start).exists()) else []
+    return [*used(made, "training", "validation"), *before]
 
 
 def markdown(found: pd.DataFrame) -> str:

@@ -15,17 +15,15 @@ from pydantic import ValidationError
 
 from ptmiss import results
 from ptmiss.errors import OptionError
-from ptmiss.events import expand, identifier, inspect
-from ptmiss.models import training_plot
+from ptmiss.models import sources, training_plot
+from ptmiss.models.sources import Sources
 from ptmiss.models.training import CHECKPOINT, LOG
 from ptmiss.networks.registry import CARD, WEIGHTS, load_weights, weights_file
+from ptmiss.progress import log
 
 HELD_OUT = 0.1
 FIGURE = "training"
 WRITTEN = (CHECKPOINT, LOG, WEIGHTS, CARD, f"{FIGURE}.png")
-
-Sources = Mapping[str, int | None]
-"""Event files, and the number of events to read from the beginning of each; None for all."""
 
 
 class Events(Protocol):
@@ -65,20 +63,11 @@ def hold_out(events: Some, seed: int) -> tuple[Some, Some]:
     return events.select(~held_out), events.select(held_out)
 
 
-def describe_sources(sources: Sources) -> list[dict[str, Any]]:
-    """For a manifest: name and identity of each file, and the number of events used."""
-    out = []
-    for pattern, n in sources.items():
-        for path in expand([pattern]):
-            file = inspect(path)
-            used = min(n or file.entries, file.entries)
-            out.append({"file": Path(path).name, "events": used, "uuid": identifier(file.identity)})
-    return out
-
-
 def describe_training(training: Sources, validation: Sources, seed: int) -> dict[str, Any]:
-    """For a model card: the command, the events, the seed."""
-    used = {"training": describe_sources(training), "validation": describe_sources(validation)}
+    """For a model card: the command, the events, the seed. Validation events that are trained on are told."""
+    used = {"training": sources.describe(training), "validation": sources.describe(validation)}
+    if both := sources.common(used["validation"], used["training"]):
+        log.warning("the validation events of %s are also trained on", ", ".join(both))
     return {"command": join(["ptmiss", *sys.argv[1:]]), "events": used, "seed": seed}
 
 
@@ -109,13 +98,13 @@ def begin(output: Path, force: bool, start: Path | None = None) -> None:
 
 
 def summary(
-    log: pd.DataFrame,
+    epochs: pd.DataFrame,
     numbers: Mapping[str, float],
     output: Path,
     name: str,
     shown: Mapping[str, str] = training_plot.QUANTITIES_DRAWN,
 ) -> str:
-    """Draw the log of a training, and describe its result in three lines; shown: see training_plot.draw."""
-    (figure,) = training_plot.draw(log, output / FIGURE, shown)
+    """Draw the epochs of a training, and describe its result in three lines; shown: see training_plot.draw."""
+    (figure,) = training_plot.draw(epochs, output / FIGURE, shown)
     best = ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())
-    return f"best of {len(log)} epochs: {best}\nlog {output / LOG}, figure {figure}\n{name} -> {output}"
+    return f"best of {len(epochs)} epochs: {best}\nlog {output / LOG}, figure {figure}\n{name} -> {output}"

@@ -18,8 +18,8 @@ from ptmiss.events import inspect
 from ptmiss.files import AnyPath, as_path, digest, write_atomically
 from ptmiss.networks.registry import WEIGHTS, save_model
 
+from .. import sources as event_files
 from ..training import Progress, canonical
-from ..workflow import describe_sources
 from . import study_tables
 from .dataset import Dataset, plain, read
 from .network import Network, parameters
@@ -213,7 +213,7 @@ class Bench:
         return Bench(
             wanted,
             {
-                "files": {process: describe_sources({training[process]: None}) for process in SHARES},
+                "files": {process: event_files.describe({training[process]: None}) for process in SHARES},
                 "held out": {process: [most[process], used[process]] for process in SHARES},
             },
             {process: found.first(most[process]) for process, found in read_events.items()},

@@ -16,8 +16,9 @@ from ptmiss.models.deepmet.dataset import Dataset
 from ptmiss.models.deepmet.linear import fit
 from ptmiss.models.deepmet.network import LAYOUTS
 from ptmiss.models.deepmet.recipe import Recipe, train, validate
+from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
-from ptmiss.models.workflow import Sources, begin, check_output, describe_training, hold_out, make_recipe, summary
+from ptmiss.models.workflow import begin, check_output, describe_training, hold_out, make_recipe, summary
 
 EMBEDDED = ("zmumu", "ttbar", "wmunu")
 LINEAR = "linear"

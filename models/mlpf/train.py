@@ -17,8 +17,9 @@ from ptmiss.models.mlpf.dataset import Dataset
 from ptmiss.models.mlpf.monitoring import Particles
 from ptmiss.models.mlpf.recipe import Recipe, check_start, train, true, validate
 from ptmiss.models.mlpf.reconstruction import MLPF
+from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
-from ptmiss.models.workflow import Sources, begin, check_output, describe_training, hold_out, make_recipe, summary
+from ptmiss.models.workflow import begin, check_output, describe_training, hold_out, make_recipe, summary
 
 EMBEDDED = ("ttbar", "zmumu")
 QUANTITIES_DRAWN = {

@@ -1,12 +1,21 @@
 import json
+import re
+import shlex
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ptmiss.errors import FileError
+pytest.importorskip("torch")
+
+from ptmiss import sample
+from ptmiss.cli.train import train
+from ptmiss.errors import FileError, OptionError
+from ptmiss.models import sources
 from ptmiss.models.cards import RESULTS, add_results, card, markdown, ship
-from ptmiss.networks.registry import CARD, load_model
+from ptmiss.models.deepmet.recipe import Recipe as Options
+from ptmiss.models.workflow import make_recipe
+from ptmiss.networks.registry import CARD, load_model, shipped_models, weights_file
 from ptmiss.networks.weights import fingerprint
 from ptmiss.recoil import Recoil
 from ptmiss.resolutions.comparison import compare
@@ -33,7 +42,14 @@ def test_a_card_says_what_the_model_is_and_how_it_was_made():
     assert '* events: `{"z.root": 12}`' in text
     assert "* command: `ptmiss train deepmet z.root`" in text
     assert "* loss: 0.1235" in text
-    assert "never CMS" in text
+    assert "The files of the training are not known" in text
+
+
+def test_what_validation_did():
+    chose = card(random_model(), MADE, {"loss": 1.0})
+    assert "Validation events, which chose the epoch:" in chose
+    last = card(random_model(), MADE | {"recipe": {"choice": "last"}}, {"loss": 1.0})
+    assert "Validation events, after the last epoch, which is kept:" in last
 
 
 def test_without_a_validation_nothing_is_said_of_it():
@@ -57,6 +73,21 @@ def test_results_are_put_in_and_replaced(tmp_path):
     assert text.endswith(f"### Z → μμ\n\n{markdown(comparison())}\n")
 
 
+def test_only_results_of_unseen_events_are_called_so(tmp_path):
+    zmumu, ttbar = (str(sample.events(name)) for name in ("zmumu", "ttbar"))
+    made = MADE | {"events": {"training": sources.describe({zmumu: 10}), "validation": []}}
+    ship(random_model(), tmp_path / "a", made, {})
+    assert "Nobody compared" in (tmp_path / "a" / CARD).read_text()
+    add_results(tmp_path / "a", {"T": markdown(comparison())}, [ttbar])
+    assert "On ttbar.root (60): not in the training" in (tmp_path / "a" / CARD).read_text()
+    with pytest.raises(OptionError, match=r"the training of .* saw events of zmumu\.root: they are no test of it"):
+        add_results(tmp_path / "a", {"Z": markdown(comparison())}, [ttbar, zmumu])
+    later = MADE | {"events": {"training": [], "validation": []}, "recipe": {"start_from": str(tmp_path / "a")}}
+    ship(random_model(), tmp_path / "b", later, {})
+    with pytest.raises(OptionError, match=r"saw events of zmumu\.root"):
+        add_results(tmp_path / "b", {"Z": markdown(comparison())}, [zmumu])
+
+
 def test_a_table_of_results():
     found = comparison()
     head, rule, pf, net = ([c.strip() for c in line.strip("|").split("|")] for line in markdown(found).splitlines())
@@ -71,6 +102,21 @@ def test_a_table_of_results():
 def test_only_inclusive_results_are_told():
     found = comparison()
     assert markdown(pd.concat([found, found.assign(axis="npv")])) == markdown(found)
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_the_command_on_a_shipped_card_is_one_that_works(name):
+    """It has options and a recipe of today; a fit takes no validation events."""
+    text = (weights_file(name).with_name(CARD)).read_text()
+    program, group, verb, *arguments = shlex.split(re.search(r"\* command: `(.*)`", text)[1])
+    assert (program, group) == ("ptmiss", "train")
+    command = train.commands[verb]
+    given = command.make_context(verb, arguments).params
+    recipe = {key: value for key, value in given.items() if value not in (None, {}) and key in Options.model_fields}
+    if given.get("network") == "linear":
+        assert not given["validation"]
+    elif verb == "deepmet":
+        make_recipe(Options, recipe)
 
 
 def test_no_card_to_put_results_into(tmp_path):

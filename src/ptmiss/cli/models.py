@@ -95,10 +95,12 @@ def export_onnx(model: str, output: Path, force: bool) -> None:
     metavar="TITLE=DIR",
     help="An output of ptmiss evaluate mlpf.",
 )
-def card(model: str, results: dict[str, str], evaluations: dict[str, str]) -> None:
+@click.option("--events", multiple=True, metavar="FILE", help="Events of the tables; the training must not know them.")
+def card(model: str, results: dict[str, str], evaluations: dict[str, str], events: tuple[str, ...]) -> None:
     """Print the card of a MODEL, a name or a folder: how it was made, its limits, and what was measured.
 
-    With --results or --evaluation test results are written into the card of a folder.
+    With --results or --evaluation test results are written into the card of a folder. With --events the card also says
+    that no training saw them.
     """
     from ptmiss.networks import descriptions
 
@@ -111,7 +113,7 @@ def card(model: str, results: dict[str, str], evaluations: dict[str, str]) -> No
 
     tables = {title: cards.markdown(comparison.read(path)) for title, path in results.items()}
     tables |= {title: summary.markdown(Path(path)) for title, path in evaluations.items()}
-    cards.add_results(model, tables)
+    cards.add_results(model, tables, events)
     click.echo(Path(model) / "README.md")
 
 

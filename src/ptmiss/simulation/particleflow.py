@@ -2,10 +2,10 @@
 
 Tracks link to the nearest ECAL cluster (within 0.04) and HCAL cluster (within 0.15). An HCAL cluster, its tracks and
 their ECAL clusters are a block. If its calorimeter energy exceeds the tracks' momenta by more than n sigma, the excess
-becomes a photon (up to the ECAL's energy) and a neutral hadron. A track of 10 to 20 GeV without the energy that it should
-leave is dropped as a fake. Harder ones are kept, since the tracker makes no such fakes: they are muons that were not
-identified, and hadrons in a crack. Free clusters become photons and neutral hadrons. Beyond the tracker, an ECAL cluster in front of an
-HCAL cluster is part of the same hadron. HF halves become HF photons and hadrons.
+becomes a photon (up to the ECAL's energy) and a neutral hadron. A track of 10 to 20 GeV without the energy that it
+should leave is dropped as a fake. Harder ones are kept, since the tracker makes no such fakes: they are muons that were
+not identified, and hadrons in a crack. Free clusters become photons and neutral hadrons. Beyond the tracker, an ECAL
+cluster in front of an HCAL cluster is part of the same hadron. HF halves become HF photons and hadrons.
 
 Measured in unbiased Z -> mu mu, the response of the recoil rises with qT. Two effects are behind it. Neutral hadrons in
 the barrel have a response of 0.6 below 2 GeV, 0.77 at 3, 0.90 at 10 and 0.96 above 30 GeV (in HF, uncorrected, 0.4 to
@@ -211,8 +211,8 @@ def _blocks(ecal_of, ecal_distance, hcal_of, behind):  # type: ignore[no-untyped
 def _expected_energy(p, pt, pdg_id, track_block, ecal_sum, hcal_sum):  # type: ignore[no-untyped-def]
     """Energy that the tracks of each block should leave.
 
-    A track that may be a fake, in a block with far too little energy, is one: its code becomes 0. Muons leave little and are kept;
-    the energy of electrons is not in the block any more.
+    A track that may be a fake, in a block with far too little energy, is one: its code becomes 0. Muons leave little
+    and are kept; the energy of electrons is not in the block any more.
     """
     expected = np.zeros(len(ecal_sum))
     for t in range(len(p)):

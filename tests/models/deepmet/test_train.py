@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from ptmiss.models.deepmet.recipe import Recipe
 from ptmiss.models.deepmet.train import train_files
-from ptmiss.models.workflow import describe_sources, hold_out, make_recipe
+from ptmiss.models.workflow import hold_out, make_recipe
 
 from .conftest import options
 
@@ -119,14 +119,6 @@ def test_a_tenth_is_held_back(embedded):
     np.testing.assert_array_equal(hold_out(embedded, seed=3)[1].target, held_out.target)
     with pytest.raises(OptionError, match="1 events are too few to hold some back"):
         hold_out(embedded.first(1), seed=3)
-
-
-def test_which_events_were_used(tmp_path):
-    """Two files of one name are two, and so are the first events of a file and more of them."""
-    (tmp_path / "zmumu.root").symlink_to(sample.events("ttbar"))
-    used = describe_sources({ZMUMU: 20, str(tmp_path / "zmumu.root"): None})
-    assert [(about["file"], about["events"]) for about in used] == [("zmumu.root", 20), ("zmumu.root", 60)]
-    assert len({about["uuid"] for about in used}) == 2
 
 
 def test_validation_events_of_another_number_are_another_training(tmp_path):
