@@ -50,6 +50,11 @@ class Selected(NamedTuple):
     notes: dict[str, int]
     remarks: dict[str, int]
 
+    def covariance(self, estimator: str) -> Array | None:
+        """(good events, 2, 2) covariance of an estimator's pTmiss, GeV²; None if it has none."""
+        found = self.mets.covariance.get(estimator)
+        return None if found is None else found[self.good]
+
 
 class RecoilProcessor(ProcessorABC):
     """A processor with estimators and a selection.

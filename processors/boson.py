@@ -9,6 +9,7 @@ from ptmiss.histograms import (
     book_calibration,
     book_met,
     book_recoil,
+    book_significance,
     fill_met,
     fill_met_xy,
     fill_recoil,
@@ -30,6 +31,7 @@ class Boson(CorrectedProcessor):
         """Select the events of a chunk, run the estimators, fill the histograms."""
         kept = self.select(events, select.boson_cuts)
         histograms = book_recoil(self.names) | book_met(self.names) | book_calibration(self.names)
+        histograms |= book_significance(kept.mets.covariance)
         boson, good = transverse_sum(kept.objects), kept.good
         where = kept.npv[good], kept.njets[good]
         for name, met in kept.mets.met.items():
@@ -40,7 +42,7 @@ class Boson(CorrectedProcessor):
             for systematic, corrected, weight in with_weights(mets, kept.weights[good]):
                 shifted = self.leptons(kept.objects[good], name, systematic)
                 fill_recoil(histograms, name, recoil(shifted, corrected), *where, weight, systematic)
-                fill_met(histograms, name, corrected, weight, systematic)
+                fill_met(histograms, name, corrected, weight, systematic, kept.covariance(name))
         return {**histograms, "cutflow": kept.cutflow, "notes": kept.notes | kept.remarks}
 
 

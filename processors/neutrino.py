@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import selections as select
-from ptmiss.histograms import book_met, book_mt, book_recoil, fill_met, fill_recoil
+from ptmiss.histograms import book_met, book_mt, book_recoil, book_significance, fill_met, fill_recoil
 from ptmiss.recoil import recoil, transverse_mass
 from ptmiss.truth import generated_boson, is_data, visible_boson
 
@@ -25,6 +25,7 @@ class Neutrino(CorrectedProcessor):
         """Select the events of a chunk, run the estimators, fill the histograms."""
         kept = self.select(events, select.single_lepton_cuts)
         histograms = book_recoil(self.names) | book_met(self.names) | book_mt(self.names)
+        histograms |= book_significance(kept.mets.covariance)
         good, notes = kept.good, kept.notes
         events, leptons, chosen = kept.events[good], kept.objects[good], kept.weights[good]
         npv, njets = kept.npv[good], kept.njets[good]
@@ -37,7 +38,7 @@ class Neutrino(CorrectedProcessor):
                 mt = transverse_mass(self.leptons(leptons, name, systematic), corrected)
                 has = np.isfinite(mt)
                 histograms["mt"].fill(systematic=systematic, estimator=name, mt=mt[has], weight=weight[has])
-                fill_met(histograms, name, corrected, weight, systematic)
+                fill_met(histograms, name, corrected, weight, systematic, kept.covariance(name))
                 u = recoil(boson[known], corrected[known], seen[known])
                 fill_recoil(histograms, name, u, npv[known], njets[known], weight[known], systematic)
         notes |= {} if is_data(events) else without_boson(known)

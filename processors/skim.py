@@ -13,7 +13,7 @@ from ptmiss import selections as select
 from ptmiss.estimators import MetResult, evaluate
 from ptmiss.recoil import cartesian, transverse_sum
 from ptmiss.systematics import NOMINAL
-from ptmiss.table import CORRECTED, polar, rows
+from ptmiss.table import CORRECTED, of_significance, polar, rows
 from ptmiss.truth import generated_boson, generated_met, has_truth, visible_boson
 from ptmiss.typing import Vector
 
@@ -47,6 +47,8 @@ class Skim(CorrectedProcessor):
         for name, mets_by_systematic in mets.varied.items():
             for systematic, met in mets_by_systematic.items():
                 columns |= polar(f"met_{name}", met, f"_{systematic}")
+        for name, covariance in mets.covariance.items():
+            columns |= of_significance(f"met_{name}", mets.significance(name), covariance)
         for name, ending, met in self.corrected(events, objects, mets, columns):
             columns |= polar(f"met_{name}", met, ending)
         if has_truth(events):

@@ -12,7 +12,7 @@ from coffea.analysis_tools import PackedSelection
 from ptmiss import selections as select
 from ptmiss.errors import OptionError
 from ptmiss.estimators import evaluate
-from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil
+from ptmiss.histograms import book_met, book_recoil, book_significance, fill_met, fill_recoil
 from ptmiss.recoil import Recoil, magnitude, project
 from ptmiss.truth import generated_met
 
@@ -40,7 +40,7 @@ class Validation(RecoilProcessor):
         jets = select.good_jets(events.Jet, objects, self.selection)
         weights = self.event_weights(events, objects)
         mets = evaluate(self.estimators, events, objects, self.vertex)
-        histograms = book_recoil(self.names) | book_met(self.names)
+        histograms = book_recoil(self.names) | book_met(self.names) | book_significance(mets.covariance)
         truth = generated_met(events)
         npv, njets = select.vertex_count(events, self.selection), ak.to_numpy(ak.num(jets))
         everyone = np.ones(len(events), bool)
@@ -48,7 +48,7 @@ class Validation(RecoilProcessor):
             for systematic, met, weight in with_weights(mets.of(name, everyone).items(), weights):
                 along = Recoil(*project(met, truth), magnitude(truth))
                 fill_recoil(histograms, name, along, npv, njets, weight, systematic)
-                fill_met(histograms, name, met, weight, systematic)
+                fill_met(histograms, name, met, weight, systematic, mets.covariance.get(name))
         return {
             **histograms,
             "cutflow": select.cutflow(PackedSelection(), weights.nominal),

@@ -22,7 +22,11 @@ ALL = [
 ]
 PAGES = [page for page in ALL if any(blocks(page.read_text()))]
 NEEDS = {"analysis": "pyhf", "fits": "pyhf", "model": "torch", "table": "polars"}
-READERS = {"README": {"nano_1": "zmumu", "dy": "zmumu"}, "vertex": {"wmunu": "wmunu"}}  # files that a reader has
+READERS = {
+    "README": {"nano_1": "zmumu", "dy": "zmumu"},
+    "vertex": {"wmunu": "wmunu"},
+    "significance": {"nano_1": "zmumu", "w": "wmunu"},
+}  # files that a reader has
 MOST_LEFT_OUT = 8
 
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ptmiss import binning, cells
 from ptmiss.recoil import Recoil, azimuth, magnitude
+from ptmiss.significance import significance
 from ptmiss.systematics import NOMINAL
-from ptmiss.typing import Vector
+from ptmiss.typing import Array, Vector
 
 QT_EDGES, NPV_EDGES, PLATEAU = binning.QT_EDGES, binning.NPV_EDGES, binning.PLATEAU
 BIN_MINIMUM = 10.0  # GeV: below, the response of a bin of qT says nothing
@@ -71,7 +72,7 @@ MOMENTS = (*_moments(1, 2), *_moments(2, 4), *(Moment(2, par, perp, 1 - par) for
 The last four, of both components, are for what the RMS of u_perp and the response have in common."""
 
 COMPONENTS = ("par", "perp")
-OBSERVABLES = ("u_par", "u_perp", "met", "met_phi", "mt")
+OBSERVABLES = ("u_par", "u_perp", "met", "met_phi", "mt", "significance")
 """Spectra of one quantity: (systematic, estimator, value)."""
 MET_AXES = ("x", "y")
 MET_MOMENTS = ("w", "w2", "wx", "wxx", "w2x", "w2xx")
@@ -148,6 +149,13 @@ def book_calibration(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     }
 
 
+def book_significance(estimators: Iterable[str]) -> dict[str, hist.Hist]:
+    """Empty histogram of the significance of pTmiss: (systematic, estimator, significance); none without estimators."""
+    names = list(estimators)
+    title = r"significance of $p_\mathrm{T}^\mathrm{miss}$"
+    return {"significance": _spectrum(names, 100, 0, 50, "significance", title)} if names else {}
+
+
 def book_mt(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     """Empty histogram of the transverse mass: (systematic, estimator, mt)."""
     return {"mt": _spectrum(estimators, 80, 0, 160, "mt", r"$m_\mathrm{T}$ (GeV)")}
@@ -210,11 +218,18 @@ def fill_met(
     met: Vector,
     weight: NDArray[np.float64],
     systematic: str = NOMINAL,
+    covariance: Array | None = None,
 ) -> None:
-    """Fill size and direction of one estimator's pTmiss, shape (events, 2); what is not finite is left out."""
+    """Fill size and direction of one estimator's pTmiss, shape (events, 2); what is not finite is left out.
+
+    covariance: (events, 2, 2) of it, GeV², to fill its significance as well.
+    """
     finite = np.isfinite(met).all(axis=1)
     met, weight = met[finite], weight[finite]
-    for name, value in (("met", magnitude(met)), ("met_phi", azimuth(met))):
+    values = {"met": magnitude(met), "met_phi": azimuth(met)}
+    if covariance is not None:
+        values["significance"] = significance(met, covariance[finite])
+    for name, value in values.items():
         histograms[name].fill(systematic=systematic, estimator=estimator, **{name: value}, weight=weight)
 
 

@@ -32,10 +32,11 @@ from ptmiss.files import AnyPath, as_path, replacing
 from ptmiss.recoil import azimuth, cartesian, magnitude
 from ptmiss.selections import Selection, load_selection
 from ptmiss.systematics import NOMINAL
-from ptmiss.typing import Vector
+from ptmiss.typing import Array, Vector
 
 METADATA = b"ptmiss"
 DATASET = "dataset"
+SIGNIFICANCE = ("significance", "covXX", "covXY", "covYY")  # ends of columns
 CORRECTED = "_corrected"  # ending of the columns of corrected pTmiss, before that of a systematic
 WEIGHT = "weight_"  # before the name of a weight's variation
 SHOWN = 5  # rows in a notebook
@@ -60,6 +61,12 @@ TRUTH_COLUMNS = dict.fromkeys(
 def polar(name: str, vector: Vector, systematic: str = "") -> dict[str, NDArray]:
     """Columns ``<name>_pt`` (GeV) and ``<name>_phi`` (rad) of vectors, (events, 2); systematic: an ending of both."""
     return {f"{name}_pt{systematic}": magnitude(vector), f"{name}_phi{systematic}": azimuth(vector)}
+
+
+def of_significance(name: str, significance: Array, covariance: Array) -> dict[str, NDArray]:
+    """Columns ``<name>_significance`` (events,) and ``<name>_covXX``, ``_covXY``, ``_covYY`` (GeV²), as NanoAOD's."""
+    values = significance, covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
+    return {f"{name}_{column}": value for column, value in zip(SIGNIFICANCE, values, strict=True)}
 
 
 def rows(columns: Mapping[str, NDArray]) -> pa.Table:
@@ -163,7 +170,8 @@ class RecoilTable:
     def only(self, estimators: Iterable[str]) -> RecoilTable:
         """Without the other estimators."""
         kept = set(estimators)
-        starts = tuple(f"met_{name}_{part}" for name in self.estimators if name not in kept for part in ("pt", "phi"))
+        left_out = [name for name in self.estimators if name not in kept]
+        starts = tuple(f"met_{name}_{part}" for name in left_out for part in ("pt", "phi", *SIGNIFICANCE))
         others = [c for c in self.data.column_names if c in starts or c.startswith(tuple(f"{s}_" for s in starts))]
         return replace(self, data=self.data.drop_columns(others))
 

@@ -196,11 +196,16 @@ def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option("--jerc", default="", metavar="FILE", help="JSON of jets' energy, for type1.PuppiMET, type1.PFMET.")
     @click.option("--smear", default="", metavar="FILE", help="JSON with JERSmear: jets of simulation are smeared.")
+    @click.option(
+        "--significance",
+        metavar="shipped|FILE",
+        help="Covariance and significance of pTmiss too; see docs/howto/significance.md.",
+    )
     @wraps(verb)
     def call(estimators: list[str], weights: dict[str, str], leptons: str, **options: Any) -> None:
         from ptmiss.estimators import make_estimators
 
-        files = {name: options.pop(name) for name in ("jerc", "smear")}
+        files = {name: options.pop(name) for name in ("jerc", "smear", "significance")}
         wanted = [name for given in options.pop("systematics") for name in each(given)]
         verb(estimators=make_estimators(estimators, weights, leptons, systematics=wanted, **files), **options)
 

@@ -13,19 +13,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import awkward as ak
 import click
 import numpy as np
 import pyarrow as pa
 
-from ptmiss import table
+from ptmiss import significance, table
 from ptmiss.errors import UnknownName
 from ptmiss.estimators import make_estimators
+from ptmiss.estimators.noise import fit_noise
+from ptmiss.estimators.shifts import CandidateSum
+from ptmiss.events import inspect
 from ptmiss.progress import progress_bar, progress_callback
 from ptmiss.provenance import provenance
 from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim
 from ptmiss.sample import DIRECTORY
-from ptmiss.selections import load_selection
+from ptmiss.selections import boson_cuts, boson_objects, good_jets, load_selection
+from ptmiss.significance import SHIPPED
 from ptmiss.simulation.schema import round_mantissa
 
 ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "linear")
@@ -76,7 +81,10 @@ TABLES = {
 DATA_TTBAR = Sample("ttbar_dimuon", "data", 313, 355)
 """The top pairs of the pseudo-data: as many as the cross sections give for 30 000 events of Z → μμ."""
 
-NAMES = tuple(dict.fromkeys((*EVENT_FILES, *TABLES)))
+NOISE = Sample("zmumu_fiducial", "mc", 5201, 3_000)
+"""The first half of its Z → μμ gives the numbers of the significance; docs/significance.py shows the other half."""
+
+NAMES = tuple(dict.fromkeys((*EVENT_FILES, *TABLES, SHIPPED.stem)))
 
 
 def make(names: Sequence[str] = NAMES, directory: Path = DIRECTORY, workers: int = 2, scale: float = 1.0) -> None:
@@ -97,6 +105,9 @@ def make(names: Sequence[str] = NAMES, directory: Path = DIRECTORY, workers: int
                 parts = [_table(of, Path(scratch), scale, produce) for of in _parts(name)]
                 made = provenance(sample=asdict(TABLES[name]), mantissa=MANTISSA)
                 write(concatenate(*parts) if len(parts) > 1 else parts[0], directory / f"{name}.parquet", made)
+            if name == SHIPPED.stem:
+                produce(NOISE, Path(scratch) / "noise.root")
+                write_noise(Path(scratch) / "noise.root", directory / SHIPPED.name)
 
 
 def _parts(name: str) -> list[Sample]:
@@ -147,6 +158,23 @@ def write(part: table.RecoilTable, path: Path, made: Mapping[str, Any]) -> None:
     with table.writing(path) as writer:
         writer.write(pa.table(columns))
         writer.close(made)
+
+
+def write_noise(events_path: Path, path: Path) -> None:
+    """Write the numbers of the covariance of every estimator of the tables, from an event file of Z → μμ."""
+    events, leptons = halves(events_path)[0]
+    noise = fit_noise([e for e in make_estimators(ESTIMATORS) if isinstance(e, CandidateSum)], events, leptons)
+    significance.write(path, noise, sample=asdict(NOISE), events=len(events))
+
+
+def halves(events_path: Path) -> list[tuple[Any, ak.Array]]:
+    """The first and the second half of the Z → μμ events of a file, and their muons."""
+    source, chosen = inspect(str(events_path)).events(), load_selection("default")
+    muons = boson_objects(source, chosen)
+    keep = boson_cuts(source, muons, good_jets(source.Jet, muons, chosen), chosen).all()
+    source, muons = source[keep], muons[keep]
+    middle = len(source) // 2
+    return [(source[:middle], muons[:middle]), (source[middle:], muons[middle:])]
 
 
 @click.command()

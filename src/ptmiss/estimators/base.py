@@ -13,8 +13,9 @@ from ptmiss import candidates as pf_candidates
 from ptmiss.candidates import Candidates
 from ptmiss.errors import OptionError
 from ptmiss.reconstruction import Reconstruction
+from ptmiss.significance import Noise
 from ptmiss.systematics import NOMINAL
-from ptmiss.typing import Vector
+from ptmiss.typing import Array, Vector
 
 Selected = NDArray[np.bool_]
 
@@ -28,6 +29,7 @@ class Estimator:
         treatment: how it treats the selected leptons (see ptmiss.leptons); None if like any candidate.
         reconstruction: makes its candidates; None for those of the file.
         systematics: names of its systematic variations, see ``vary``.
+        significance: whether its covariance is wanted, see ``with_significance``.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Estimator:
     treatment: str | None = None
     reconstruction: Reconstruction | None = None
     systematics: tuple[str, ...] = ()
+    significance: bool = False
 
     def require(self, branches: Collection[str], path: str) -> None:
         """Check a file before any event is read.
@@ -72,6 +75,14 @@ class Estimator:
             f"estimator {self.name!r} has no systematics, so none of {', '.join(systematics)}: "
             "name those that have them as ESTIMATOR=SYSTEMATIC"
         )
+
+    def with_significance(self, noise: Mapping[str, Noise]) -> Estimator:
+        """The same estimator with a covariance, by the numbers of its name; OptionError if it can have none."""
+        raise OptionError(f"estimator {self.name!r} has no significance: sums over candidates and stored METs have one")
+
+    def covariance(self, events: Any, candidates: Candidates, selected: Selected) -> Array:
+        """(events, 2, 2) covariance of its pTmiss, GeV², of the arguments of ``met``."""
+        raise NotImplementedError(f"estimator {self.name!r} has no method covariance")
 
     def variations(
         self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]

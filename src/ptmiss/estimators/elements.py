@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ptmiss.candidates import Candidates
+from ptmiss.errors import UnknownName
 from ptmiss.reconstruction import Reconstruction
-from ptmiss.typing import Vector
+from ptmiss.significance import Noise
+from ptmiss.typing import Array, Vector
 
 from .base import Estimator, Selected
 from .shifts import CandidateSum, require_jets
@@ -61,6 +63,22 @@ class OnReconstruction(Estimator):
     def systematics(self) -> tuple[str, ...]:  # type: ignore[override]
         """The systematics of the estimator on candidates."""
         return self.inner.systematics
+
+    def with_significance(self, noise: Mapping[str, Noise]) -> OnReconstruction:
+        """With the covariance of the estimator on candidates, by the numbers of this name."""
+        own = {self.inner.name: noise[self.name]} if self.name in noise else {}
+        if not own:
+            raise UnknownName("estimator with numbers for its significance", self.name, noise)
+        return replace(self, inner=self.inner.with_significance(own))
+
+    @property
+    def significance(self) -> bool:  # type: ignore[override]
+        """Whether the covariance of the estimator on candidates is wanted."""
+        return self.inner.significance
+
+    def covariance(self, events: Any, candidates: Candidates, selected: Selected) -> Array:
+        """(events, 2, 2) covariance of pTmiss, GeV²."""
+        return self.inner.covariance(events, candidates, selected)
 
     def manifest_entry(self) -> dict[str, Any]:
         """The entries of the estimator on candidates and of the reconstruction, under this estimator's name."""

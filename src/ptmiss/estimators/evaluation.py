@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,9 @@ from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.leptons import EXACT, match
 from ptmiss.recoil import azimuth, magnitude
 from ptmiss.reconstruction import Reconstruction
+from ptmiss.significance import significance
 from ptmiss.systematics import NOMINAL
-from ptmiss.typing import Mask, Vector
+from ptmiss.typing import Array, Mask, Vector
 from ptmiss.vertex import DEFAULT, LEPTON, at_lepton, needs
 
 from .base import Estimator, Selected
@@ -38,11 +39,13 @@ class MetResult:
         met: pTmiss in GeV, shape (events, 2), for each estimator by its name.
         notes: counts of what was unusual: repaired candidates, leptons without a candidate, truncated events.
         varied: of each estimator with systematics, pTmiss with each by its name.
+        covariance: (events, 2, 2) of pTmiss in GeV², of each estimator with a significance.
     """
 
     met: Mapping[str, Vector]
     notes: Mapping[str, int] = field(default_factory=dict)
     varied: Mapping[str, Mapping[str, Vector]] = field(default_factory=dict)
+    covariance: Mapping[str, Array] = field(default_factory=dict)
 
     def record(self, estimator: str) -> ak.Array:
         """The pTmiss of an estimator as vectors with pt (GeV) and phi, to assign to ``events``."""
@@ -51,6 +54,12 @@ class MetResult:
         vectors = self.met[estimator]
         polar = {"pt": magnitude(vectors), "phi": azimuth(vectors)}
         return ak.zip(polar, with_name="Momentum2D", behavior=vector.backends.awkward.behavior)
+
+    def significance(self, estimator: str) -> Array:
+        """(events,) significance of an estimator's pTmiss."""
+        if estimator not in self.covariance:
+            raise UnknownName("estimator with a significance", estimator, self.covariance)
+        return significance(self.met[estimator], self.covariance[estimator])
 
     def table(self) -> pd.DataFrame:
         """The pTmiss of each event by each estimator, GeV."""
@@ -90,15 +99,18 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, ve
     check_arguments(estimators, leptons)
     notes: Counter[str] = Counter()
     none = Candidates({}, np.zeros(len(events) + 1, np.int64))
-    met = {e.name: e.variations(events, none, np.zeros(0, bool), notes) for e in estimators if not e.columns}
+    nobody = np.zeros(0, bool)
+    met = {e.name: e.variations(events, none, nobody, notes) for e in estimators if not e.columns}
+    covariance = {e.name: e.covariance(events, none, nobody) for e in estimators if e.significance and not e.columns}
     notes.update(count_not_finite(nominal(met)))
     with_candidates = [e for e in estimators if e.columns]
     for made_by in dict.fromkeys(e.reconstruction for e in with_candidates):
         own = [e for e in with_candidates if e.reconstruction == made_by]
-        met |= _on_candidates(own, made_by, events, leptons, vertex, notes)
+        found, covariances = _on_candidates(own, made_by, events, leptons, vertex, notes)
+        met, covariance = met | found, covariance | covariances
     met = {e.name: met[e.name] for e in estimators}
     varied = {name: {s: m for s, m in mets.items() if s != NOMINAL} for name, mets in met.items() if len(mets) > 1}
-    return MetResult(nominal(met), {what: int(n) for what, n in notes.items() if n}, varied)
+    return MetResult(nominal(met), {what: int(n) for what, n in notes.items() if n}, varied, covariance)
 
 
 def nominal(met: Mapping[str, Mapping[str, Vector]]) -> dict[str, Vector]:
@@ -132,8 +144,11 @@ def _on_candidates(
     leptons: ak.Array,
     vertex: str,
     notes: Counter[str],
-) -> dict[str, dict[str, Vector]]:
-    """The (events, 2) pTmiss by systematic, GeV, of estimators that share their candidates; NaN without elements."""
+) -> tuple[dict[str, dict[str, Vector]], dict[str, Array]]:
+    """The (events, 2) pTmiss by systematic, GeV, of estimators that share their candidates; NaN without elements.
+
+    And the (events, 2, 2) covariance of those that have one, GeV².
+    """
     columns = {column for estimator in estimators for column in estimator.columns}
     columns |= needs(columns) if vertex == LEPTON else set()
     photons = bool(ak.any(leptons.pdgId == PHOTON, axis=None))
@@ -151,16 +166,18 @@ def _on_candidates(
     if vertex == LEPTON:
         candidates = at_lepton(candidates, events, leptons, notes)
     selected = np.zeros(candidates.offsets[-1], bool)
-    if photons or any(estimator.treatment == EXACT for estimator in estimators):
+    if photons or any(estimator.treatment == EXACT or estimator.significance for estimator in estimators):
         seen = leptons[(ak.local_index(leptons.eta) >= 0) & ~blind]
         selected, notes[f"{of}selected lepton without a candidate"] = match(candidates, seen)
     candidates = mark_photons(candidates, selected) if photons else candidates
     met = vary_in_parts(estimators, events, candidates, selected, notes)
     notes.update(count_not_finite(nominal(met)))
-    return {
+    covariances = {e.name: covariance_in_parts(e, events, candidates, selected) for e in estimators if e.significance}
+    seen_whole = {
         name: {systematic: np.where(blind[:, np.newaxis], np.nan, vector) for systematic, vector in mets.items()}
         for name, mets in met.items()
     }
+    return seen_whole, covariances
 
 
 def check_whole(events: Any, few: int) -> None:
@@ -189,9 +206,20 @@ def vary_in_parts(
 ) -> dict[str, dict[str, Vector]]:
     """The same by systematic, with all variations of each estimator."""
     pieces: dict[str, list[dict[str, Vector]]] = {e.name: [] for e in estimators}
-    for where in candidates.parts(pf_candidates.PART):
-        part = candidates.events(where)
-        chosen = selected[candidates.offsets[where.start] : candidates.offsets[where.stop]]
+    for where, part, chosen in _parts(candidates, selected):
         for estimator in estimators:
             pieces[estimator.name].append(estimator.variations(events[where], part, chosen, notes))
     return {name: {s: np.concatenate([p[s] for p in made]) for s in made[0]} for name, made in pieces.items()}
+
+
+def covariance_in_parts(estimator: Estimator, events: Any, candidates: Candidates, selected: Selected) -> Array:
+    """The (events, 2, 2) covariance of an estimator on candidates, GeV², a few events at a time."""
+    pieces = [estimator.covariance(events[where], part, chosen) for where, part, chosen in _parts(candidates, selected)]
+    return np.concatenate(pieces) if pieces else np.zeros((0, 2, 2))
+
+
+def _parts(candidates: Candidates, selected: Selected) -> Iterator[tuple[slice, Candidates, Selected]]:
+    """A few events at a time: which, their candidates, and which of these are selected."""
+    for where in candidates.parts(pf_candidates.PART):
+        chosen = selected[candidates.offsets[where.start] : candidates.offsets[where.stop]]
+        yield where, candidates.events(where), chosen

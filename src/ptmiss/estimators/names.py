@@ -10,6 +10,7 @@ from ptmiss.files import AnyPath
 from ptmiss.leptons import EXACT, TREATMENTS
 from ptmiss.networks.registry import load_model, shipped_models, weights_file
 from ptmiss.reconstruction import RECONSTRUCTIONS
+from ptmiss.significance import SHIPPED, read
 
 from .base import Estimator
 from .elements import OnReconstruction
@@ -27,6 +28,7 @@ def make_estimators(
     systematics: Iterable[str] = (),
     jerc: AnyPath = "",
     smear: AnyPath = "",
+    significance: AnyPath | None = None,
 ) -> list[Estimator]:
     """Make estimators from their names, and read and check the weights file of each network.
 
@@ -38,6 +40,7 @@ def make_estimators(
         systematics: names of variations of all estimators, or ``ESTIMATOR=NAME`` for those of one.
         jerc: JSON of the energy of jets from CMS's JME group, for type-1 corrections (see ptmiss.jerc).
         smear: JSON with ``JERSmear``, to smear simulated jets.
+        significance: numbers for the significance of all estimators: ``shipped``, or a file (see ptmiss.significance).
 
     Returns:
         The estimators in the given order, each once.
@@ -63,6 +66,9 @@ def make_estimators(
         )
     if not estimators:
         raise OptionError(f"expected at least one estimator; known: {', '.join(names(weights))}")
+    if significance is not None:
+        noise = read(SHIPPED if str(significance) == "shipped" else significance)
+        estimators = [each.with_significance(noise) for each in estimators]
     return vary(estimators, systematics, str(jerc))
 
 

@@ -17,6 +17,7 @@ from ptmiss.networks.registry import Model, load_model
 from ptmiss.networks.weights import fingerprint
 from ptmiss.scales import DEFAULT, Scales
 from ptmiss.segments import Offsets, select
+from ptmiss.significance import Noise
 from ptmiss.typing import Array, Mask, Vector
 
 from .base import Selected
@@ -33,6 +34,7 @@ class NetworkEstimator(CandidateSum):
     systematics: tuple[str, ...] = ()
     scales: Scales = DEFAULT
     jerc: str = ""
+    noise: Noise | None = None
     own_columns: tuple[str, ...] = ("phi", *FEATURES[:6], *CATEGORIES)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from ptmiss.files import digest
 from ptmiss.leptons import EXACT
 from ptmiss.scales import DEFAULT, HADRONS_AND_PHOTONS, KINDS, LEPTONS, SIGNS, Scales, is_kind, resolution
 from ptmiss.segments import Offsets, from_counts, sum_by_event
-from ptmiss.significance import Parts, parts
+from ptmiss.significance import COLUMNS, Noise, Parts, covariance, parts
 from ptmiss.systematics import NOMINAL
 from ptmiss.truth import is_data
 from ptmiss.typing import Array, Mask, Vector
@@ -52,12 +52,14 @@ LEAST_CHANGE = 1e-3  # of a PUPPI weight: a smaller one is none
 class CandidateSum(Estimator):
     """An estimator whose pTmiss is a function of a sum over candidates, each of which has a term of its own.
 
-    systematics: see the module; scales: uncertainties of the kinds; jerc: JSON of the jets' energy, for ``jes``.
+    systematics: see the module; scales: uncertainties of the kinds; jerc: JSON of the jets' energy, for ``jes``;
+    noise: numbers of the covariance, if it is wanted.
     """
 
     systematics: tuple[str, ...] = ()
     scales: Scales = DEFAULT
     jerc: str = ""
+    noise: Noise | None = None
     own_columns: tuple[str, ...] = ()
 
     @property
@@ -67,11 +69,15 @@ class CandidateSum(Estimator):
 
     @property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Candidate columns that it needs, its systematics included."""
-        if not self.systematics:
-            return self.own_columns
-        of_puppi = ("charge", "fromPV", "dz") if "puppiWeight" in self.own_columns else ()
-        return tuple(dict.fromkeys((*self.own_columns, "pt", "eta", "phi", "pdgId", *of_puppi)))
+        """Candidate columns that it needs, those of its systematics and its significance included."""
+        of_puppi = ("charge", "fromPV", "dz") if self.systematics and "puppiWeight" in self.own_columns else ()
+        kinematics = COLUMNS if self.systematics or self.significance else ()
+        return tuple(dict.fromkeys((*self.own_columns, *kinematics, *of_puppi)))
+
+    @property
+    def significance(self) -> bool:  # type: ignore[override]
+        """Whether its covariance is wanted."""
+        return self.noise is not None
 
     def require(self, branches: Collection[str], path: str) -> None:
         """Raise ColumnError unless the file has the candidates' columns, and jets for systematics that need them."""
@@ -98,7 +104,8 @@ class CandidateSum(Estimator):
     def manifest_entry(self) -> dict[str, Any]:
         """Its name, its systematics, and the file of the jets' energy with its hash."""
         of_jets = {"jerc": {"path": self.jerc, "sha256": digest(Path(self.jerc))}} if self.jerc else {}
-        return super().manifest_entry() | of_jets
+        noise = {"significance": self.noise._asdict()} if self.noise else {}
+        return super().manifest_entry() | of_jets | noise
 
     def prepare(self, candidates: Candidates) -> Any:
         """What the terms are made of, which has offsets (events + 1,)."""
@@ -120,9 +127,26 @@ class CandidateSum(Estimator):
         """(candidates,) factor with which minus each momentum counts in pTmiss; weights: those of ``weigh``."""
         return weights
 
-    def covariance_parts(self, candidates: Candidates) -> Parts:
-        """What the covariance of pTmiss is made of, see ptmiss.significance; candidates also with eta and pdgId."""
-        return parts(candidates, self.momentum_weights(self.weigh(self.prepare(candidates))))
+    def with_significance(self, noise: Mapping[str, Noise]) -> Self:
+        """With a covariance, by the numbers of its name; UnknownName if there are none."""
+        if self.name not in noise:
+            raise UnknownName("estimator with numbers for its significance", self.name, noise)
+        return replace(self, noise=noise[self.name])  # type: ignore[type-var]
+
+    def covariance(self, events: Any, candidates: Candidates, selected: Selected) -> Array:
+        """(events, 2, 2) covariance of pTmiss, GeV²."""
+        return covariance(self.covariance_parts(candidates, selected), self.noise or Noise())
+
+    def covariance_parts(self, candidates: Candidates, selected: Selected) -> Parts:
+        """What the covariance of pTmiss is made of, see ptmiss.significance; candidates with its columns and COLUMNS.
+
+        selected: (candidates,) mask of the selected leptons.
+        """
+        exact = selected if self.treatment == EXACT else np.zeros_like(selected)
+        weight = np.where(exact, 1.0, 0.0)
+        counted = self.counted(candidates, ~exact, Counter())
+        weight[counted] = self.momentum_weights(self.weigh(self.prepare(candidates.keep(counted))))
+        return parts(candidates, weight, selected)
 
     def variations(
         self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]

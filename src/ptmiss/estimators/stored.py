@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import awkward as ak
 
+from ptmiss import significance
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError
 from ptmiss.recoil import cartesian
 from ptmiss.scales import SIGNS
+from ptmiss.significance import Noise
 from ptmiss.systematics import NOMINAL
 from ptmiss.truth import is_data
-from ptmiss.typing import Vector
+from ptmiss.typing import Array, Vector
 
 from . import objects
 from .base import Estimator, Selected
@@ -36,6 +38,7 @@ class Stored(Estimator):
 
     name: str
     systematics: tuple[str, ...] = ()
+    significance: bool = False
 
     @property
     def branch(self) -> str:
@@ -56,6 +59,8 @@ class Stored(Estimator):
         """Raise ColumnError unless the file has the MET's pt and phi."""
         objects.require(self.systematics, branches, self.name, path)
         collection = self._collection(branches, "_pt")
+        if self.significance:
+            significance.require(collection, branches, path)
         for branch in (f"{collection}_{part}{variation}" for variation in self._all for part in ("pt", "phi")):
             if branch not in branches:
                 raise ColumnError(
@@ -87,6 +92,18 @@ class Stored(Estimator):
         if self.variation:
             raise OptionError(f"estimator {self.name!r} is a variation itself: expected {STORED}{self.branch}")
         return replace(self, systematics=tuple(dict.fromkeys(systematics)))
+
+    def with_significance(self, noise: Mapping[str, Noise]) -> Stored:
+        """With the covariance that the file stores of it."""
+        return replace(self, significance=True)
+
+    def covariance(self, events: Any, candidates: Candidates, selected: Selected) -> Array:
+        """(events, 2, 2) covariance of pTmiss as the file stores it, GeV²."""
+        return significance.stored(events, self._collection(events.fields)).covariance
+
+    def manifest_entry(self) -> dict[str, Any]:
+        """Its name and systematics, and whether its covariance is read."""
+        return super().manifest_entry() | ({"significance": True} if self.significance else {})
 
     def variations(
         self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]

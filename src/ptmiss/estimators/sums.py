@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ptmiss.candidates import Candidates
 from ptmiss.scales import DEFAULT, Scales
 from ptmiss.segments import Offsets
+from ptmiss.significance import Noise
 from ptmiss.typing import Array, Vector
 
 from .base import Selected
@@ -60,6 +61,7 @@ class WeightedSum(CandidateSum):
     systematics: tuple[str, ...] = ()
     scales: Scales = DEFAULT
     jerc: str = ""
+    noise: Noise | None = None
 
     @property
     def own_columns(self) -> tuple[str, ...]:  # type: ignore[override]

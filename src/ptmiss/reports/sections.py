@@ -31,13 +31,14 @@ KEPT = ("estimator", "region", "axis", "low", "high", "n_eff", "response", "resp
 SHARPNESS = "Sharpness of mT: RMS about the generated one, falling edge, right half width"
 BOSONS = ("boson", "genboson")
 REPLICAS = 50  # of the errors of ratios in the summary
-SPECTRA = {"mt": "Transverse mass", "met": "pTmiss"}
+SPECTRA = {"mt": "Transverse mass", "met": "pTmiss", "significance": "Significance of pTmiss"}
 TITLES = {
     "u_par": "u∥",
     "u_perp": "u⊥",
     "met_phi": "azimuth of pTmiss",
     "met": "pTmiss",
     "mt": "transverse mass",
+    "significance": "significance of pTmiss",
 }
 
 
@@ -193,7 +194,7 @@ def transverse_masses(read: RecoilTable, label: str) -> list[Exhibit]:
     for name, met in vectors.items():
         histograms["mt"].fill(NOMINAL, name, recoil.transverse_mass(lepton, met), weight=read["weight"])
         histograms["met"].fill(NOMINAL, name, recoil.magnitude(met), weight=read["weight"])
-    exhibits = [spectrum(histograms[which], which, label) for which in SPECTRA]
+    exhibits = [spectrum(histograms[which], which, label) for which in SPECTRA if which in histograms]
     if simulated:
         with suppress(OptionError):  # too few events
             exhibits.append(

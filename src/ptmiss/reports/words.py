@@ -26,6 +26,7 @@ CAPTIONS = {
     "half_width_perp": "Half of the interval that holds the central 68 % across the boson: the core, without tails.",
     "mt": "Transverse mass of the lepton and pTmiss: the sharper pTmiss, the steeper the edge at the mass of the W.",
     "met": "Magnitude of the missing transverse momentum.",
+    "significance": "pTmiss in units of its own error, squared: a chi² of two degrees without true pTmiss.",
 }
 EXPLAINED = {
     "parts": "Parts of the recoil by kind and vertex, |η| and pT",
