@@ -75,7 +75,7 @@ def test_a_boson_of_taus_has_their_neutrinos_and_what_is_seen_has_not():
 
 @pytest.mark.parametrize("number", [0, 1, 3, 4])
 def test_another_number_of_leptons_makes_no_boson(number):
-    assert np.isnan(truth.generated_boson(event(particle(22, 1.0), *[particle(12, 10.0)] * number))).all()
+    assert np.isnan(truth.generated_boson(event(particle(22, 1.0, flags=PROMPT), *[particle(12, 10.0)] * number))).all()
 
 
 def test_two_leptons_of_one_of_two_bosons_make_no_boson():
@@ -240,3 +240,32 @@ def test_pseudo_data_keep_their_truth_to_themselves(invented):
     source.metadata["kind"] = "data"
     assert not truth.has_truth(source)
     assert np.isnan(truth.generated_met(source)).all()
+
+
+def test_the_photon_of_photon_and_jets_is_the_boson():
+    hard, radiated = along(22, 30.0, -40.0), particle(22, 8.0, flags=PROMPT)
+    jets = event(hard, radiated, particle(1, 50.0, phi=2.2, status=23))
+    np.testing.assert_allclose(truth.generated_boson(jets), [[30, -40]], atol=1e-5)
+    two = event(hard, along(22, 20.0, 20.0))
+    assert np.isnan(truth.generated_boson(two)).all()
+
+
+def test_a_reconstructed_photon_stands_for_the_generated_one():
+    jets = event(along(22, 30.0, -40.0))
+    measured = ak.Array([[along(22, 33.0, -44.0)]])
+    np.testing.assert_allclose(truth.visible_boson(jets, measured), [[33, -44]], atol=1e-5)
+    np.testing.assert_allclose(truth.visible_boson(jets, no_leptons()), [[30, -40]], atol=1e-5)
+
+
+def test_photon_and_jets_of_the_simulation_have_the_photon_as_boson():
+    """The generated boson is near the selected photon, whose energy is measured to about a per cent."""
+    from ptmiss import load_selection, selections
+
+    chunk = events.inspect(str(sample.events("gammajet"))).events()
+    boson = truth.generated_boson(chunk)
+    assert np.isfinite(boson).all()
+    photons = selections.boson_objects(chunk, load_selection("gamma-jet"))
+    one = ak.to_numpy(ak.num(photons) == 1)
+    ratio = magnitude(transverse_sum(photons))[one] / magnitude(boson)[one]
+    assert one.sum() > 10
+    assert abs(np.median(ratio) - 1) < 0.02

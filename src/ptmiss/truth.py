@@ -3,7 +3,8 @@
 One definition for every file with NanoAOD's ``GenPart``. The leptons of the hard process are its electrons, muons and
 neutrinos in the final state, and its taus as they decay. An event has a boson where there are exactly two of them and
 at most one heavy particle (W, Z, gamma*, H or top) in the hard process. The boson is that particle, after all recoil;
-where the record has none, the sum of the two leptons, dressed with the prompt photons within ΔR 0.1.
+where the record has none, the sum of the two leptons, dressed with the prompt photons within ΔR 0.1. Without leptons and
+heavy particles it is the photon of the hard process, if there is exactly one (photon and jets).
 
 Top pairs, single tops and pairs of bosons have no single boson, and so none here, whatever they decay to.
 """
@@ -67,14 +68,17 @@ def generated_boson(events: Any) -> Vector:
     recorded = ak.to_numpy(ak.num(heavy))[:, np.newaxis]
     boson = np.where(recorded == 1, transverse_sum(heavy), transverse_sum(leptons) + transverse_sum(photons))
     single = (ak.to_numpy(ak.num(leptons))[:, np.newaxis] == 2) & (recorded <= 1)
-    return np.where(single, boson, np.nan)
+    photon = particles[boson_photons(particles, leptons, heavy)]
+    alone = ak.to_numpy(ak.num(photon))[:, np.newaxis] == 1
+    return np.where(single, boson, np.where(alone, transverse_sum(photon), np.nan))
 
 
 def visible_boson(events: Any, leptons: ak.Array) -> Vector:
     """(events, 2) what is seen of the boson, GeV; NaN where there is no boson.
 
     Not seen are neutrinos, those of taus too, and muons beyond ``|η|`` 2.5. Reconstructed leptons (records with pt,
-    eta, phi, pdgId) stand for the generated ones that they are; a lepton that is not of the boson stays in the recoil.
+    eta, phi, pdgId) stand for the generated ones that they are, and so does a photon that is the boson. A lepton that is
+    not of the boson stays in the recoil.
     """
     boson = generated_boson(events)
     if not has_particles(events):
@@ -83,7 +87,11 @@ def visible_boson(events: Any, leptons: ak.Array) -> Vector:
     decays = particles[decay_leptons(particles)]
     muon_outside = of_kind(decays, (13,)) & (np.abs(decays.eta) > MUON_ETA)
     unseen = decays[of_kind(decays, NEUTRINOS) | muon_outside]
-    found, generated = match(leptons, decays[of_kind(decays, CHARGED) & ~muon_outside])
+    seen = decays[of_kind(decays, CHARGED) & ~muon_outside]
+    photon = particles[
+        boson_photons(particles, particles[hard_leptons(particles)], particles[heavy_particles(particles)])
+    ]
+    found, generated = match(leptons, ak.concatenate([seen, photon], axis=1))
     return boson - transverse_sum(unseen) - transverse_sum(generated) + transverse_sum(found)
 
 
@@ -114,6 +122,12 @@ def heavy_particles(particles: ak.Array) -> ak.Array:
     virtual = of_kind(particles, PHOTON) & (particles.mass > MIN_PHOTON_MASS)
     last = has(particles, FROM_HARD_PROCESS) & has(particles, IS_LAST_COPY)
     return last & (of_kind(particles, HEAVY) | virtual)
+
+
+def boson_photons(particles: ak.Array, leptons: ak.Array, heavy: ak.Array) -> ak.Array:
+    """(events, var) mask of the stable photons of the hard process, in events without its leptons and heavy particles."""
+    alone = (ak.num(leptons) == 0) & (ak.num(heavy) == 0)
+    return alone & of_kind(particles, PHOTON) & (particles.status == 1) & has(particles, FROM_HARD_PROCESS)
 
 
 def radiation(particles: ak.Array, leptons: ak.Array) -> ak.Array:
