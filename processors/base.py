@@ -161,7 +161,7 @@ class CorrectedProcessor(RecoilProcessor):
     def select(self, events: Any, cuts_of: Cuts) -> Selected:
         """Select the events of a chunk and run the estimators on them."""
         objects = select.boson_objects(events, self.selection)
-        jets = select.good_jets(events.Jet, objects, self.selection)
+        jets = select.good_jets(events.Jet, objects, select.of_events(events, self.selection))
         cuts = cuts_of(events, objects, jets, self.selection)
         keep, missing = cuts.all(), select.remarks(events, self.selection)
         npv, njets = select.vertex_count(events, self.selection), ak.to_numpy(ak.num(jets))

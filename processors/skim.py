@@ -31,7 +31,7 @@ class Skim(CorrectedProcessor):
     def process(self, events: Any) -> dict[str, Any]:
         """Rows of a chunk, as ``rows`` of a pyarrow table, and ``notes``."""
         objects = select.boson_objects(events, self.selection)
-        jets = select.good_jets(events.Jet, objects, self.selection)
+        jets = select.good_jets(events.Jet, objects, select.of_events(events, self.selection))
         mets = evaluate(self.estimators, events, objects, self.vertex)
         weights = self.event_weights(events, objects)
         columns = {

@@ -37,7 +37,7 @@ class Validation(RecoilProcessor):
     def process(self, events: Any) -> dict[str, Any]:
         """Run the estimators on all events of a chunk and fill the histograms."""
         objects = select.boson_objects(events, self.selection)
-        jets = select.good_jets(events.Jet, objects, self.selection)
+        jets = select.good_jets(events.Jet, objects, select.of_events(events, self.selection))
         weights = self.event_weights(events, objects)
         mets = evaluate(self.estimators, events, objects, self.vertex)
         histograms = book_recoil(self.names) | book_met(self.names) | book_significance(mets.covariance)

@@ -25,6 +25,32 @@ def test_the_year_of_an_era(era, year):
     assert filters.year(era) == year
 
 
+@pytest.mark.parametrize(
+    ("era", "period"),
+    [
+        ("2018A", "2018"),
+        ("2016F", "2016"),
+        ("2016H", "2016postVFP"),
+        ("UL2016APV", "2016preVFP"),
+        ("2016_PreVFP", "2016preVFP"),
+        ("2022C", "2022"),
+        ("2022E", "2022EE"),
+        ("2022_Summer22EE", "2022EE"),
+        ("2022preEE", "2022"),
+        ("2022_postEE", "2022EE"),
+        ("Run2022G-22Sep2023", "2022EE"),
+        ("2022Re-recoBCD", "2022"),
+        ("Run3Summer23BPix", "2023BPix"),
+        ("2023preBPix", "2023"),
+        ("2023D", "2023BPix"),
+        ("2024", "2024"),
+        (None, "unknown"),
+    ],
+)
+def test_the_period_of_an_era(era, period):
+    assert filters.period(era) == period
+
+
 def test_the_year_of_a_run():
     """First and last certified run of each year; 278975 and 315267 are those of real files."""
     runs = [1, 200000, 271036, 278975, 284044, 294927, 306462, 314472, 315267, 325175, 355100, 362760, 366442, 370790]

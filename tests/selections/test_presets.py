@@ -53,13 +53,52 @@ def test_a_file_is_a_preset_and_what_differs_from_it(written):
 
 
 def test_taggers_are_replaced_and_not_added(written):
-    assert load_selection(written("[btag]\ntaggers = { btagPNetB = 0.3 }")).taggers(None) == {"btagPNetB": 0.3}
+    mine = load_selection(written("[btag]\ntaggers = { btagPNetB = 0.3 }"))
+    assert [mine.of_era(era).btag.taggers for era in (None, "2022EE")] == 2 * [{"btagPNetB": 0.3}]
 
 
 def test_taggers_of_an_era(written):
-    mine = load_selection(written("[btag.eras.2017]\nbtagDeepFlavB = 0.3040\n"))
-    assert mine.taggers("2017") == {"btagDeepFlavB": 0.3040}
-    assert mine.taggers("2018") == mine.taggers(None) == Selection().btag.taggers
+    mine = load_selection(written("[btag.eras.2017]\nbtagDeepFlavB = 0.4\n"))
+    assert mine.of_era("2017").btag.taggers == mine.of_era("2017F").btag.taggers == {"btagDeepFlavB": 0.4}
+    assert mine.of_era("2018").btag.taggers == mine.of_era(None).btag.taggers == Selection().btag.taggers
+
+
+@pytest.mark.parametrize(
+    ("era", "tagger", "point"),
+    [
+        ("2016preVFP", "btagDeepFlavB", 0.2598),
+        ("UL16postVFP", "btagDeepFlavB", 0.2489),
+        ("2018A", "btagDeepFlavB", 0.2783),
+        ("2022C", "btagPNetB", 0.245),
+        ("2022F", "btagPNetB", 0.2605),
+        ("2023BPix", "btagDeepFlavB", 0.2435),
+        ("2024", "btagUParTAK4B", 0.1272),
+    ],
+)
+def test_presets_have_the_medium_points_of_each_era(era, tagger, point):
+    assert load_selection("z-ee").of_era(era).btag.taggers[tagger] == point
+    assert load_selection("public-code").of_era(era).btag.taggers == load_selection("public-code").btag.taggers
+
+
+def test_files_by_era_are_beside_the_selection(written, tmp_path):
+    mine = load_selection(
+        written(
+            '[jets]\nidentification_file = "id.json"\nidentification_files = {2022EE = "ee.json"}\n[quality]\n'
+            'golden_json = "golden.json"\n[quality.veto_maps.2023]\nfile = "/maps/a.json"\nname = "map"\n'
+        )
+    )
+    assert mine.quality.golden_json == str(tmp_path / "golden.json")
+    assert mine.of_era("2022E").jets.identification_file == str(tmp_path / "ee.json")
+    assert mine.of_era("2018").jets.identification_file == str(tmp_path / "id.json")
+    where = mine.of_era("2023C").quality.veto_map
+    assert (where.file, where.name) == ("/maps/a.json", "map")
+    assert mine.of_era("2023D").quality.veto_map is None
+    assert mine.of_era("2023C").of_era("2018") == mine.of_era("2023C")
+
+
+def test_the_own_era_of_a_selection_goes_first(written):
+    mine = load_selection(written('[quality]\nera = "2022EE"\n'))
+    assert mine.of_era("2018").btag.taggers["btagPNetB"] == 0.2605
 
 
 def test_json_is_read_like_toml(written):

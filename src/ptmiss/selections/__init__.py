@@ -22,7 +22,7 @@ from .objects import (
     vertex_count,
 )
 from .presets import PRESETS, load_selection, of_channel
-from .quality import judge, own_events, remarks, triggered
+from .quality import judge, of_events, own_events, remarks, triggered
 from .schema import GAMMAJET, WENU, WMUNU, ZEE, ZMUMU, Selection
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "judge",
     "load_selection",
     "of_channel",
+    "of_events",
     "opposite_pair",
     "own_events",
     "remarks",

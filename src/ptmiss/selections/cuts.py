@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .objects import b_tagged, invariant_mass, opposite_pair, others
-from .quality import judge, metadata_of
+from .quality import judge, of_events
 from .schema import Selection
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _add_vetoes(
     if selection.vetoes.muons or selection.vetoes.electrons:
         cuts.add("no other lepton", ~others(events, objects, selection))
     if selection.btag.veto in of_b_jets:
-        cuts.add("no b jet", ~b_tagged(jets, selection, selection.quality.era or metadata_of(events).get("era")))
+        cuts.add("no b jet", ~b_tagged(jets, of_events(events, selection)))
 
 
 def _data_quality(events: Any, selection: Selection) -> PackedSelection:

@@ -39,6 +39,12 @@ FIRST_RUNS = {
 }
 UNKNOWN = "unknown"
 NAMES = tuple(dict.fromkeys(name for names in FILTERS.values() for name in names))
+PERIODS = {
+    "2016": (("APV|HIPM|preVFP|[B-E]", "2016preVFP"), ("postVFP|[GH]", "2016postVFP")),
+    "2022": (("(post)?EE|[E-G]", "2022EE"),),
+    "2023": (("(post)?BPix|D", "2023BPix"),),
+}
+"""Parts of a year with calibrations of their own, by what follows the year in the name of an era."""
 YEAR = re.compile(r"(?<!\d)(?:20)?(15|16|17|18|22|23|24|25)(?!\d)")
 
 
@@ -46,6 +52,23 @@ def year(era: str | None) -> str:
     """The year that an era is of (``2018A``, ``2022EE``, ``UL16postVFP``, ``Run3Summer23``), or ``unknown``."""
     found = YEAR.search(era or "")
     return f"20{found[1]}" if found else UNKNOWN
+
+
+def period(era: str | None) -> str:
+    """The period with calibrations of its own that an era is of: ``2016postVFP``, ``2018``, ``2022EE``, ``2023BPix``.
+
+    Eras of data are known by their letters (``2022F``); an era that says only 2016 is both of its parts, ``2016``.
+    """
+    whole = year(era)
+    said = [found for found in YEAR.finditer(era or "") if f"20{found[1]}" == whole]
+    parts = [_part(whole, found.string[found.end() :]) for found in said]
+    return next((part for part in parts if part != whole), whole)
+
+
+def _part(whole: str, rest: str) -> str:
+    """The part of a year by what follows it; the whole year if that says nothing."""
+    parts = PERIODS.get(whole, ())
+    return next((name for start, name in parts if re.match(rf"[ _-]*({start})(?![a-z])", rest, re.IGNORECASE)), whole)
 
 
 def years(runs: NDArray[np.integer]) -> NDArray[np.str_]:

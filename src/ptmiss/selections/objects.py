@@ -184,9 +184,9 @@ def accepted(identification: ak.Array, values: Collection[int]) -> ak.Array:
     return reduce(operator.or_, (identification == value for value in values))
 
 
-def b_tagged(jets: ak.Array, selection: Selection, era: str | None = None) -> NDArray[np.bool_]:
+def b_tagged(jets: ak.Array, selection: Selection) -> NDArray[np.bool_]:
     """Events with a jet above the working point of the first tagger that the file has; none without one."""
-    points = selection.taggers(era)
+    points = selection.btag.taggers
     tagger = next((name for name in points if name in jets.fields), None)
     if tagger is None:
         return np.zeros(len(jets), bool)

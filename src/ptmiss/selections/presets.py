@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,14 @@ from .schema import Selection
 PLACE = Path(__file__).parents[1] / "data" / "selections"
 PRESETS = tuple(sorted(path.stem for path in PLACE.glob("*.toml")))
 BASE, DEFAULT = "base", "default"
+FILES = (
+    "jets.identification_file",
+    "jets.identification_files.*",
+    "quality.golden_json",
+    "quality.veto_map.file",
+    "quality.veto_maps.*.file",
+)
+"""Keys that name files."""
 
 
 def load_selection(given: Selection | AnyPath | Mapping[str, Any] = DEFAULT) -> Selection:
@@ -71,11 +80,22 @@ def _content(path: Path) -> dict[str, Any]:
     found = userfiles.content(path, "selection")
     if not isinstance(found, dict):
         raise OptionError(f"selection {path}: expected keys and values")
-    found = {**found, "weights": placed(found.get("weights", {}), path.parent)}
+    found = beside({**found, "weights": placed(found.get("weights", {}), path.parent)}, path.parent)
+    own = found.get("btag")
+    if isinstance(own, Mapping) and "taggers" in own:
+        found["btag"] = {"eras": {}, **own}
     base = found.pop(BASE, DEFAULT)
     if path == PLACE / f"{base}.toml":
         return found
     return merge(preset(base).model_dump(), found, Selection)
+
+
+def beside(content: Any, folder: Path, place: tuple[str, ...] = ()) -> Any:
+    """Content of a selection whose files are taken from a folder, that of the selection."""
+    if isinstance(content, Mapping):
+        return {name: beside(value, folder, (*place, name)) for name, value in content.items()}
+    is_file = isinstance(content, str) and content and any(fnmatch(".".join(place), each) for each in FILES)
+    return str(folder / content) if is_file else content
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ Masks = dict[str, NDArray[np.bool_]]
 
 def judge(events: Any, selection: Selection) -> Masks:
     """(events,) mask of each cut on the quality of the data, by its name and in its order."""
-    about = metadata_of(events)
+    about, selection = metadata_of(events), of_events(events, selection)
     data = about.get("kind") != "mc"
     return {
         GOLDEN_JSON: certified(events, asked_sections(about, selection) if data else None),
@@ -39,6 +39,11 @@ def judge(events: Any, selection: Selection) -> Masks:
         **{f"{FLAG}{name}": passed for name, passed in filtered(events, selection).items()},
         **({VETO_MAP: ~in_veto_map(events, selection, where)} if (where := selection.quality.veto_map) else {}),
     }
+
+
+def of_events(events: Any, selection: Selection) -> Selection:
+    """What a selection asks of these events, by the era of their dataset."""
+    return selection.of_era(metadata_of(events).get("era"))
 
 
 def asked_sections(metadata: Mapping[str, Any], selection: Selection) -> str:
@@ -114,7 +119,7 @@ def flags(events: Any) -> list[str]:
 
 def remarks(events: Any, selection: Selection) -> dict[str, int]:
     """What a file lacks of what its events should be asked, with their number, and how many jets are not identified."""
-    return _missing(events, selection) | _unidentified(events, selection)
+    return _missing(events, selection) | _unidentified(events, of_events(events, selection))
 
 
 def _unidentified(events: Any, selection: Selection) -> dict[str, int]:
@@ -141,6 +146,7 @@ def require(selection: Selection, metadata: Mapping[str, Any], there: Collection
 
     A file needs one of the triggers, each of those that veto, and each filter that the selection names.
     """
+    selection = selection.of_era(metadata.get("era"))
     triggers, vetoes = asked_triggers(metadata, selection), metadata.get("veto_triggers", ())
     known = [branch for branch in there if branch.startswith("HLT_")]
     if triggers and not any(trigger in there for trigger in triggers):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import field_validator, model_validator
@@ -11,12 +11,28 @@ from pydantic import field_validator, model_validator
 from ptmiss.userfiles import Flag, Number, Section, Whole, key
 from ptmiss.weights.schema import AnyWeight, weight
 
+from . import filters
+
 MUON, ELECTRON = "muon", "electron"
 ZMUMU, ZEE, GAMMAJET, WMUNU, WENU = "zmumu", "zee", "gammajet", "wmunu", "wenu"
 CHANNELS = {(MUON, 2): ZMUMU, (ELECTRON, 2): ZEE, (MUON, 1): WMUNU, (ELECTRON, 1): WENU}
 """Final states by flavour and number of the leptons."""
 LOOSE_POINT, EVERYWHERE = 1, 10.0
+MEDIUM_POINTS = {
+    "2016preVFP": {"btagDeepFlavB": 0.2598},
+    "2016postVFP": {"btagDeepFlavB": 0.2489},
+    "2017": {"btagDeepFlavB": 0.3040},
+    "2018": {"btagDeepFlavB": 0.2783},
+    "2022": {"btagPNetB": 0.245, "btagDeepFlavB": 0.3086},
+    "2022EE": {"btagPNetB": 0.2605, "btagDeepFlavB": 0.3196},
+    "2023": {"btagPNetB": 0.1917, "btagDeepFlavB": 0.2431},
+    "2023BPix": {"btagPNetB": 0.1919, "btagDeepFlavB": 0.2435},
+    "2024": {"btagUParTAK4B": 0.1272},
+    "2025": {"btagUParTAK4B": 0.1272},
+}
+"""Working points where CMS's b-tagging group finds 1 % of light jets tagged."""
 Edges = tuple[Number, Number]
+Value = TypeVar("Value")
 
 
 class LeptonCuts(Section):
@@ -73,6 +89,7 @@ class Jets(Section):
     identification_file: str = key(
         "", "the POG's correctionlib file of jet identification, which gives `Jet_jetId` where a file lacks it (v15)"
     )
+    identification_files: dict[str, str] = key({}, "the same by era, in place of `identification_file`")
     algorithm: str = key("AK4PUPPI", "kind of jets in that file, which has it as `<algorithm>_Tight`")
     lepton_dr: Number = key(0.4, "least ΔR to a selected lepton or photon; 0 leaves no jet out", ge=0)
 
@@ -86,9 +103,12 @@ class BTag(Section):
     eta: Number = key(EVERYWHERE, "|η| below", gt=0)
     taggers: dict[str, Number] = key(
         {"btagUParTAK4B": 0.1272, "btagPNetB": 0.245, "btagDeepFlavB": 0.2783},
-        "tagger and its working point; the first that the file has counts",
+        "tagger and its working point; the first that the file has counts; a file that names some has no `eras` but its"
+        " own",
     )
-    eras: dict[str, dict[str, Number]] = key({}, "the same for datasets of an era, in place of `taggers`")
+    eras: dict[str, dict[str, Number]] = key(
+        MEDIUM_POINTS, "the same for datasets of an era, in place of `taggers`; the medium points of CMS"
+    )
 
 
 class VetoMap(Section):
@@ -109,6 +129,7 @@ class Quality(Section):
     era: str | None = key(None, "data-taking period, where the fileset does not say it")
     golden_json: str = key("", "certified luminosity sections, of data whose dataset names none; all if empty")
     veto_map: VetoMap | None = key(None, "jet veto map; not asked if it is not there")
+    veto_maps: dict[str, VetoMap] = key({}, "the same by era, in place of `veto_map`")
 
 
 class Selection(Section):
@@ -152,6 +173,23 @@ class Selection(Section):
         """Window of the boson's mass, GeV; None for a photon."""
         return None if self.photon else self.mass
 
-    def taggers(self, era: str | None) -> dict[str, float]:
-        """Taggers of b jets and their working points, in a dataset of an era."""
-        return self.btag.eras.get(era or "", self.btag.taggers)
+    def of_era(self, era: str | None) -> Selection:
+        """What is asked in datasets of an era, such as ``2022F``: what has a value by era has that of this one.
+
+        The selection's own era goes before it. Keys are eras as datasets name them, or periods such as ``2022EE``.
+        """
+        said = self.quality.era or era
+        taggers = _of_era(self.btag.eras, said, self.btag.taggers)
+        file = _of_era(self.jets.identification_files, said, self.jets.identification_file)
+        where = _of_era(self.quality.veto_maps, said, self.quality.veto_map)
+        changed = {
+            "btag": self.btag.model_copy(update={"taggers": taggers, "eras": {}}),
+            "jets": self.jets.model_copy(update={"identification_file": file, "identification_files": {}}),
+            "quality": self.quality.model_copy(update={"veto_map": where, "veto_maps": {}}),
+        }
+        return self.model_copy(update=changed)
+
+
+def _of_era(by_era: Mapping[str, Value], era: str | None, otherwise: Value) -> Value:
+    """The value of an era, by its name or by the period that it is of."""
+    return by_era.get(era or "", by_era.get(filters.period(era), otherwise))
