@@ -175,6 +175,16 @@ def file_of(generated):
     return events.EventFile("f", "Events", "root", 1, b"", frozenset(), generated=generated)
 
 
+@real
+def test_a_set_of_another_length_stops_before_any_event(tmp_path):
+    """The old file has 33 members of the PDF; the selection asks for a hundred replicas."""
+    path = tmp_path / "s.toml"
+    path.write_text('[weights.pdf]\nkind = "pdf"\nmethod = "replicas"\nmembers = [1, 100]\nkeep_rate = false\n')
+    processor = Zmumu(make_estimators(["stored.MET"]), load_selection(path))
+    with pytest.raises(ColumnError, match=r"weight 'pdf': LHEPdfWeight has 33 entries in .*, expected 101 or more"):
+        runner.run(fileset.parse({"dy": [str(DRELL_YAN)]}), processor)
+
+
 def test_sums_of_files_count_by_their_weight():
     files = [
         file_of(events.Generated(1, sumw, None, {"PSSumw": (ratio, 2.0)})) for sumw, ratio in ((1.0, 1.0), (3.0, 2.0))

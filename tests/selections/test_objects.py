@@ -150,3 +150,19 @@ def test_cutflow_counts_events_and_weights_in_order():
     assert flow["n-1 sum of weights"] == {"all": 2, "first": 7, "second": 1}
     assert flow["n-1 sum of squared weights"] == {"all": 4, "first": 29, "second": 5}
     assert select.cutflow(PackedSelection(), np.ones(2))["n-1 events"] == {"all": 2}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"), [("superclusterEta", 1.2, 1.2), ("deltaEtaSC", 0.15, 1.25), ("dz", 0.0, 1.1)]
+)
+def test_electrons_know_the_eta_of_their_supercluster(column, value, expected):
+    electron = {"pt": 40.0, "eta": 1.1, "phi": 0.0, "mass": 0.0, "charge": 1, "cutBased": 4, column: value}
+    found = select.good_leptons({"Electron": ak.Array([[electron]])}, select.load_selection("z-ee"))
+    assert found.superclusterEta.tolist() == [[pytest.approx(expected)]]
+
+
+def test_a_gap_is_that_of_the_supercluster():
+    electron = {"pt": 40.0, "eta": 1.40, "phi": 0.0, "mass": 0.0, "charge": 1, "cutBased": 4}
+    for shift, kept in ((0.0, 1), (0.1, 0)):
+        found = ak.Array([[electron | {"deltaEtaSC": shift}]])
+        assert ak.num(select.good_leptons({"Electron": found}, select.load_selection("z-ee"))).tolist() == [kept]

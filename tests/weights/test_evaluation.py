@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptmiss.errors import ColumnError
-from ptmiss.weights.columns import SUMS
+from ptmiss.errors import ColumnError, CorrectionError
+from ptmiss.weights.columns import LENGTHS, SUMS
 from ptmiss.weights.evaluation import evaluate, generator_weight, require, sums
 from ptmiss.weights.schema import weight
 
@@ -57,6 +57,24 @@ def test_branches_and_sums_are_asked_for_before_any_event(tmp_path):
         require(weights, there[1:], "f.root", {})
     with pytest.raises(ColumnError, match="weight 'scale' needs LHEScaleSumw in `Runs` of all files of dataset 'dy'"):
         require(weights, there, "f.root", {"dataset": "dy"})
+
+
+def test_numbers_of_entries_are_asked_for_before_any_event():
+    weights = {"scale": weight("scale", {"kind": "scale"}), "pdf": weight("pdf", {"kind": "pdf", "keep_rate": False})}
+    there = ["LHEScaleWeight", "LHEPdfWeight"]
+    good = {LENGTHS: {"LHEScaleWeight": 9, "LHEPdfWeight": 103}, SUMS: {"LHEScaleSumw": [1.0] * 9}}
+    require(weights, there, "f.root", good)
+    with pytest.raises(
+        ColumnError, match=r"weight 'pdf': LHEPdfWeight has 59 entries in f\.root, expected 31 or 33 or"
+    ):
+        require(weights, there, "f.root", good | {LENGTHS: {"LHEPdfWeight": 59}})
+    with pytest.raises(ColumnError, match=r"weight 'scale': LHEScaleWeight has 1 entries in f\.root, expected 9 or 8"):
+        require(weights, there, "f.root", good | {LENGTHS: {"LHEScaleWeight": 1}})
+    with pytest.raises(CorrectionError, match="weight 'scale': LHEScaleSumw in Runs has 44 entries, expected 9"):
+        require(weights, there, "f.root", good | {SUMS: {"LHEScaleSumw": [1.0] * 44}})
+    named = {"pdf": weight("pdf", {"kind": "pdf", "keep_rate": False, "members": [1, 60]})}
+    with pytest.raises(ColumnError, match=r"LHEPdfWeight has 59 entries in f\.root, expected 61 or more"):
+        require(named, there, "f.root", {LENGTHS: {"LHEPdfWeight": 59}})
 
 
 def test_signs_are_what_a_cross_section_is_normalised_to():

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+import awkward as ak
 import numpy as np
 
 from ptmiss.events import EventFile
@@ -48,6 +49,16 @@ def theory_sums(files: Iterable[EventFile], names: Iterable[str]) -> dict[str, l
 def _mean(columns: Array, sumw: Array) -> Array:
     """(members,) means of (files, members), weighted with the (files,) sums of weights."""
     return np.asarray(sumw @ columns / sumw.sum())
+
+
+def lengths(files: Iterable[EventFile], branches: Iterable[str]) -> dict[str, int]:
+    """How many numbers the first event of a dataset has in each of these branches, of those that its file has."""
+    first = next((file for file in files if file.entries), None)
+    there = [branch for branch in branches if first and branch in first.branches]
+    if first is None or not there:
+        return {}
+    event = first.events(0, 1)
+    return {branch: int(ak.num(event[branch])[0]) for branch in there}
 
 
 def of_signs(file: EventFile) -> EventFile:

@@ -18,8 +18,8 @@ from ptmiss.runs import generated, ledger
 from ptmiss.runs.failures import Failure, Kind, Policy
 from ptmiss.runs.fileset import Fileset, Metadata
 from ptmiss.selections import Selection
-from ptmiss.weights.columns import SUMS
-from ptmiss.weights.evaluation import has_sign, sums
+from ptmiss.weights.columns import LENGTHS, SUMS
+from ptmiss.weights.evaluation import has_sign, lists, sums
 
 LOOKING = 16  # files looked into at a time
 TRIGGERS = "HLT_"
@@ -83,8 +83,8 @@ def inspect_files(
 def with_sums(processor: Any, sources: Sequence[InputFile]) -> list[InputFile]:
     """Files with what the weights of a processor's selection are normalised with.
 
-    These are the sums of theory weights over all files of the dataset. With the sign of the generator's weight, sums of
-    weights become sums of signs.
+    These are the sums of theory weights over all files of the dataset, and how many of them its first event has. With
+    the sign of the generator's weight, sums of weights become sums of signs.
     """
     selection = getattr(processor, "selection", None)
     if not isinstance(selection, Selection):
@@ -92,8 +92,15 @@ def with_sums(processor: Any, sources: Sequence[InputFile]) -> list[InputFile]:
     weights = selection.weights
     wanted, datasets = sums(weights), {source.dataset for source in sources}
     files = {name: [source.file for source in sources if source.dataset == name] for name in datasets}
-    theory = {name: generated.theory_sums(files[name], wanted) for name in datasets} if wanted else {}
-    out = [replace(source, about={SUMS: theory[source.dataset]}) if theory else source for source in sources]
+    vectors = lists(weights)
+    about = {
+        name: {
+            SUMS: generated.theory_sums(files[name], wanted),
+            LENGTHS: generated.lengths(files[name], vectors),
+        }
+        for name in (datasets if vectors else ())
+    }
+    out = [replace(source, about=about.get(source.dataset, {})) for source in sources]
     if has_sign(weights):
         out = [replace(source, file=generated.of_signs(source.file)) for source in out]
     return out

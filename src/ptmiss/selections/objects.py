@@ -22,7 +22,7 @@ PDG_ID = {MUON: 13, ELECTRON: 11}
 PHOTON, PHOTON_ID = "Photon", 22
 LEPTON_BRANCHES = ("pt", "eta", "phi", "mass", "charge")
 JET_BRANCHES = ("pt", "eta", "phi")
-SUPERCLUSTER = "deltaEtaSC"
+SUPERCLUSTER, TO_SUPERCLUSTER = "superclusterEta", "deltaEtaSC"
 
 
 def branches(selection: Selection) -> tuple[str, ...]:
@@ -70,7 +70,8 @@ def boson_objects(events: Any, selection: Selection) -> ak.Array:
 def good_leptons(events: Any, selection: Selection) -> ak.Array:
     """Leptons that pass the cuts, with the pdgId that their charge gives, hardest first.
 
-    The field ``index`` has the place of each in its collection.
+    The field ``index`` has the place of each in its collection; ``superclusterEta`` of electrons is the eta of the
+    supercluster, or their own where the file does not have it.
     """
     cuts = selection.leptons
     leptons = _indexed(events[COLLECTIONS[cuts.flavour]])
@@ -80,6 +81,8 @@ def good_leptons(events: Any, selection: Selection) -> ak.Array:
     chosen = leptons[good & ak.any(good & (leptons.pt > cuts.leading_pt), axis=-1)]
     dz = ("dz",) if "dz" in chosen.fields else ()
     fields = {name: chosen[name] for name in (*LEPTON_BRANCHES, *dz, "index")}
+    if cuts.flavour == ELECTRON:
+        fields["superclusterEta"] = supercluster_eta(chosen)
     return _hardest_first(ak.zip({**fields, "pdgId": -PDG_ID[cuts.flavour] * chosen.charge}))
 
 
@@ -108,7 +111,7 @@ def passing(particles: ak.Array, cuts: LeptonCuts | Photon, collection: str) -> 
     """Jagged mask of the leptons or photons in acceptance, identified, and isolated."""
     good = (particles.pt > cuts.pt) & (np.abs(particles.eta) < cuts.eta)
     for low, high in cuts.gaps:
-        there = np.abs(particles.eta + particles[SUPERCLUSTER] if SUPERCLUSTER in particles.fields else particles.eta)
+        there = np.abs(supercluster_eta(particles))
         good = good & ~((there > low) & (there < high))
     if cuts.identification:
         name = f"{collection}_{cuts.identification}"
@@ -116,6 +119,13 @@ def passing(particles: ak.Array, cuts: LeptonCuts | Photon, collection: str) -> 
     if isinstance(cuts, LeptonCuts) and cuts.isolation:
         good = good & (particles[cuts.isolation] < cuts.isolation_maximum)
     return good
+
+
+def supercluster_eta(particles: ak.Array) -> ak.Array:
+    """Jagged eta of the supercluster of electrons or photons, or their own where a file does not have it."""
+    if SUPERCLUSTER in particles.fields:
+        return particles[SUPERCLUSTER]
+    return particles.eta + particles[TO_SUPERCLUSTER] if TO_SUPERCLUSTER in particles.fields else particles.eta
 
 
 def identified(flag: ak.Array, name: str, minimum: int = 1) -> ak.Array:

@@ -37,6 +37,16 @@ class Weight(BaseModel):
         """The columns of ``Runs`` that it is normalised with."""
         return ()
 
+    def lists(self) -> Collection[str]:
+        """The branches with several numbers an event, whose number ``require_lengths`` checks."""
+        return ()
+
+    def require_lengths(self, name: str, lengths: Mapping[str, int], sums: Mapping[str, int], path: str) -> None:
+        """Raise where an event has another number of entries than the weight takes, or ``Runs`` has other sums.
+
+        lengths: of the branches in ``lists``; sums: of the columns in ``sums``; by name, where they are known.
+        """
+
     def require(self, name: str) -> None:
         """Raise where its files lack what it names; before any event is read."""
 

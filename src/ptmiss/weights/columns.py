@@ -16,6 +16,7 @@ from ptmiss.typing import Array
 
 BOSON = "genboson_pt"  # GeV, as in the recoil table
 SUMS = "theory_sums"  # of the metadata: what ``Runs`` says of theory weights
+LENGTHS = "theory_lengths"  # of the metadata: how many of each an event has
 
 
 @dataclass(frozen=True)

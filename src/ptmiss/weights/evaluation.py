@@ -18,7 +18,7 @@ from ptmiss.typing import Array
 
 from .base import Weight
 from .branches import Sign
-from .columns import SUMS, Columns, require_branches
+from .columns import LENGTHS, SUMS, Columns, require_branches
 
 Weights = Mapping[str, Weight]  # by their names
 
@@ -73,12 +73,19 @@ def require(weights: Weights, there: Collection[str], path: str, metadata: Mappi
     for name, weight in weights.items():
         weight.require(name)
         require_branches(name, weight.branches(), there, path)
+        sums = {column: len(values) for column, values in metadata.get(SUMS, {}).items()}
+        weight.require_lengths(name, metadata.get(LENGTHS, {}), sums, path)
         for column in weight.sums():
             if column not in metadata.get(SUMS, {}):
                 raise ColumnError(
                     f"weight {name!r} needs {column} in `Runs` of all files of dataset {metadata.get('dataset')!r}; "
                     "keep_rate = false does without, and changes the rate"
                 )
+
+
+def lists(weights: Weights) -> list[str]:
+    """The branches with several numbers an event, of which weights take a certain number."""
+    return sorted({branch for weight in weights.values() for branch in weight.lists()})
 
 
 def sums(weights: Weights) -> list[str]:

@@ -8,7 +8,7 @@ by event, and so are upper bounds of those of a distribution.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import awkward as ak
@@ -27,6 +27,7 @@ SEVEN = (0, 1, 3, 5, 7, 8)  # without the two where one scale is doubled and the
 MEMBERS = {31: (1, 30), 33: (1, 30), 100: (0, 99), 101: (1, 100), 102: (0, 99), 103: (1, 100)}
 """First and last member of the sets of PDFs by their length; after the last those of alpha_s, before the first the
 central one."""
+MANY = 1000  # entries; no set has as many
 SHOWER = ("ISR", "FSR")
 SHOWER_ORDER = (("ISR", 2.0), ("FSR", 2.0), ("ISR", 0.5), ("FSR", 0.5))  # since version 7 of NanoAOD
 
@@ -48,16 +49,40 @@ class Theory(Weight):
         """What ``Runs`` has to have."""
         return (self.stored()[1],) if self.keep_rate else ()
 
-    def members(self, name: str, columns: Columns, known: Collection[int]) -> Array:
+    def lists(self) -> Collection[str]:
+        """That of the weights."""
+        return (self.stored()[0],)
+
+    @property
+    def known(self) -> Collection[int]:
+        """Numbers of entries whose order is known."""
+        raise NotImplementedError
+
+    def require_lengths(self, name: str, lengths: Mapping[str, int], sums: Mapping[str, int], path: str) -> None:
+        """Raise unless the first event of a file has a known number of entries, and ``Runs`` as many sums."""
+        branch, column = self.stored()
+        if branch in lengths:
+            self._require_number(name, [lengths[branch]], f" in {path}")
+        if self.keep_rate and {branch, column} <= {*lengths, *sums} and lengths[branch] != sums[column]:
+            raise _unequal(name, column, sums[column], lengths[branch])
+
+    def _require_number(self, name: str, numbers: Sequence[int], where: str = "") -> None:
+        """Raise unless events have one known number of entries."""
+        if len(numbers) == 1 and numbers[0] in self.known:
+            return
+        known = self.known
+        expected = f"{known[0]} or more" if isinstance(known, range) else " or ".join(map(str, known))
+        found = ", ".join(map(str, numbers[:4]))
+        raise ColumnError(f"weight {name!r}: {self.stored()[0]} has {found} entries{where}, expected {expected}")
+
+    def members(self, name: str, columns: Columns) -> Array:
         """(events, members) weights relative to the nominal one, their rate divided out."""
         branch, sums = self.stored()
         values = columns.branch(branch)
         numbers = np.unique(ak.to_numpy(ak.num(values)))
-        if len(numbers) > 1 or (len(numbers) and numbers[0] not in known):
-            found = ", ".join(map(str, numbers[:4]))
-            raise ColumnError(f"weight {name!r}: {branch} has {found} entries, expected {' or '.join(map(str, known))}")
         if not len(numbers):
-            return np.ones((0, next(iter(known))))
+            return np.ones((0, next(iter(self.known))))
+        self._require_number(name, numbers.tolist())
         out = np.asarray(ak.to_numpy(ak.to_regular(values)), np.float64)
         return out / self._rates(name, sums, columns, out.shape[1])
 
@@ -66,7 +91,7 @@ class Theory(Weight):
             return np.ones(number)
         rates = np.asarray(columns.events.metadata[SUMS][sums], np.float64)
         if len(rates) != number:
-            raise CorrectionError(f"weight {name!r}: {sums} in Runs has {len(rates)} entries, expected {number}")
+            raise _unequal(name, sums, len(rates), number)
         return rates
 
 
@@ -82,9 +107,14 @@ class Scale(Theory):
         """The branch, and the column of ``Runs`` with its sums."""
         return "LHEScaleWeight", "LHEScaleSumw"
 
+    @property
+    def known(self) -> Collection[int]:
+        """Numbers of entries whose order is known."""
+        return (9, 8)
+
     def evaluate(self, name: str, columns: Columns) -> Variations:
         """The weight of events."""
-        members = self.members(name, columns, (9, 8))
+        members = self.members(name, columns)
         one = np.ones(len(columns))
         if members.shape[1] == 8:
             members = np.insert(members, CENTRAL, 1.0, axis=1)
@@ -118,10 +148,14 @@ class Pdf(Theory):
         """The branch, and the column of ``Runs`` with its sums."""
         return "LHEPdfWeight", "LHEPdfSumw"
 
+    @property
+    def known(self) -> Collection[int]:
+        """Numbers of entries whose order is known; all with enough of them where the members are named."""
+        return range(self.members_range[1] + 1, MANY) if self.members_range else MEMBERS
+
     def evaluate(self, name: str, columns: Columns) -> Variations:
         """The weight of events."""
-        known = range(self.members_range[1] + 1, 1000) if self.members_range else MEMBERS
-        members = self.members(name, columns, known)
+        members = self.members(name, columns)
         one = np.ones(len(columns))
         first, last = self.members_range or MEMBERS[members.shape[1]]
         relative = _ratio(members, members[:, 0]) if first else members
@@ -142,9 +176,14 @@ class Shower(Theory):
         """The branch, and the column of ``Runs`` with its sums."""
         return "PSWeight", "PSSumw"
 
+    @property
+    def known(self) -> Collection[int]:
+        """Numbers of entries whose order is known."""
+        return (4,)
+
     def evaluate(self, name: str, columns: Columns) -> Variations:
         """The weight of events."""
-        members = self.members(name, columns, (4,))
+        members = self.members(name, columns)
         one = np.ones(len(columns))
         order = shower_order(columns.branch("PSWeight").__doc__ or "")
         up, down = (members[:, order.index((self.part, scale))].copy() for scale in (2.0, 0.5))
@@ -159,6 +198,10 @@ def shower_order(title: str) -> list[tuple[str, float]]:
     found = re.findall(r"\[\d\] is ISR=([\d.]+) FSR=([\d.]+)", title)
     order = [("ISR", float(isr)) if float(isr) != 1 else ("FSR", float(fsr)) for isr, fsr in found]
     return order if sorted(order) == sorted(SHOWER_ORDER) else list(SHOWER_ORDER)
+
+
+def _unequal(name: str, column: str, number: int, expected: int) -> CorrectionError:
+    return CorrectionError(f"weight {name!r}: {column} in Runs has {number} entries, expected {expected}")
 
 
 def _ratio(members: Array, central: Array) -> Array:
