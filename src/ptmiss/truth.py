@@ -3,8 +3,8 @@
 One definition for every file with NanoAOD's ``GenPart``. The leptons of the hard process are its electrons, muons and
 neutrinos in the final state, and its taus as they decay. An event has a boson where there are exactly two of them and
 at most one heavy particle (W, Z, gamma*, H or top) in the hard process. The boson is that particle, after all recoil;
-where the record has none, the sum of the two leptons, dressed with the prompt photons within ΔR 0.1. Without leptons and
-heavy particles it is the photon of the hard process, if there is exactly one (photon and jets).
+where the record has none, the sum of the two leptons, dressed with the prompt photons within ΔR 0.1. Without leptons
+and heavy particles it is the photon of the hard process, if there is exactly one (photon and jets).
 
 Top pairs, single tops and pairs of bosons have no single boson, and so none here, whatever they decay to.
 """
@@ -77,8 +77,8 @@ def visible_boson(events: Any, leptons: ak.Array) -> Vector:
     """(events, 2) what is seen of the boson, GeV; NaN where there is no boson.
 
     Not seen are neutrinos, those of taus too, and muons beyond ``|η|`` 2.5. Reconstructed leptons (records with pt,
-    eta, phi, pdgId) stand for the generated ones that they are, and so does a photon that is the boson. A lepton that is
-    not of the boson stays in the recoil.
+    eta, phi, pdgId) stand for the generated ones that they are, and so does a photon that is the boson. A lepton that
+    is not of the boson stays in the recoil.
     """
     boson = generated_boson(events)
     if not has_particles(events):
