@@ -125,7 +125,7 @@ def heavy_particles(particles: ak.Array) -> ak.Array:
 
 
 def boson_photons(particles: ak.Array, leptons: ak.Array, heavy: ak.Array) -> ak.Array:
-    """(events, var) mask of the stable photons of the hard process, in events without its leptons and heavy particles."""
+    """(events, var) mask of the photons of the hard process, in events without its leptons and heavy particles."""
     alone = (ak.num(leptons) == 0) & (ak.num(heavy) == 0)
     return alone & of_kind(particles, PHOTON) & (particles.status == 1) & has(particles, FROM_HARD_PROCESS)
 
