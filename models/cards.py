@@ -14,12 +14,14 @@ from ptmiss import tables
 from ptmiss.errors import FileError, OptionError
 from ptmiss.files import AnyPath, as_path, write_atomically
 from ptmiss.models import sources
+from ptmiss.networks.descriptions import in_words
 from ptmiss.networks.registry import CARD, WEIGHTS, Weights, save_model, shipped_models, weights_file
 from ptmiss.networks.weights import fingerprint, read_tensors
 from ptmiss.resolutions.comparison import WIDTHS
 from ptmiss.version import __version__
 
 RESULTS = "## Results"
+FIRST = "1.0.0"
 UNKNOWN = (
     "Nobody compared the events of these tables with those of the training. Errors by a paired bootstrap over events."
 )
@@ -52,10 +54,12 @@ def card(model: Weights, made: Mapping[str, Any], validation: Mapping[str, float
         "ptmiss_version": __version__,
         "license": "bsd-3-clause",
         "model_name": model.name,
+        "version": FIRST,
         "architecture": model.architecture,
         "parameters": model.parameters,
         "padding": model.padding,
         "sha256": fingerprint(model.tensors),
+        "training_data": training_data(made),
     }
     lines = [f"{key}: {json.dumps(value)}" for key, value in front.items()]
     made_lines = [f"* {key}: `{value if isinstance(value, str) else json.dumps(value)}`" for key, value in made.items()]
@@ -78,6 +82,12 @@ def used(made: Mapping[str, Any], *purposes: str) -> list[Mapping[str, Any]]:
     if not events.keys() & {"training", "validation"}:  # as older files have it
         return [{"file": name, **about} for name, about in events.items() if isinstance(about, Mapping)]
     return [file for purpose in purposes for file in events.get(purpose, [])]
+
+
+def training_data(made: Mapping[str, Any]) -> str:
+    """The events of a training in a line: how they were simulated, else the files."""
+    told = made.get("simulation") or in_words(made.get("events", {}))
+    return str(told) or "not told"
 
 
 def add_results(directory: AnyPath, results: Mapping[str, str], events: Iterable[str] = ()) -> None:

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from ptmiss.errors import FileError
@@ -42,14 +41,6 @@ def test_a_model_without_a_card(tmp_path):
     assert descriptions.card(tmp_path) == descriptions.advice(tmp_path) == ""
     with pytest.raises(FileError, match="no such weights file"):
         descriptions.card("nothing")
-
-
-def test_how_far_two_models_are_apart():
-    apart = descriptions.distances("deepmet", "linear")
-    one, other = (load_model(name).evaluate(descriptions.embedded()) for name in ("deepmet", "linear"))
-    np.testing.assert_allclose(apart, np.sqrt(((one - other).astype(float) ** 2).sum(axis=1)), rtol=1e-5)
-    assert not descriptions.distances("deepmet", "deepmet").any()
-    assert descriptions.distances("deepmet", "mlpf") is None
 
 
 def test_what_is_shown_of_a_network_is_not_its_weights():

@@ -1,4 +1,4 @@
-"""The verbs of ``ptmiss models``, for weights files: list, show, card, compare, import and export."""
+"""The verbs of ``ptmiss models``, for weights files: list, show, card, check, diff, import and export."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import shutil
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ptmiss.cli.completion import Words
 from ptmiss.cli.completion import models as models_of_the_package
 
-from .options import PATH, Verb, cli, pairs
+from .options import FORMATS, PATH, Verb, cli, pairs
 
 
 @cli.group()
 def models() -> None:
-    """List, inspect, compare, import and export weights files."""
+    """List, inspect, compare, import and export models."""
 
 
 @models.command(
@@ -29,11 +30,11 @@ def models() -> None:
 """,
 )
 def list_models() -> None:
-    """List the models that come with the package, and when to take each."""
-    from ptmiss.networks import descriptions
+    """List the models that come with the package and those in folders of PTMISS_MODELS, and when to take each."""
+    from ptmiss.networks import descriptions, store
     from ptmiss.networks.registry import load_weights, shipped_models
 
-    known = {name: load_weights(name) for name in shipped_models()}
+    known = {name: load_weights(name) for name in (*shipped_models(), *store.names())}
     wide = max(map(len, known), default=0)
     click.echo(f"{'model':{wide}}  network   parameters  when to take it")
     for name, model in known.items():
@@ -173,28 +174,62 @@ def show(model: str) -> None:
 
 
 @models.command(
-    "compare",
+    "diff",
     cls=Verb,
-    short_help="What differs between two models.",
+    short_help="Two models on the same events.",
     epilog="""
-  ptmiss models compare deepmet deepmet_v2
+  ptmiss models diff deepmet deepmet_v2
+  ptmiss models diff deepmet out/mine zmumu.root --output out/diff
 """,
 )
-@click.argument("models", nargs=2, type=Words("MODEL", models_of_the_package))
-def compare(models: tuple[str, str]) -> None:
-    """Print what differs between two MODELs, and how far apart their pTmiss is in the embedded Z → μμ.
+@click.argument("first", type=Words("FIRST", models_of_the_package))
+@click.argument("second", type=Words("SECOND", models_of_the_package))
+@click.argument("files", nargs=-1)
+@click.option("-o", "--output", type=PATH, help="Directory for tables and a figure.")
+@click.option("--selection", default="default", metavar="NAME|FILE", help="What makes the boson, see ptmiss selection.")
+@click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
+@click.option("--replicas", type=click.IntRange(2), default=200, show_default=True, help="Replicas of the bootstrap.")
+@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True)
+@click.option("--label", default="", help="Text above the figure.")
+@click.option("--force", is_flag=True, help="Replace results that are there.")
+def diff(first: str, second: str, files: tuple[str, ...], output: Path | None, force: bool, **options: Any) -> None:
+    """Print what two models say of themselves where it differs, and how far apart they are on the same events.
 
-    Which is better on your events: ptmiss skim with both, then ptmiss compare.
+    FILES have candidates and a boson; without any it is the embedded Z → μμ.
     """
+    from ptmiss import results
+    from ptmiss.events import expand
+    from ptmiss.explanation import differences
     from ptmiss.networks import descriptions
+    from ptmiss.progress import progress_bar, progress_callback
 
-    one, other = (descriptions.facts(model) for model in models)
+    if output is not None:
+        results.check_writable(output, force)
+    with progress_bar() as bar:
+        found = differences.diff(first, second, expand(files), output, progress=progress_callback(bar), **options)
+    one, other = (descriptions.facts(model) for model in (first, second))
     for key in dict.fromkeys((*one, *other)):
         if key not in ("name", "file") and one.get(key) != other.get(key):
             click.echo(key)
-            for model, found in zip(models, (one, other), strict=True):
-                click.echo(wrapped(f"  {model}: {found.get(key, 'none')}", 6))
-    apart = descriptions.distances(*models)
-    if apart is not None:
-        median = sorted(apart)[len(apart) // 2]
-        click.echo(f"pTmiss of {len(apart)} embedded Z → μμ: {median:.2f} GeV apart in the median")
+            for model, told in zip((first, second), (one, other), strict=True):
+                click.echo(wrapped(f"  {model}: {told.get(key, 'none')}", 6))
+    differences.show(found)
+
+
+@models.command(
+    "check",
+    cls=Verb,
+    short_help="Whether a model's card fits its weights.",
+    epilog="""
+  ptmiss models check deepmet
+  ptmiss models check out/mine
+""",
+)
+@click.argument("model", type=Words("MODEL", models_of_the_package))
+def check(model: str) -> None:
+    """Check the card of a MODEL (a name, a weights file or its folder): its keys, and whether it fits the weights."""
+    from ptmiss.networks import registry
+
+    found = registry.check(model)
+    click.echo(wrapped(f"{found.model_name} {found.version}, {found.license}: {registry.weights_file(model)}"))
+    click.echo(wrapped(f"trained on {found.training_data}"))

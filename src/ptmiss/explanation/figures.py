@@ -15,7 +15,7 @@ from ptmiss.explanation.parts import AXES
 from ptmiss.plots import STYLE, colour_of, label_of, mark, marker_of
 
 DRAWN = ("kind and vertex", "eta", "pt")
-LEAST_MOMENTUM = 0.002  # of all: cells with less are in the table but not in the figure
+LEAST = 0.01  # of response or variance: groups with less are in the table but not in the figure
 QUANTITIES = {
     "response": r"Part of the response $\langle u_\parallel\rangle/\langle q_\mathrm{T}\rangle$",
     "share_par": r"Part of the variance of $u_\parallel - r\,q_\mathrm{T}$",
@@ -56,9 +56,10 @@ def of_parts(table: pd.DataFrame, label: str = "") -> Figure:
 
 
 def order(table: pd.DataFrame, level: str) -> list[str]:
-    """Names of the groups of a level that carry any momentum, with the rest as the last."""
+    """Names of the groups of a level that make a part of the recoil, with the rest as the last."""
     rows = named(table[table["level"] == level])
-    rows = rows[(rows["momentum"] > LEAST_MOMENTUM * rows["momentum"].sum()) | (rows["name"] == "rest")]
+    carried = rows[list(QUANTITIES)].abs().max(axis=1) > LEAST
+    rows = rows[rows["name"].isin(rows["name"][carried]) | (rows["name"] == "rest")]
     return list(dict.fromkeys(rows["name"]))
 
 
@@ -171,7 +172,7 @@ def of_covariances(matrix: pd.DataFrame, estimator: str, label: str = "") -> Fig
         ax.imshow(matrix, cmap="RdBu_r", vmin=-largest, vmax=largest)
         for (i, j), value in np.ndenumerate(matrix.to_numpy()):
             dark = "white" if abs(value) > 0.6 * largest else "black"
-            ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=18, color=dark)
+            ax.text(j, i, f"{value:z.0f}", ha="center", va="center", fontsize=18, color=dark)
         ax.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize="x-small")
         ax.set_yticks(range(len(names)), names, fontsize="x-small")
         ax.tick_params(which="both", top=False, right=False, bottom=False, left=False)
@@ -180,3 +181,33 @@ def of_covariances(matrix: pd.DataFrame, estimator: str, label: str = "") -> Fig
         title = rf"{label_of(estimator)}: covariances of the parts of $u_\perp$ (GeV$^2$), sum {whole:.0f}"
         ax.set_title(", ".join(filter(None, [label, title])), fontsize="small")
     return figure
+
+
+def of_differences(weights: pd.DataFrame, met: pd.DataFrame, names: tuple[str, str], label: str = "") -> Figure:
+    """Differences of the weights by sort of candidates, and of the components of pTmiss."""
+    told = f"{label_of(names[1])} less {label_of(names[0])}"
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(24, 9), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for sort, colour in COLOURS.items():
+            steps(left, weights[weights["sort"] == sort], colour, NAMES.get(sort, sort))
+        for axis, (_, colour) in zip("xy", DIRECTIONS.values(), strict=True):
+            steps(right, met[met["sort"] == axis], colour, axis)
+        left.set_yscale("log")
+        left.set_xlabel(f"Weight, {told}", fontsize="small")
+        right.set_xlabel(rf"$p_\mathrm{{T}}^\mathrm{{miss}}$ (GeV), {told}", fontsize="small")
+        left.set_ylabel("Share of candidates / width")
+        right.set_ylabel("Share of events / GeV")
+        for ax in (left, right):
+            ax.legend(fontsize="x-small")
+        mark(left, label)
+    return figure
+
+
+def steps(ax: Axes, rows: pd.DataFrame, colour: str, name: str) -> None:
+    """Shares over the width of their bins."""
+    if rows.empty:
+        return
+    width = (rows["high"] - rows["low"]).to_numpy()
+    edges = np.append(rows["low"].to_numpy(), rows["high"].iloc[-1])
+    ax.stairs(rows["share"].to_numpy() / width, edges, color=colour, lw=2, label=name)

@@ -133,10 +133,11 @@ def tabulate(found: Mapping[str, Recoil], weight: Array, replicas: int = REPLICA
 
 
 def measure(found: Mapping[str, Recoil], weight: Array, drawn: Array) -> dict[str, dict[str, Array]]:
-    """(replicas,) widths of each recoil, GeV; drawn: (replicas, events)."""
+    """(replicas,) response and widths (GeV) of each recoil; drawn: (replicas, events)."""
     weights, out = drawn * weight, {}
     for name, u in found.items():
         r = (weights @ u.u_par) / (weights @ u.qt)
         residuals = {"par": u.u_par - r[:, np.newaxis] * u.qt, "perp": np.broadcast_to(u.u_perp, weights.shape)}
-        out[name] = {component: comparison.rms(values, weights) / np.abs(r) for component, values in residuals.items()}
+        widths = {component: comparison.rms(values, weights) / np.abs(r) for component, values in residuals.items()}
+        out[name] = {"response": r, **widths}
     return out

@@ -6,15 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ptmiss import sample
-from ptmiss.candidates import CATEGORIES, read
-from ptmiss.events import inspect
 from ptmiss.files import AnyPath
-from ptmiss.networks.inputs import FEATURES, Inputs
-from ptmiss.networks.registry import CARD, load_weights, makes_met, weights_file
+from ptmiss.networks.card import stated
+from ptmiss.networks.registry import CARD, load_weights, weights_file
 from ptmiss.networks.weights import read_tensors
 
 ADVICE = "advice"
@@ -64,28 +58,13 @@ def in_words(value: Any) -> str:
 
 
 def card(model: AnyPath) -> str:
-    """The card of a model's name or folder, without its front matter; empty if it has none."""
+    """The card of a model, without its front matter; empty if it has none."""
     path = weights_file(model).with_name(CARD)
     text = path.read_text() if path.is_file() else ""
     return text.removeprefix("---\n").partition("\n---\n")[2].lstrip() if text.startswith("---\n") else text
 
 
 def advice(model: AnyPath) -> str:
-    """The line of a card's front matter that says when to take the model; empty if it has none."""
+    """What a card's front matter says about when to take the model; empty if it has none."""
     path = weights_file(model).with_name(CARD)
-    lines = path.read_text().split("\n---\n")[0].splitlines() if path.is_file() else []
-    found = [line.partition(": ")[2] for line in lines if line.startswith(f"{ADVICE}: ")]
-    return str(json_or_text(found[0])) if found else ""
-
-
-def distances(one: AnyPath, other: AnyPath) -> NDArray[np.float32] | None:
-    """(events,) distance of the pTmiss of two models in the embedded Z → μμ, GeV; None if one makes no pTmiss."""
-    models = load_weights(one), load_weights(other)
-    vectors = [model.evaluate(embedded()) for model in models if makes_met(model)]
-    return np.hypot(*(vectors[0] - vectors[1]).T) if len(vectors) == 2 else None
-
-
-def embedded() -> Inputs:
-    """Inputs of the embedded Z → μμ."""
-    events = inspect(str(sample.events("zmumu"))).events()
-    return Inputs.from_candidates(read(events, ("phi", *FEATURES[:6], *CATEGORIES)))
+    return str(stated(path).get(ADVICE, "")) if path.is_file() else ""

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 import ptmiss
 from ptmiss.errors import FileError, WeightsError, hint
 from ptmiss.files import AnyPath, as_path, cached_by_file
+from ptmiss.networks import card, store
 from ptmiss.networks.deepmet import DeepMET
 from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.linear import Linear
-from ptmiss.networks.weights import Tensors, check_layout, layout, read_tensors, write_tensors
+from ptmiss.networks.weights import Tensors, check_layout, fingerprint, layout, read_tensors, write_tensors
 
-WEIGHTS, CARD = "model.safetensors", "README.md"
+WEIGHTS, CARD = store.WEIGHTS, card.CARD
 FIXED = ("mean", "scale", "codebook")  # last part of the names of an MLPF's tensors that are not trained
 
 
@@ -108,16 +109,41 @@ def shipped_models() -> list[str]:
 
 
 def weights_file(name_or_path: AnyPath) -> Path:
-    """The weights file of a shipped model's name, of a folder (its model.safetensors), or of a path."""
+    """The weights file of a model.
+
+    name_or_path: the name of a shipped model or of one in a folder of PTMISS_MODELS, with ``@VERSION`` or without; a
+    weights file, or a folder with one; a URL with the file's hash. See ptmiss.networks.store.
+    """
+    if isinstance(name_or_path, str) and store.is_url(name_or_path):
+        return store.fetch(name_or_path)
     path = as_path(name_or_path)
-    if len(path.parts) == 1 and (shipped := _directory() / path / WEIGHTS).is_file():
-        return shipped
+    if len(path.parts) == 1 and (known := by_name(*store.split(str(path)))):
+        return known
     if path.is_dir():
         path = path / WEIGHTS
     if not path.exists():
-        near = hint(str(name_or_path), shipped_models())
-        raise FileError(f"no such weights file: {path}{near}; models of the package: {', '.join(shipped_models())}")
+        there = [*shipped_models(), *store.names()]
+        near = hint(str(name_or_path), there)
+        raise FileError(f"no such weights file: {path}{near}; models by name: {', '.join(there)}")
     return path
+
+
+def by_name(name: str, version: str) -> Path | None:
+    """The weights file of a model by its name; None if neither the package nor a folder has it.
+
+    The package's own model is taken without a version, and where its version begins so.
+    """
+    shipped = _directory() / name / WEIGHTS
+    if not shipped.is_file():
+        return store.find(name, version)
+    if not version:
+        return shipped
+    own = card.read(shipped.with_name(CARD)).version
+    if card.numbers(own)[: len(card.numbers(version))] == card.numbers(version):
+        return shipped
+    if found := store.find(name, version):
+        return found
+    raise FileError(f"no version {version} of model {name!r}; the package has {own}")
 
 
 def _directory() -> Path:
@@ -134,7 +160,7 @@ def load_model(name_or_path: AnyPath) -> Model:
     """Load a network that makes pTmiss of candidates. Each file is read and checked once in a process.
 
     Args:
-        name_or_path: the name of a shipped model (``ptmiss models list``), a weights file, or a folder with one.
+        name_or_path: a name (``ptmiss models list``), a weights file, a folder with one, or a URL; see weights_file.
 
     Returns:
         The network. ``evaluate`` takes its inputs, and ``DeepMET.met`` arrays of physical values.
@@ -154,8 +180,18 @@ def load_model(name_or_path: AnyPath) -> Model:
 
 
 def load_weights(name_or_path: AnyPath) -> Weights:
-    """The weights of any model by the name of a shipped one, by file or by folder."""
+    """The weights of any model, see :func:`weights_file`."""
     return read_model(weights_file(name_or_path))
+
+
+def check(name_or_path: AnyPath) -> card.Card:
+    """The card of a model, checked against its schema and against the weights beside it; WeightsError otherwise."""
+    path = weights_file(name_or_path)
+    weights, place = load_weights(name_or_path), path.with_name(CARD)
+    found = card.read(place)
+    actual = {"architecture": weights.architecture, "parameters": weights.parameters, "padding": weights.padding}
+    card.check_fits(place, {"sha256": fingerprint(weights.tensors), **actual})
+    return found
 
 
 def makes_met(model: Weights) -> TypeGuard[Model]:
@@ -167,6 +203,7 @@ def makes_met(model: Weights) -> TypeGuard[Model]:
 def read_model(path: Path) -> Weights:
     """The content of a weights file, checked."""
     tensors, metadata = read_tensors(path)
+    card.check_fits(path.with_name(CARD), {"sha256": metadata["sha256"]})
     kind = metadata.get("architecture", "")
     if kind == MLPF.architecture:
         return MLPF(tensors, 0, metadata.get("name", path.parent.name))
