@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from ptmiss.candidates import Candidates
-from ptmiss.estimators import make_estimators
+from ptmiss.estimators import NetworkEstimator, make_estimators
 from ptmiss.explanation import dependence
+from ptmiss.networks.registry import save_model
+
+from ..helpers import random_model
 
 
 @pytest.fixture
@@ -44,3 +47,17 @@ def test_bins_lie_between_the_central_quantiles():
     assert (
         len(dependence.bins(np.ones(5), logarithmic=False)) == len(dependence.bins(np.zeros(5), logarithmic=True)) == 1
     )
+
+
+def test_sums_over_neighbours_are_those_that_the_candidates_have(sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(dependence, "LEAST", 1)
+    save_model(random_model(2, context=6), tmp_path / "net.safetensors", "random")
+    network = NetworkEstimator("net", str(tmp_path / "net.safetensors"))
+    whole = network.prepare(sample.candidates)
+    expected = network.momentum_weights(network.weigh(whole))
+    rows = dependence.tabulate(network, sample)
+    phi = rows[(rows["input"] == "phi") & (rows["sort"] == "photons")]
+    photons = dependence.SORTS["photons"](sample.candidates)
+    inside = photons & (sample.candidates["phi"] >= phi["low"].min()) & (sample.candidates["phi"] < phi["high"].max())
+    counts = np.histogram(sample.candidates["phi"][inside], [*phi["low"], phi["high"].iloc[-1]])[0]
+    assert np.average(phi["mean"].fillna(0), weights=counts) == pytest.approx(expected[inside].mean(), rel=1e-4)

@@ -21,14 +21,16 @@ def test_gradients_are_those_of_torch(sample):
         x = torch.tanh(x) @ kernel + bias
     seed = np.random.default_rng(0).normal(size=x.shape)
     (x * torch.from_numpy(seed)).sum().backward()
-    found = gradients.gradient(model, inputs.features.astype(float), inputs.rows, lambda outputs: seed)
+    found = gradients.gradient(
+        model, inputs.features.astype(float), gradients.fixed(model, inputs), lambda outputs: seed
+    )
     np.testing.assert_allclose(found, features.grad, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["deepmet", "random"])
+@pytest.mark.parametrize("name", ["deepmet", "random", "neighbours"])
 def test_the_features_add_up_to_the_difference_of_the_ends(name, sample, monkeypatch):
     monkeypatch.setattr(gradients, "STEPS", 400)  # invented features lie far apart
-    model = load_model("deepmet") if name == "deepmet" else random_model(3)
+    model = load_model("deepmet") if name == "deepmet" else random_model(3, context=6 * (name == "neighbours"))
     inputs = Inputs.from_candidates(sample.candidates)
     typical = gradients.typical_features(inputs, sample.candidates["charge"] != 0)
     axes = sample.axes[sample.event, 0]
@@ -36,7 +38,9 @@ def test_the_features_add_up_to_the_difference_of_the_ends(name, sample, monkeyp
     momentum, kernel = inputs.features[:, 6:8], model.tensors["output.kernel"].astype(float)
 
     def end(features):
-        outputs = model.outputs(Inputs(features.astype(np.float32), inputs.rows, inputs.offsets)).astype(float)
+        there = Inputs(features.astype(np.float32), inputs.rows, inputs.offsets)
+        vars(there)["neighbours"] = inputs.neighbours
+        outputs = model.outputs(there).astype(float)
         terms = (outputs[:, :1] - 1) * np.concatenate([outputs[:, 1:], momentum], axis=1)
         return -SCALE * np.einsum("ni,ni->n", terms @ kernel, axes)
 

@@ -15,10 +15,10 @@ from ptmiss.recoil import recoil
 from ..helpers import random_model
 
 
-@pytest.fixture(params=["pf", "puppi", "linear", "deepmet", "random", "padded"])
+@pytest.fixture(params=["pf", "puppi", "linear", "deepmet", "random", "padded", "neighbours"])
 def estimator(request, tmp_path):
-    if request.param in ("random", "padded"):
-        model = random_model(padding=20 if request.param == "padded" else 0)
+    if request.param in ("random", "padded", "neighbours"):
+        model = random_model(padding=20 * (request.param == "padded"), context=6 * (request.param == "neighbours"))
         save_model(model, tmp_path / "net.safetensors", "random")
         return NetworkEstimator("net", str(tmp_path / "net.safetensors"))
     return make_estimators(request.param)[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -58,24 +59,31 @@ def tabulate(estimator: NetworkEstimator, sample: Sample, seed: int = 1) -> pd.D
     """
     columns = sample.candidates.columns
     flat = Candidates(columns, np.arange(len(columns["pt"]) + 1))
-    factor = weights(estimator, flat)
+    around = estimator.prepare(sample.candidates).neighbours if estimator.sees_neighbours else None
+    network = partial(weights, estimator, around)
+    factor = network(flat, np.arange(len(columns["pt"])))
     rng = np.random.default_rng(seed)
     rows = [
         row
         for feature, sorts in FEATURES.items()
         for sort in sorts
-        for row in curve(estimator, flat, factor, feature, sort, rng)
+        for row in curve(network, flat, factor, feature, sort, rng)
     ]
     return pd.DataFrame(rows)
 
 
-def weights(estimator: NetworkEstimator, candidates: Candidates) -> Array:
-    """(n,) factor with which each momentum counts."""
-    return estimator.momentum_weights(estimator.weigh(estimator.prepare(candidates)))
+def weights(
+    estimator: NetworkEstimator, around: NDArray | None, candidates: Candidates, numbers: NDArray[np.intp]
+) -> Array:
+    """(n,) factor with which each momentum counts; around: sums over neighbours of all, of which these are some."""
+    inputs = estimator.prepare(candidates)
+    if around is not None:
+        vars(inputs)["neighbours"] = around[numbers]  # those that the candidates really have
+    return estimator.momentum_weights(estimator.weigh(inputs))
 
 
 def curve(
-    estimator: NetworkEstimator,
+    network: Callable[[Candidates, NDArray[np.intp]], Array],
     candidates: Candidates,
     factor: Array,
     feature: str,
@@ -88,11 +96,12 @@ def curve(
         return
     values = size(candidates, feature)[chosen]
     edges = bins(values, feature in LOGARITHMIC)
-    some = candidates.keep(np.isin(np.arange(len(factor)), rng.permutation(chosen)[:MOST]))
+    numbers = np.sort(rng.permutation(chosen)[:MOST])
+    some = candidates.keep(np.isin(np.arange(len(factor)), numbers))
     inside = np.digitize(values, edges)
     for i, (low, high) in enumerate(pairwise(edges), start=1):
         value = np.sqrt(low * high) if feature in LOGARITHMIC else (low + high) / 2
-        turned, real = weights(estimator, turn(some, feature, value)), factor[chosen[inside == i]]
+        turned, real = network(turn(some, feature, value), numbers), factor[chosen[inside == i]]
         place = {"input": feature, "sort": sort, "value": value, "low": low, "high": high}
         yield place | _mean("weight", turned) | _mean("mean", real if len(real) >= LEAST else real[:0])
 

@@ -3,7 +3,7 @@
 A candidate's part of u∥ is followed from the network's answer to a typical candidate (median features of the charged
 or neutral ones, no direction in the transverse plane) to that for its own features, in a straight line. What a feature
 adds is its change times the mean gradient on the way (Sundararajan et al., arXiv:1703.01365); the features' parts add
-up to the difference of the ends. Categories, and the momentum in the sum, stay as they are.
+up to the difference of the ends. Categories, sums over neighbours, and the momentum in the sum stay as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ptmiss.estimators import NetworkEstimator
 from ptmiss.explanation.events import Sample, counted
 from ptmiss.histograms import COMPONENTS
-from ptmiss.networks.deepmet import DeepMET, blocks
+from ptmiss.networks.deepmet import CONTEXT, DeepMET, blocks
 from ptmiss.networks.inputs import FEATURES, SCALE, Inputs
 from ptmiss.segments import sum_by_event
 from ptmiss.typing import Array
@@ -30,13 +30,14 @@ GROUPS = {"dxy": [0], "dz": [1], "eta": [2], "mass": [3], "pt": [4], "puppiWeigh
 """Features by the name of the input that they are; px and py stand for the direction."""
 
 
-def gradient(model: DeepMET, features: Array, rows: NDArray[np.uint8], seed_of: Callable[[Array], Array]) -> Array:
+def gradient(model: DeepMET, features: Array, constant: Array, seed_of: Callable[[Array], Array]) -> Array:
     """(n, 8) gradient of a function of each candidate's outputs with respect to its features, (n, 8).
 
-    seed_of: gives the function's gradient, (n, 3), of the outputs ``w bx by``, (n, 3).
+    constant: (n, 64) what else the first layer adds up, see :func:`fixed`. seed_of: gives the function's gradient,
+    (n, 3), of the outputs ``w bx by``, (n, 3).
     """
     (first, _), *layers = ((kernel.astype(np.float64), bias) for kernel, bias in model.layers)
-    x = features @ first[: len(FEATURES)] + model.category_table[rows]
+    x = features @ first[: len(FEATURES)] + constant
     hidden = []
     for kernel, bias in layers:
         hidden.append(np.tanh(x))
@@ -47,19 +48,26 @@ def gradient(model: DeepMET, features: Array, rows: NDArray[np.uint8], seed_of: 
     return back @ first[: len(FEATURES)].T
 
 
+def fixed(model: DeepMET, inputs: Inputs) -> Array:
+    """(n, 64) what categories and sums over neighbours add in the first layer."""
+    constant = model.category_table[inputs.rows].astype(np.float64)
+    return constant + inputs.neighbours @ model.tensors[CONTEXT] if model.sees_neighbours else constant
+
+
 def attribute(model: DeepMET, inputs: Inputs, axes: Array, typical: Array) -> Array:
     """(n, 8) what each feature adds to each candidate's part of the recoil, GeV.
 
     axes: (n, 2) direction for each candidate; typical: (n, 8) features where the way begins.
     """
     projected = -SCALE * axes @ model.tensors["output.kernel"].astype(np.float64).T  # (n, 4)
+    constant = fixed(model, inputs)
     nodes, shares = np.polynomial.legendre.leggauss(STEPS)
     out = np.empty(typical.shape)
     for block in blocks(len(out), BLOCK):
         own, terms = inputs.features[block].astype(np.float64), projected[block]
         seed_of, change = partial(seed, terms, own[:, 6:8]), own - typical[block]
         ways = (typical[block] + (node + 1) / 2 * change for node in nodes)
-        found = (gradient(model, there, inputs.rows[block], seed_of) for there in ways)
+        found = (gradient(model, there, constant[block], seed_of) for there in ways)
         out[block] = change * sum(share / 2 * one for share, one in zip(shares, found, strict=True))
     return out
 
