@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from ptmiss import events, sample, table
-from ptmiss.data.production import EVENT_FILES, TABLES
+from ptmiss.data.production import DATA_TTBAR, EVENT_FILES, TABLES
 from ptmiss.errors import UnknownName
 from ptmiss.estimators import evaluate, make_estimators
 from ptmiss.recoil import recoil
+from ptmiss.selections import sections
 from ptmiss.selections.quality import certified
+from ptmiss.simulation.events import FIRST_RUN, SECTION, SECTIONS
 
 SHOWN = list(EVENT_FILES)
 
@@ -60,6 +62,33 @@ def test_a_golden_json_leaves_out_sections_of_the_pseudo_data():
     assert np.count_nonzero(kept) == 50
 
 
+def test_the_golden_json_is_that_of_the_table_of_pseudo_data_too():
+    found = table.read(sample.recoil("data"))
+    run, section = found["run"], found["luminosityBlock"]
+    kept = sections.certified(run, section, str(sample.golden_json()))
+    assert sorted(set(zip(run[~kept].tolist(), section[~kept].tolist(), strict=True))) == [
+        (360000, 3),
+        (360000, 41),
+        (360000, 42),
+    ]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_numbers_of_events_are_those_of_sections_of_ten(name):
+    """No event is there twice; top pairs of the pseudo-data have runs of their own."""
+    found = table.read(sample.recoil(name))
+    run, section, number = (found[column].astype(int) for column in ("run", "luminosityBlock", "event"))
+    assert len({*zip(run, section, number, strict=True)}) == len(found)
+    whole = (number - 1) // SECTION
+    own = 1 + (whole % SECTIONS if name == "data" else whole)
+    np.testing.assert_array_equal(section, own)
+    if name == "data":
+        top = run > FIRST_RUN + whole // SECTIONS
+        assert 0.2 < top.sum() / DATA_TTBAR.events < 0.6
+    else:
+        assert set(run) == {1}
+
+
 @pytest.mark.parametrize("name", SHOWN)
 def test_stored_met_is_that_of_the_candidates(name):
     source = events.inspect(str(sample.events(name))).events()
@@ -77,7 +106,9 @@ def test_recoil_tables(name):
     assert 0.4 * made_of.events < len(found) < made_of.events
     assert np.isfinite(found[f"{made_of.selected}_pt"]).all()
     assert found.estimators == list(made_of.estimators)
-    assert ("genmet_pt" in found.data.column_names) == (name != "data")
+    there = {column for column in table.TRUTH_COLUMNS if column in found.data.column_names}
+    missing = {"genseen_pt", "genseen_phi"} if name == "zmumu" else set()
+    assert there == ({*table.TRUTH_COLUMNS} - missing if name != "data" else set())
     assert found.provenance["sample"]["seed"] == made_of.seed
 
 

@@ -1,12 +1,15 @@
 """The embedded sample's production: which simulated events are in it, and how they are made again.
 
 EVENT_FILES and TABLES have the names. ``python -m ptmiss.data.production [NAME…]`` needs the extras ``simulation`` and
-``train`` and, for all of them, half an hour on two cores. README.md beside this file is the sample's card.
+``train`` and, for all of them, half an hour on two cores. Nearly all of it is simulation: ``--keep DIRECTORY`` keeps
+the events of the tables, so that the next time, with other estimators say, they are only skimmed. README.md beside this
+file is the sample's card.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -87,22 +90,31 @@ NOISE = Sample("zmumu_fiducial", "mc", 5201, 3_000)
 NAMES = tuple(dict.fromkeys((*EVENT_FILES, *TABLES, SHIPPED.stem)))
 
 
-def make(names: Sequence[str] = NAMES, directory: Path = DIRECTORY, workers: int = 2, scale: float = 1.0) -> None:
+def make(
+    names: Sequence[str] = NAMES,
+    directory: Path = DIRECTORY,
+    workers: int = 2,
+    scale: float = 1.0,
+    keep: Path | None = None,
+    only: str | None = None,
+) -> None:
     """Simulate samples of these names and write their event files and recoil tables.
 
-    ``scale`` makes the tables smaller, for a trial.
+    ``scale`` makes the tables smaller, for a trial. keep: a directory for the events of the tables; those that are
+    there are not simulated again, whatever simulated them. only: ``events`` or ``tables``, both if it is None.
     """
     for name in names:
         if name not in NAMES:
             raise UnknownName("embedded sample", name, NAMES)
-    directory.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as scratch, progress_bar() as bar:
+    for path in filter(None, (directory, keep)):
+        path.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() if keep is None else nullcontext(keep) as scratch, progress_bar() as bar:
         produce = partial(_simulate, workers=workers, progress=progress_callback(bar))
         for name in names:
-            if name in EVENT_FILES:
+            if name in EVENT_FILES and only != "tables":
                 produce(EVENT_FILES[name], directory / f"{name}.root")
-            if name in TABLES:
-                parts = [_table(of, Path(scratch), scale, produce) for of in _parts(name)]
+            if name in TABLES and only != "events":
+                parts = [_table(of, Path(scratch), scale, produce, keep is not None) for of in _parts(name)]
                 made = provenance(sample=asdict(TABLES[name]), mantissa=MANTISSA)
                 write(concatenate(*parts) if len(parts) > 1 else parts[0], directory / f"{name}.parquet", made)
             if name == SHIPPED.stem:
@@ -115,12 +127,17 @@ def _parts(name: str) -> list[Sample]:
     return [TABLES[name], DATA_TTBAR] if name == "data" else [TABLES[name]]
 
 
-def _table(sample: Sample, scratch: Path, scale: float, produce: Callable[..., None]) -> table.RecoilTable:
-    """The recoil table of events that are simulated and not kept."""
-    path = scratch / f"{sample.process}.root"
-    produce(replace(sample, events=max(int(scale * sample.events), MANTISSA)), path)
+def _table(
+    sample: Sample, scratch: Path, scale: float, produce: Callable[..., None], keep: bool = False
+) -> table.RecoilTable:
+    """The recoil table of events that are simulated, unless they are there, and kept or not."""
+    events = max(int(scale * sample.events), MANTISSA)
+    path = scratch / f"{sample.process}-{sample.profile}-{sample.seed}-{events}.root"
+    if not path.is_file():
+        produce(replace(sample, events=events), path)
     found = of_file(path, sample)
-    path.unlink()
+    if not keep:
+        path.unlink()
     return found
 
 
@@ -144,9 +161,12 @@ def of_file(path: Path, sample: Sample) -> table.RecoilTable:
 
 
 def concatenate(first: table.RecoilTable, second: table.RecoilTable) -> table.RecoilTable:
-    """The rows of two tables in random order, without truth, as in data."""
+    """The rows of two tables in random order, without truth, as in data: the runs of the second after the first's."""
     truth = [name for name in first.data.column_names if name in table.TRUTH_COLUMNS]
-    rows = pa.concat_tables([first.data.drop_columns(truth), second.data.drop_columns(truth)])
+    after = first["run"].max() - second["run"].min() + 1
+    runs = pa.array(second["run"] + after.astype(np.uint32))
+    later = second.data.set_column(second.data.column_names.index("run"), "run", runs)
+    rows = pa.concat_tables([first.data.drop_columns(truth), later.drop_columns(truth)])
     order = np.random.default_rng(0).permutation(rows.num_rows)
     return table.RecoilTable(rows.take(pa.array(order)), first.provenance)
 
@@ -180,9 +200,11 @@ def halves(events_path: Path) -> list[tuple[Any, ak.Array]]:
 @click.command()
 @click.argument("names", nargs=-1, metavar=f"[{'|'.join(NAMES)}]...")
 @click.option("--workers", default=2, show_default=True, help="Processes.")
-def main(names: tuple[str, ...], workers: int) -> None:
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep the tables' events here, and take those that are.")
+@click.option("--only", type=click.Choice(["events", "tables"]), help="Event files alone, or recoil tables alone.")
+def main(names: tuple[str, ...], workers: int, keep: Path | None, only: str | None) -> None:
     """Make the embedded sample again, or some of it."""
-    make(names or NAMES, workers=workers)
+    make(names or NAMES, workers=workers, keep=keep, only=only)
 
 
 if __name__ == "__main__":
