@@ -19,11 +19,12 @@ from ptmiss.models import sources, training_plot
 from ptmiss.models.sources import Sources
 from ptmiss.models.training import CHECKPOINT, LOG
 from ptmiss.networks.registry import CARD, WEIGHTS, load_weights, weights_file
+from ptmiss.networks.sketches import FILE as SKETCH
 from ptmiss.progress import log
 
 HELD_OUT = 0.1
 FIGURE = "training"
-WRITTEN = (CHECKPOINT, LOG, WEIGHTS, CARD, f"{FIGURE}.png")
+WRITTEN = (CHECKPOINT, LOG, WEIGHTS, CARD, SKETCH, f"{FIGURE}.png")
 
 
 class Events(Protocol):

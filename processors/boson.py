@@ -43,7 +43,7 @@ class Boson(CorrectedProcessor):
                 shifted = self.leptons(kept.objects[good], name, systematic)
                 fill_recoil(histograms, name, recoil(shifted, corrected), *where, weight, systematic)
                 fill_met(histograms, name, corrected, weight, systematic, kept.covariance(name))
-        return {**histograms, "cutflow": kept.cutflow, "notes": kept.notes | kept.remarks}
+        return {**histograms, "cutflow": kept.cutflow, "notes": kept.notes | kept.remarks, **kept.mets.sketched()}
 
 
 class Zmumu(Boson):

@@ -42,7 +42,7 @@ class Neutrino(CorrectedProcessor):
                 u = recoil(boson[known], corrected[known], seen[known])
                 fill_recoil(histograms, name, u, npv[known], njets[known], weight[known], systematic)
         notes |= {} if is_data(events) else without_boson(known)
-        return {**histograms, "cutflow": kept.cutflow, "notes": notes | kept.remarks}
+        return {**histograms, "cutflow": kept.cutflow, "notes": notes | kept.remarks, **kept.mets.sketched()}
 
 
 class Wmunu(Neutrino):

@@ -29,7 +29,7 @@ class Skim(CorrectedProcessor):
     event_branches = ("run", "luminosityBlock", "event")
 
     def process(self, events: Any) -> dict[str, Any]:
-        """Rows of a chunk, as ``rows`` of a pyarrow table, and ``notes``."""
+        """Rows of a chunk, as ``rows`` of a pyarrow table, ``notes``, and ``sketches`` of networks."""
         objects = select.boson_objects(events, self.selection)
         jets = select.good_jets(events.Jet, objects, select.of_events(events, self.selection))
         mets = evaluate(self.estimators, events, objects, self.vertex)
@@ -57,6 +57,7 @@ class Skim(CorrectedProcessor):
         return {
             "rows": rows(columns),
             "notes": {**mets.notes, **weights.notes, **select.remarks(events, self.selection)},
+            **mets.sketched(),
         }
 
     def corrected(

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ptmiss import sample
 from ptmiss.errors import OptionError
 from ptmiss.files import AnyPath, as_path
@@ -19,9 +21,13 @@ from ptmiss.models.deepmet.recipe import Recipe, train, validate
 from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
 from ptmiss.models.workflow import begin, check_output, describe_training, hold_out, make_recipe, summary
+from ptmiss.networks import sketches
+from ptmiss.networks.inputs import Inputs
+from ptmiss.networks.registry import Model
 
 EMBEDDED = ("zmumu", "ttbar", "wmunu")
 LINEAR = "linear"
+SKETCHED = 1000  # events
 
 
 def train_files(
@@ -76,7 +82,9 @@ def _fit_linear(
     training = read(events, progress)
     begin(output, force, chosen.start_from)
     model = replace(fit(training, chosen.seed, progress), name=name or LINEAR)
-    ship(model, output, describe_training(events, validation, chosen.seed), {})
+    about = describe_training(events, validation, chosen.seed)
+    ship(model, output, about, {})
+    sketch(model, training, output, about)
     return f"{model.parameters} parameters -> {output}"
 
 
@@ -100,8 +108,17 @@ def _train(
     network, run = train(training, held_out, recipe, output, about["events"], progress)
     log = run.run()
     numbers = validate(network, held_out, recipe)
-    ship(network.model(name), output, {**about, "recipe": recipe.model_dump(mode="json")}, numbers)
+    model = network.model(name)
+    ship(model, output, {**about, "recipe": recipe.model_dump(mode="json")}, numbers)
+    sketch(model, training, output, about)
     return summary(log, numbers, output, name)
+
+
+def sketch(model: Model, training: Dataset, output: Path, about: Mapping[str, Any]) -> None:
+    """Write what the network reads and answers in some events of its training, for runs to compare with."""
+    some = training.select(np.arange(len(training)) % max(len(training) // SKETCHED, 1) == 0)
+    inputs = Inputs(some.features, some.categories, some.offsets)
+    sketches.write(output / sketches.FILE, sketches.count(model, inputs), about)
 
 
 def read(sources: Sources, progress: Progress | None) -> Dataset:

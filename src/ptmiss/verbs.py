@@ -21,6 +21,7 @@ from ptmiss.estimators import Estimator, make_estimators
 from ptmiss.files import AnyPath, as_path, check_file, write_atomically
 from ptmiss.fitting import inputs as fit_inputs
 from ptmiss.fitting.templates import Region
+from ptmiss.networks.sketches import SKETCHES
 from ptmiss.provenance import provenance
 from ptmiss.reports import resolution_report
 from ptmiss.resolutions import comparison, jacobian
@@ -30,6 +31,7 @@ from ptmiss.runs import fileset as filesets
 from ptmiss.runs import runner
 from ptmiss.runs import skim as skimming
 from ptmiss.runs.fileset import Fileset
+from ptmiss.runs.monitoring import MONITORING, monitor
 from ptmiss.runs.options import RunOptions
 from ptmiss.selections import Selection, load_selection
 from ptmiss.table import RecoilTable
@@ -187,6 +189,9 @@ def run(
     instance = _processor(processor, chosen)
     with RunOptions(**how).open() as opened, run_directory.open_directory(place, resume) as directory:
         outputs, details = runner.run(fileset, instance, directory=directory, **opened)
+        for out in outputs.values():
+            if seen := out.pop(SKETCHES, None):
+                out[MONITORING] = monitor(seen, made)
         manifest = provenance(
             processor=processor,
             estimators=[estimator.manifest_entry() for estimator in made],

@@ -1,4 +1,4 @@
-"""The verbs of ``ptmiss models``, for weights files: list, show, card, check, diff, import and export."""
+"""The verbs of ``ptmiss models``, for weights files: list, show, card, check, diff, sketch, import and export."""
 
 from __future__ import annotations
 
@@ -233,3 +233,28 @@ def check(model: str) -> None:
     found = registry.check(model)
     click.echo(wrapped(f"{found.model_name} {found.version}, {found.license}: {registry.weights_file(model)}"))
     click.echo(wrapped(f"trained on {found.training_data}"))
+
+
+@models.command(
+    "sketch",
+    cls=Verb,
+    short_help="What a model reads, for runs to compare with.",
+    epilog="""
+  ptmiss models sketch out/mine train_zmumu.root train_ttbar.root
+""",
+)
+@click.argument("model", type=Words("MODEL", models_of_the_package))
+@click.argument("files", nargs=-1, required=True)
+@click.option("-o", "--output", type=PATH, help="The JSON file. [default: sketch.json beside the weights]")
+@click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def sketch(model: str, files: tuple[str, ...], **options: Any) -> None:
+    """Sketch what a MODEL reads and answers in the FILES of its training, as compact histograms.
+
+    A training does so by itself. Runs compare what they read with the sketch, and warn of drifts.
+    """
+    from ptmiss.progress import progress_bar, progress_callback
+    from ptmiss.runs import monitoring
+
+    with progress_bar() as bar:
+        click.echo(monitoring.sketch(model, files, progress=progress_callback(bar), **options))

@@ -213,6 +213,7 @@ def _tell_work(details: Mapping[str, Any]) -> None:
 def _tell_ledger(datasets: Mapping[str, Any]) -> None:
     """Print what was skipped, what occurs twice, and weights that differ from those that the files state."""
     from ptmiss.normalisation import Skipped, duplicates_line, warning
+    from ptmiss.runs import monitoring
 
     for name, dataset in datasets.items():
         for entry in dataset["ledger"]["skipped"]:
@@ -221,6 +222,8 @@ def _tell_ledger(datasets: Mapping[str, Any]) -> None:
             note(f"dataset {name!r}: {duplicates_line(duplicates)}")
         if told := warning(dataset):
             note(f"dataset {name!r}: {told}")
+        for drifted in monitoring.warnings(dataset):
+            note(f"dataset {name!r}: {drifted}")
 
 
 def _tell_notes(notes: Mapping[str, int]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import awkward as ak
+import hist
 import numpy as np
 import pandas as pd
 import vector
@@ -17,6 +18,7 @@ from ptmiss import reconstruction
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.leptons import EXACT, match
+from ptmiss.networks.sketches import SKETCHES, add, book
 from ptmiss.recoil import azimuth, magnitude
 from ptmiss.reconstruction import Reconstruction
 from ptmiss.significance import significance
@@ -25,6 +27,8 @@ from ptmiss.typing import Array, Mask, Vector
 from ptmiss.vertex import DEFAULT, LEPTON, at_lepton, needs
 
 from .base import Estimator, Selected
+from .elements import OnReconstruction
+from .network import NetworkEstimator
 from .sums import PHOTON, mark_photons
 
 MIN_CANDIDATES = 50
@@ -40,12 +44,14 @@ class MetResult:
         notes: counts of what was unusual: repaired candidates, leptons without a candidate, truncated events.
         varied: of each estimator with systematics, pTmiss with each by its name.
         covariance: (events, 2, 2) of pTmiss in GeV², of each estimator with a significance.
+        sketches: what networks read, of a few candidates (see ptmiss.networks.sketches); None without networks.
     """
 
     met: Mapping[str, Vector]
     notes: Mapping[str, int] = field(default_factory=dict)
     varied: Mapping[str, Mapping[str, Vector]] = field(default_factory=dict)
     covariance: Mapping[str, Array] = field(default_factory=dict)
+    sketches: hist.Hist | None = None
 
     def record(self, estimator: str) -> ak.Array:
         """The pTmiss of an estimator as vectors with pt (GeV) and phi, to assign to ``events``."""
@@ -60,6 +66,10 @@ class MetResult:
         if estimator not in self.covariance:
             raise UnknownName("estimator with a significance", estimator, self.covariance)
         return significance(self.met[estimator], self.covariance[estimator])
+
+    def sketched(self) -> dict[str, hist.Hist]:
+        """The sketches as an output of a processor; nothing without networks."""
+        return {} if self.sketches is None else {SKETCHES: self.sketches}
 
     def table(self) -> pd.DataFrame:
         """The pTmiss of each event by each estimator, GeV."""
@@ -104,13 +114,20 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, ve
     covariance = {e.name: e.covariance(events, none, nobody) for e in estimators if e.significance and not e.columns}
     notes.update(count_not_finite(nominal(met)))
     with_candidates = [e for e in estimators if e.columns]
+    sketches = book(networks) if (networks := [e.name for e in estimators if network_of(e)]) else None
     for made_by in dict.fromkeys(e.reconstruction for e in with_candidates):
         own = [e for e in with_candidates if e.reconstruction == made_by]
-        found, covariances = _on_candidates(own, made_by, events, leptons, vertex, notes)
+        found, covariances = _on_candidates(own, made_by, events, leptons, vertex, notes, sketches)
         met, covariance = met | found, covariance | covariances
     met = {e.name: met[e.name] for e in estimators}
     varied = {name: {s: m for s, m in mets.items() if s != NOMINAL} for name, mets in met.items() if len(mets) > 1}
-    return MetResult(nominal(met), {what: int(n) for what, n in notes.items() if n}, varied, covariance)
+    return MetResult(nominal(met), {what: int(n) for what, n in notes.items() if n}, varied, covariance, sketches)
+
+
+def network_of(estimator: Estimator) -> NetworkEstimator | None:
+    """The network that weighs an estimator's candidates; None if none does."""
+    inner = estimator.inner if isinstance(estimator, OnReconstruction) else estimator
+    return inner if isinstance(inner, NetworkEstimator) else None
 
 
 def nominal(met: Mapping[str, Mapping[str, Vector]]) -> dict[str, Vector]:
@@ -144,6 +161,7 @@ def _on_candidates(
     leptons: ak.Array,
     vertex: str,
     notes: Counter[str],
+    sketches: hist.Hist | None,
 ) -> tuple[dict[str, dict[str, Vector]], dict[str, Array]]:
     """The (events, 2) pTmiss by systematic, GeV, of estimators that share their candidates; NaN without elements.
 
@@ -170,6 +188,9 @@ def _on_candidates(
         seen = leptons[(ak.local_index(leptons.eta) >= 0) & ~blind]
         selected, notes[f"{of}selected lepton without a candidate"] = match(candidates, seen)
     candidates = mark_photons(candidates, selected) if photons else candidates
+    for estimator in estimators:
+        if network := network_of(estimator):
+            add(sketches, estimator.name, network.sketch(candidates, selected))
     met = vary_in_parts(estimators, events, candidates, selected, notes)
     notes.update(count_not_finite(nominal(met)))
     covariances = {e.name: covariance_in_parts(e, events, candidates, selected) for e in estimators if e.significance}

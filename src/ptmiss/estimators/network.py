@@ -14,6 +14,7 @@ from ptmiss.candidates import CATEGORIES, Candidates
 from ptmiss.leptons import EXACT, leave_out
 from ptmiss.networks.inputs import FEATURES, Inputs, within
 from ptmiss.networks.registry import Model, load_model
+from ptmiss.networks.sketches import STRIDE, Counts, count
 from ptmiss.networks.weights import fingerprint
 from ptmiss.scales import DEFAULT, Scales
 from ptmiss.segments import Offsets, select
@@ -70,6 +71,20 @@ class NetworkEstimator(CandidateSum):
         if limit := self.model.padding:
             over = int(np.count_nonzero(np.diff(offsets) > limit))
             notes[f"{self.name}: event with more than {limit} candidates, cut"] += over
+
+    def sketch(self, candidates: Candidates, selected: Selected) -> Counts:
+        """What it reads and answers, of one candidate in STRIDE, without the selected leptons.
+
+        Of one event in STRIDE if the candidates around one count.
+        """
+        rows = np.flatnonzero(~selected)
+        if self.sees_neighbours:
+            events = np.searchsorted(candidates.offsets, rows, side="right") - 1
+            rows = rows[events % STRIDE == 0]
+        else:
+            rows = rows[::STRIDE]
+        columns = {name: candidates[name][rows] for name in self.own_columns}
+        return count(self.model, Inputs.from_candidates(Candidates(columns, np.searchsorted(rows, candidates.offsets))))
 
     def counted(self, candidates: Candidates, wanted: Mask, notes: Counter[str]) -> Mask:
         """(candidates,) those of the wanted ones, (candidates,), that a model with padding does not cut off."""

@@ -19,10 +19,11 @@ from ptmiss.errors import FileError, LedgerError, OptionError
 from ptmiss.histograms import BIN_MINIMUM, book_met, book_mt
 from ptmiss.networks import registry
 from ptmiss.normalisation import Skipped, duplicates_line, warning
-from ptmiss.reports import summary, svg, words
+from ptmiss.reports import drifts, summary, svg, words
 from ptmiss.reports.exhibit import Exhibit, Section
 from ptmiss.reports.sources import CALIBRATION, EVALUATION, EXPLANATION, MODEL, RUN, TABLE, ReportSource
 from ptmiss.resolutions import comparison, jacobian
+from ptmiss.runs import monitoring
 from ptmiss.selections import load_selection
 from ptmiss.systematics import NOMINAL
 from ptmiss.table import RecoilTable
@@ -69,6 +70,7 @@ def of_part(read: RecoilTable, title: str, correction: str, label: str) -> Secti
     exhibits += transverse_masses(read, label)
     edges = next((one.table for one in exhibits if one.title == SHARPNESS), None)
     made = read.provenance
+    exhibits += [one for dataset in dict(made.get("datasets") or {}).values() for one in monitored(dataset, label)]
     noted += [f"{what}: {n}" for what, n in dict(made.get("notes") or {}).items()]
     noted += [f"{name}: {what}" for name, about in dict(made.get("datasets") or {}).items() for what in warnings(about)]
     about = f"{summary.counted(len(read), made)}; {summary.selected(read.selection, leptons(read))}"
@@ -118,11 +120,17 @@ def of_dataset(
     found = resolutions.tabulate(histograms, correction) if measured else pd.DataFrame()
     exhibits = of_resolutions(found, correction, label) if len(found) else []
     exhibits += [spectrum(histograms[which], which, label) for which in SPECTRA if which in histograms]
+    exhibits += monitored(about, label)
     if flow := about.get("cutflow"):
         exhibits.append(Exhibit("Cut flow", pd.DataFrame(flow).rename_axis("cut").reset_index(), group="Events"))
     chosen = summary.selected(load_selection(result.manifest.get("selection") or "default"))
     words = f"{summary.counted(about.get('ledger', {}).get('events', math.nan), made)} read; {chosen}"
     return Section(title, RUN, exhibits, facts_of, noted, "", words, summary.numbers(found))
+
+
+def monitored(dataset: Mapping[str, Any], label: str) -> list[Exhibit]:
+    """What each network of a dataset read, beside its training."""
+    return [Exhibit(*one, words.DRIFTS, "Monitoring") for one in drifts.exhibits_of(dataset, label)]
 
 
 def compared(stack: stacks.Stack, label: str) -> Iterator[Exhibit]:
@@ -139,6 +147,7 @@ def warnings(about: Mapping[str, Any]) -> list[str]:
     """What a dataset's ledger says was skipped, what was there twice, and weights that its files say otherwise."""
     ledger = about.get("ledger", {})
     found = [str(Skipped(**entry)) for entry in ledger.get("skipped", ())]
+    found += list(monitoring.warnings(about))
     found += [duplicates_line(ledger["duplicates"])] if ledger.get("duplicates") else []
     told = warning(about) if ledger else None
     return found + ([told] if told else [])

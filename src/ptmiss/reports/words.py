@@ -34,6 +34,7 @@ EXPLAINED = {
     "importance": "What each input is worth",
     "covariances": "Covariances of the parts of u⊥",
 }
+DRIFTS = "Points: one candidate in 128 of the run. Grey: the training. PSI above 0.1: the input has moved, 0.25: far."
 CAPTIONS |= {
     "parts": "What each group of candidates adds to the response, and to the variances of u∥ - r qT and of u⊥. The "
     "parts of an estimator add up to the whole; a negative one cancels others.",

@@ -13,11 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hist
+
 from ptmiss import corrections as correction_files
 from ptmiss import normalisation
 from ptmiss.errors import OptionError
 from ptmiss.estimators import Estimator
 from ptmiss.files import AnyPath, as_path, check_file
+from ptmiss.networks.sketches import SKETCHES
 from ptmiss.provenance import provenance
 from ptmiss.runs import directory as run_directory
 from ptmiss.runs import friends
@@ -25,6 +28,7 @@ from ptmiss.runs.chunks import Chunk
 from ptmiss.runs.failures import Policy
 from ptmiss.runs.fileset import Fileset
 from ptmiss.runs.inputs import InputFile, describe
+from ptmiss.runs.monitoring import MONITORING, monitor
 from ptmiss.runs.pools import InProcess, Pool
 from ptmiss.runs.runner import Run
 from ptmiss.selections import Selection, load_selection
@@ -120,6 +124,7 @@ def skim(
     processor = Skim(estimators, load_selection(selection), vertex, path)
     weighting, output = weighting or Weighting(), as_path(output)
     notes: Counter[str] = Counter()
+    sketches: dict[str, hist.Hist] = {}
     columns: set[str] = set()
     paths: list[str] = []
 
@@ -129,9 +134,11 @@ def skim(
         if friend is not None:
             friends.check(processor.names, sources)
 
-    def receive(_dataset: str, _number: int, chunk: Chunk | None) -> None:
+    def receive(dataset: str, _number: int, chunk: Chunk | None) -> None:
         if chunk is not None:
             notes.update(chunk.out["notes"])
+            if seen := chunk.out.get(SKETCHES):
+                sketches[dataset] = sketches[dataset] + seen if dataset in sketches else seen
             columns.update(chunk.out["rows"].column_names)
 
     with run_directory.open_directory(parts_of(output), resume) as directory:
@@ -146,6 +153,8 @@ def skim(
             notes=dict(notes),
             **details,
         )
+        for name, seen in sketches.items():
+            made["datasets"][name] |= {MONITORING: monitor(seen, estimators)}
         scales = weighting.scales(details["datasets"])
         if friend is not None:
             friends.write(run, paths, as_path(friend), made)
