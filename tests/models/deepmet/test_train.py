@@ -22,7 +22,15 @@ ZMUMU = str(sample.events("zmumu"))
 
 def test_a_training_leaves_weights_card_log_and_figure(tmp_path):
     told = train_files({ZMUMU: 20}, {ZMUMU: 10}, tmp_path, "mine", options(network="jme-24-001", puppi=False))
-    names = {"model.safetensors", "README.md", "log.csv", "training.png", "checkpoint.safetensors", ".written"}
+    names = {
+        "model.safetensors",
+        "sketch.json",
+        "README.md",
+        "log.csv",
+        "training.png",
+        "checkpoint.safetensors",
+        ".written",
+    }
     assert {path.name for path in tmp_path.iterdir()} == names
     model = load_model(tmp_path)
     assert (model.name, model.parameters) == ("mine", 4541)
