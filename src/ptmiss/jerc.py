@@ -125,9 +125,18 @@ def source_of(systematic: str) -> str:
     return systematic.removeprefix(JES).removeprefix("_") or TOTAL
 
 
+def require_apart(systematics: Iterable[str]) -> None:
+    """Raise OptionError if all sources of the energy scale are named, and one of them once more."""
+    scales = sorted({name for name in systematics if is_scale(name)})
+    if whole := [name for name in scales if name in (JES, REGROUPED) and len(scales) > 1]:
+        other = next(name for name in scales if name != whole[0])
+        raise OptionError(f"systematic {whole[0]!r} is all sources: {other!r} beside it would count twice")
+
+
 def expand(systematics: Iterable[str], path: str) -> list[str]:
     """Systematics, with ``jes_regrouped`` replaced by the groups of sources in a file, for simulation."""
     given = list(systematics)
+    require_apart(given)
     groups = [f"{JES}_{source}" for source in load(path, "mc").regrouped] if REGROUPED in given else []
     return list(dict.fromkeys(name for one in given for name in (groups if one == REGROUPED else [one])))
 

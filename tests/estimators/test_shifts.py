@@ -1,4 +1,5 @@
 import pickle
+from collections import Counter
 from dataclasses import replace
 
 import awkward as ak
@@ -10,6 +11,7 @@ from ptmiss import events, jerc, puppi, sample
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import evaluate, make_estimators
 from ptmiss.estimators.shifts import LEAST_CHANGE, SYSTEMATICS
+from ptmiss.leptons import match
 from ptmiss.networks import kernels
 from ptmiss.networks.registry import save_model
 from ptmiss.scales import DEFAULT, KINDS
@@ -119,6 +121,11 @@ def test_candidates_in_jets_move_with_the_jet(shared):
     (size,) = jerc.load(path, "mc").uncertainty("Total", jet)
     inside = np.array([30 + 20 * np.cos(0.1), 20 * np.sin(0.1)])
     np.testing.assert_allclose((result.varied["pf"]["jes_up"] - result.met["pf"])[0], -size * inside, rtol=1e-4)
+    muons = two_in_a_jet(13)
+    result_of_muons = evaluate(make_estimators(["pf"], systematics=["jes"], jerc=path), muons, muons.Muon)
+    alone = np.array([20 * np.cos(0.1), 20 * np.sin(0.1)])
+    shift = (result_of_muons.varied["pf"]["jes_up"] - result_of_muons.met["pf"])[0]
+    np.testing.assert_allclose(shift, -size * alone, rtol=1e-4)  # a muon is no part of its jet
     (groups,) = make_estimators(["pf"], systematics=["jes_regrouped"], jerc=path)
     varied = evaluate([groups], source, source.Muon).varied["pf"]
     parts = [met - result.met["pf"] for name, met in varied.items() if name.endswith("_up")]
@@ -137,6 +144,22 @@ def test_candidates_of_a_reconstruction(source):
     assert size["elements"].shape == (SOURCE_EVENTS, 2)
     assert 0.1 < np.abs(size["elements"]).mean() < 10
     assert np.abs(size["elements"] - size["pf"]).max() > 0.05
+
+
+def test_deepmet_on_candidates_of_mlpf():
+    """The band of a scale, along the shift of DeepMET on the same candidates with that scale changed."""
+    source = events.inspect(str(sample.events("zmumu"))).events(0, 4)
+    (varied,) = make_estimators(["deepmet_mlpf"], systematics=["hf", "photons"])
+    result = evaluate([varied], source, source.Muon)
+    assert list(result.varied[varied.name]) == ["hf_up", "hf_down", "photons_up", "photons_down"]
+    candidates = varied.reconstruction.candidates(source, varied.columns)
+    selected, _ = match(candidates, source.Muon)
+    for kind in ("hf", "photons"):
+        pt = candidates["pt"] * (1 + DEFAULT.of(kind, candidates.columns))
+        scaled = replace(candidates, columns={**candidates.columns, "pt": pt.astype(np.float32)})
+        expected = varied.inner.met(source, scaled, selected, Counter()) - result.met[varied.name]
+        half = (result.varied[varied.name][f"{kind}_up"] - result.varied[varied.name][f"{kind}_down"]) / 2
+        assert np.sum(half * expected) / np.sum(expected**2) == pytest.approx(1, abs=0.3)
 
 
 def test_data_are_not_varied(source):
@@ -161,6 +184,18 @@ def test_the_band_covers_a_true_shift(kind):
         half = (band.varied[name][f"{kind}_up"] - band.varied[name][f"{kind}_down"]) / 2
         pull = np.sum(half * (true[name] - band.met[name])) / np.sum(half**2)
         assert pull == pytest.approx(0.8, abs=near), name
+
+
+def test_nothing_is_counted_twice():
+    for wanted in (["kinds", "jes"], ["photons", "unclustered"], ["pf=unclustered", "hf"], ["jes_FlavorQCD", "pf=hf"]):
+        with pytest.raises(OptionError, match=r"systematics '\w+' and '\w+' of pf shift the same candidates"):
+            make_estimators(["pf"], systematics=wanted, jerc="absent.json")
+    for name in ("pf", "type1.PuppiMET"):
+        for other in ("jes_FlavorQCD", "jes_regrouped"):
+            with pytest.raises(OptionError, match=rf"'jes' is all sources: '{other}' beside it would count twice"):
+                make_estimators([name], systematics=["jes", other], jerc="absent.json")
+    (leptons,) = make_estimators(["pf"], systematics=["muons", "electrons", "unclustered"])
+    assert leptons.systematics == ("muons", "electrons", "unclustered")
 
 
 def test_what_cannot_be(source):

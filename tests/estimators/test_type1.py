@@ -141,14 +141,16 @@ def test_a_jet_by_hand(jme):
 
 
 def test_systematics_of_simulation_and_none_of_data(files, jme, smear):
-    wanted = ["jes", "jer", "unclustered", "jes_regrouped"]
+    wanted = ["jes", "jer", "unclustered"]
     estimators = make_estimators(["type1.PuppiMET"], systematics=wanted, jerc=jme, smear=smear)
+    split = make_estimators(["type1.PuppiMET"], systematics=["jes_regrouped"], jerc=jme, smear=smear)
     description, source = nano(files, "nano_tt_v12")
     estimators[0].require(description.branches, "a.root")
     result = evaluated(estimators, source)
     varied, nominal = result.varied["type1.PuppiMET"], result.met["type1.PuppiMET"]
-    assert len(varied) == 2 * (3 + 11)
-    shift = {name: met - nominal for name, met in varied.items()}
+    by_group = evaluated(split, source).varied["type1.PuppiMET"]
+    assert (len(varied), len(by_group)) == (2 * 3, 2 * 11)
+    shift = {name: met - nominal for name, met in (varied | by_group).items()}
     np.testing.assert_allclose(shift["jes_up"], -shift["jes_down"], atol=1e-9)
     groups = sum(shift[n] ** 2 for n in shift if n.startswith("jes_Regrouped") and n.endswith("_up"))
     assert 0.5 < np.sqrt(groups.sum() / (shift["jes_up"] ** 2).sum()) < 1.5

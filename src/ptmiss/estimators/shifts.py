@@ -4,11 +4,12 @@ A systematic moves the momentum of some candidates by the uncertainty of their s
 estimator runs again:
 
 * ``charged_hadrons``, ``photons``, ``neutral_hadrons``, ``hf``, ``electrons``, ``muons``: all candidates of one kind
-* ``jes``, ``jes_<Source>``: candidates in jets by the uncertainty of the jet's energy, by all sources or by one
+* ``jes``, ``jes_<Source>``: hadrons and photons in jets, by the uncertainty of the jet's energy: all sources or one
 * ``unclustered``: hadrons and photons outside of jets by their resolution, as CMS shifts the unclustered energy
 
-``jes`` with ``unclustered``, and the kinds, are two ways to take the same energy apart: take one of them. PUPPI weights
-follow: those of the file move by as much as ptmiss.puppi says.
+``jes`` with ``unclustered``, and the kinds of hadrons and photons, are two ways to take the same energy apart: an
+estimator has one of them. Leptons, and a photon that is the boson, belong to no jet. PUPPI weights follow: those of the
+file move by as much as ptmiss.puppi says.
 
 If a candidate's term in the sum depends on the candidate alone, only those that changed are weighed again. An estimator
 that looks at a candidate's neighbours weighs all of them.
@@ -43,6 +44,7 @@ from ptmiss.typing import Array, Mask, Vector
 from .base import Estimator, Selected
 
 UNCLUSTERED = "unclustered"
+BOSON = "isBoson"  # column of a photon that is the boson
 SYSTEMATICS = (*KINDS, energies.JES, UNCLUSTERED)
 RADIUS, MIN_JET_PT = 0.4, 15.0
 JET_BRANCHES = ("Jet_pt", "Jet_eta", "Jet_phi")
@@ -96,6 +98,7 @@ class CandidateSum(Estimator):
         for name in wanted:
             if name not in SYSTEMATICS and name not in of_jets:
                 raise UnknownName(f"systematic of {self.name}", name, ("kinds", *SYSTEMATICS))
+        require_apart(wanted, self.name)
         if of_jets and not jerc:
             raise OptionError(f"systematic {of_jets[0]!r} of {self.name} needs a file with the energy of jets: --jerc")
         chosen = tuple(energies.expand(wanted, jerc))
@@ -166,6 +169,17 @@ class CandidateSum(Estimator):
         return wanted
 
 
+def require_apart(systematics: Sequence[str], estimator: str) -> None:
+    """Raise OptionError if two of the systematics shift the same energy."""
+    kinds = [name for name in systematics if name in HADRONS_AND_PHOTONS]
+    others = [name for name in systematics if name == UNCLUSTERED or energies.is_scale(name)]
+    if kinds and others:
+        raise OptionError(
+            f"systematics {kinds[0]!r} and {others[0]!r} of {estimator} shift the same candidates, which would count "
+            "twice: expected kinds of candidates, or jes and unclustered"
+        )
+
+
 def require_jets(estimator: CandidateSum, branches: Collection[str], path: str) -> None:
     """Raise ColumnError unless the file has jets, if a systematic needs them."""
     needed = [name for name in estimator.systematics if name == UNCLUSTERED or energies.is_scale(name)]
@@ -231,6 +245,13 @@ class Base:
         return {(name, sign): np.maximum(1 + sign * sizes[name], 0.0) for name in sizes for sign in SIGNS.values()}
 
     @cached_property
+    def hadronic(self) -> Mask:
+        """(candidates,) hadrons and photons, but for a photon that is the boson."""
+        columns = self.candidates.columns
+        found = np.logical_or.reduce([is_kind(kind, columns) for kind in HADRONS_AND_PHOTONS])
+        return np.asarray(found & ~columns.get(BOSON, np.zeros_like(found)))
+
+    @cached_property
     def jet(self) -> NDArray[np.int64]:
         """(candidates,) row of the jet that each is in, among all jets of these events; -1 for none."""
         from ptmiss.networks import kernels
@@ -285,10 +306,8 @@ def uncertainty(name: str, base: Base) -> Array:
     if name in KINDS:
         return base.estimator.scales.of(name, base.candidates.columns)
     if name == UNCLUSTERED:
-        columns = base.candidates.columns
-        soft = np.logical_or.reduce([is_kind(kind, columns) for kind in HADRONS_AND_PHOTONS])
-        return np.where(soft & (base.jet < 0), resolution(columns), 0.0)
+        return np.where(base.hadronic & (base.jet < 0), resolution(base.candidates.columns), 0.0)
     era = (getattr(base.events, "metadata", None) or {}).get("era")
     given = {"JetPt": base.jets["pt"], "JetEta": base.jets["eta"]}
     size = energies.load(base.estimator.jerc, "mc", era).uncertainty(energies.source_of(name), given)
-    return np.where(base.jet < 0, 0.0, np.append(size, 0.0)[base.jet])
+    return np.where(base.hadronic & (base.jet >= 0), np.append(size, 0.0)[base.jet], 0.0)

@@ -20,9 +20,9 @@ from ptmiss.significance import Noise
 from ptmiss.typing import Array, Vector
 
 from .base import Selected
-from .shifts import CandidateSum
+from .shifts import BOSON, CandidateSum
 
-PHOTON, BOSON = 22, "isBoson"
+PHOTON = 22
 
 
 def mark_photons(candidates: Candidates, selected: Selected) -> Candidates:
