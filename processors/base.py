@@ -86,6 +86,8 @@ class RecoilProcessor(ProcessorABC):
             if branch not in there:
                 kind = branch.split("_")[0]
                 siblings = sorted(b for b in there if b.startswith(f"{kind}_"))
+                if kind in there and not siblings:
+                    raise ColumnError(f"{path}: {kind} is a column of records, expected one for each field, {branch}")
                 raise ColumnError(
                     f"processor {type(self).__name__} needs branch {branch}, which {path} does not have; "
                     f"{kind} branches there: {', '.join(siblings[:12]) or 'none'}"

@@ -48,6 +48,9 @@ STATED = (
 PLAIN = ("PFCands", "PFCand", "PV")
 """Collections that are read as plain records."""
 
+MASSIVE = ("Electron", "Muon", "Tau", "Jet", "FatJet")
+"""Collections that are plain too where a skim has no masses of them."""
+
 
 class EventSchema(PFNanoAODSchema):
     """Coffea's PFNano schema, without warnings about missing cross references, and with some plain records.
@@ -60,9 +63,22 @@ class EventSchema(PFNanoAODSchema):
     mixins = {name: kind for name, kind in PFNanoAODSchema.mixins.items() if name not in PLAIN}  # noqa: RUF012
 
     def __init__(self, base_form: Mapping[str, Any], *args: Any, **kwargs: Any):
+        base_form = with_counters(base_form)
+        massless = {name for name in MASSIVE if f"{name}_mass" not in base_form["fields"]}
+        self.mixins = {name: kind for name, kind in type(self).mixins.items() if name not in massless}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"Branch Photon_\w+ already exists", RuntimeWarning)
             super().__init__(base_form, *args, **kwargs)
+
+
+def with_counters(base_form: Mapping[str, Any]) -> dict[str, Any]:
+    """A form with a counter for each collection, ``nJet``, where uproot wrote one for each column, ``nJet_pt``."""
+    forms = dict(zip(base_form["fields"], base_form["contents"], strict=True))
+    for name in base_form["fields"]:
+        collection, _, column = name[1:].partition("_")
+        if name.startswith("n") and column and f"{collection}_{column}" in forms:
+            forms.setdefault(f"n{collection}", forms[name])
+    return {**base_form, "fields": list(forms), "contents": list(forms.values())}
 
 
 @dataclass(frozen=True)
@@ -160,8 +176,15 @@ def _matches(pattern: str, strict: bool) -> list[str]:
             raise FileError(f"no file matches {pattern}")
         return found
     if strict and not Path(pattern).is_file():
-        raise FileError(f"no such file: {pattern}")
+        raise FileError(_missing(pattern))
     return [pattern]
+
+
+def _missing(path: str) -> str:
+    """There is no such file; after a colon some write the name of a tree."""
+    file, colon, tree = path.rpartition(":")
+    hint = f' (a fileset names a tree: {{"files": {{"{file}": "{tree}"}}}})' if colon and Path(file).is_file() else ""
+    return f"no such file: {path}{hint}"
 
 
 def inspect(path: str, tree: str = TREE) -> EventFile:
@@ -169,18 +192,20 @@ def inspect(path: str, tree: str = TREE) -> EventFile:
     try:
         return _inspect_parquet(path) if path.endswith(".parquet") else _inspect_root(path, tree)
     except FileNotFoundError as error:
-        raise FileError(f"no such file: {path}") from error
+        raise FileError(_missing(path)) from error
     except ImportError as error:
         raise FileError(f"cannot open {path}: {_first_line(error)}") from error
     except uproot.KeyInFileError as error:
-        raise FileError(f"{path} has no tree {tree!r}; there: {', '.join(_names(path)) or 'nothing'}") from error
+        raise FileError(f"{path} has no tree {tree!r}; there: {', '.join(_trees(path)) or 'none'}") from error
     except Exception as error:  # a damaged file can fail in any way
         raise FileError(f"{path} is not a readable {_kind(path)} file: {_first_line(error)}") from error
 
 
 def _inspect_root(path: str, tree: str) -> EventFile:
-    with uproot.open(path) as file:
+    with uproot.open({path: None}) as file:
         events = file[tree]
+        if not hasattr(events, "num_entries"):
+            raise uproot.KeyInFileError(tree, because="it is no tree", file_path=path)
         if "://" not in path and (size := Path(path).stat().st_size) < file.file.fEND:
             raise EOFError(f"it ends at byte {size} of {file.file.fEND} (truncated?)")
         branches = frozenset(events.keys(recursive=False))
@@ -253,9 +278,10 @@ def _identity(*known: object) -> bytes:
     return bytes.fromhex(digest(repr(known).encode()))[:16]
 
 
-def _names(path: str) -> list[str]:
-    with uproot.open(path) as file:
-        return sorted(file.keys(recursive=False, cycle=False))
+def _trees(path: str) -> list[str]:
+    with uproot.open({path: None}) as file:
+        names = file.classnames(cycle=False).items()
+        return sorted(name for name, kind in names if kind in ("TTree", "ROOT::RNTuple"))
 
 
 def _kind(path: str) -> str:
@@ -270,7 +296,17 @@ def _first_line(error: BaseException) -> str:
 
 
 def event_weight(events: Any) -> NDArray[np.float64]:
-    """(events,) generator weight; 1 in data."""
+    """(events,) generator weight; 1 in data, 0 where it is no finite number (see :func:`without_weight`)."""
+    weight = _generator_weight(events)
+    return np.where(np.isfinite(weight), weight, 0.0)
+
+
+def without_weight(events: Any) -> int:
+    """How many events have a generator weight that is no finite number."""
+    return int(np.count_nonzero(~np.isfinite(_generator_weight(events))))
+
+
+def _generator_weight(events: Any) -> NDArray[np.float64]:
     if "genWeight" in events.fields:
         return ak.to_numpy(events.genWeight).astype(np.float64)
     return np.ones(len(events))

@@ -84,13 +84,22 @@ def save(directory: Path, manifest: Mapping[str, Any], outputs: Mapping[str, Out
         for dataset, out in outputs.items():
             for name, value in out.items():
                 if isinstance(value, hist.Hist):
-                    uhi.io.zip.write(archive, f"{dataset}/{name}", value)
+                    uhi.io.zip.write(archive, f"{_quote(dataset)}/{_quote(name)}", value)
     archived = settled(content)
     made = as_json({**manifest, "datasets": datasets, "sha256": {HISTOGRAMS: digest(archived)}})
     write_atomically(directory / HISTOGRAMS, archived)
     write_atomically(directory / MANIFEST, made)
     histograms = {name: {k: v for k, v in out.items() if isinstance(v, hist.Hist)} for name, out in outputs.items()}
     return RunResult(json.loads(made), histograms)
+
+
+def _quote(name: str) -> str:
+    """A name without slashes, which part dataset and histogram."""
+    return name.replace("%", "%25").replace("/", "%2F")
+
+
+def _unquote(name: str) -> str:
+    return name.replace("%2F", "/").replace("%25", "%")
 
 
 def settled(archive: io.BytesIO) -> bytes:
@@ -111,10 +120,11 @@ def load(directory: AnyPath) -> RunResult:
         if digest(content) != manifest["sha256"][HISTOGRAMS]:
             raise ValueError(f"{HISTOGRAMS} has another SHA-256 than {MANIFEST} states")
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = [n.removesuffix(".json").rsplit("/", 1) for n in archive.namelist() if n.endswith(".json")]
+            names = [n.removesuffix(".json") for n in archive.namelist() if n.endswith(".json")]
             found: dict[str, dict[str, hist.Hist]] = {dataset: {} for dataset in manifest["datasets"]}
-            for dataset, name in names:
-                found[dataset][name] = hist.Hist(uhi.io.zip.read(archive, f"{dataset}/{name}"))
+            for place in names:
+                dataset, name = map(_unquote, place.split("/"))
+                found[dataset][name] = hist.Hist(uhi.io.zip.read(archive, place))
     except FileNotFoundError as error:
         raise FileError(f"{directory} is not the output of a run: it has no {Path(error.filename).name}") from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -101,11 +102,27 @@ def text(path: AnyPath, what: str) -> str:
 def content(path: AnyPath, what: str) -> Any:
     """The content of a JSON file, or of a TOML file by any other name; FileError if it is none."""
     path = as_path(path)
-    read, kind = (json.loads, "JSON") if path.suffix == ".json" else (tomllib.loads, "TOML")
+    read, kind = (json_content, "JSON") if path.suffix == ".json" else (tomllib.loads, "TOML")
     try:
         return read(text(path, what))
     except ValueError as error:
         raise FileError(f"{what} {path} is not {kind}: {error}") from error
+
+
+def json_content(text: str) -> Any:
+    """What a JSON text holds; ValueError also for a key that is there twice, and for a number that is none."""
+    return json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse)
+
+
+def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    keys = Counter(key for key, _ in pairs)
+    if twice := [key for key, n in keys.items() if n > 1]:
+        raise ValueError(f"key {twice[0]!r} is there twice")
+    return dict(pairs)
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is no number")
 
 
 def validate(
@@ -129,8 +146,9 @@ def mistake(errors: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         known = [each.place for each in documented(model)]
         message = f"unknown key{hint(place, known)}; known: {', '.join(_siblings(model, parts[:-1]))}"
-    elif message.startswith("Input should be") and isinstance(given, str | int | float):
-        message += f", not {given!r}"
+    elif message.startswith("Input should be"):
+        message = message.replace("a valid tuple", "a list")
+        message += f", not {given!r}" if isinstance(given, str | int | float) else ""
     return f"{place or 'value'}: {message}"
 
 

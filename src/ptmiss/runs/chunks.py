@@ -33,6 +33,10 @@ DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedErro
 PRINTS = ("ids", "sections")
 HISTOGRAMS, CODEC = "histograms.zip.zst", "zstd"
 
+KEPT = (hist.Hist, pa.Table)  # outputs that are not JSON
+MEANS = (hist.storage.Mean, hist.storage.WeightedMean)
+"""Storages whose bins do not come back from uhi's format, which has no variance of a single entry."""
+
 Ids = NDArray[np.uint64]
 
 
@@ -117,23 +121,45 @@ def _sum(values: list[Any]) -> Any:
 
 
 def storable(name: str, value: Any) -> Any:
-    """An output as it is after a round trip through JSON; OptionError if JSON cannot represent it."""
+    """An output as it is after a round trip through JSON; OptionError if JSON cannot hold it or it does not add."""
     try:
-        return json.loads(json.dumps(value))
-    except TypeError as error:
-        raise OptionError(f"output {name!r} of the processor cannot be stored: {error}") from error
+        text = json.dumps({name: value})
+        accumulate([json.loads(text), json.loads(text)])
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"output {name!r} of the processor cannot be stored and added up: {error}") from error
+    return json.loads(text)[name]
 
 
 def as_stored(out: Mapping[str, Any]) -> dict[str, Any]:
     """A processor's output as it would come back from disk: JSON turns keys into strings and tuples into lists."""
-    kept = (hist.Hist, pa.Table)
-    return {name: value if isinstance(value, kept) else storable(name, value) for name, value in out.items()}
+    return {name: value if isinstance(value, KEPT) else storable(name, value) for name, value in flat(out).items()}
+
+
+def flat(out: Mapping[str, Any]) -> dict[str, Any]:
+    """Histograms and tables inside dictionaries by all names on the way to them: ``SR/met``."""
+    found: dict[str, Any] = {}
+    for name, value in out.items():
+        if isinstance(value, Mapping) and holds_kept(value):
+            found |= {f"{name}/{inner}": each for inner, each in flat(value).items()}
+        else:
+            found[str(name)] = value
+    return found
+
+
+def holds_kept(value: Any) -> bool:
+    """Whether it is, or has inside, a histogram or a table."""
+    return isinstance(value, KEPT) or (isinstance(value, Mapping) and any(map(holds_kept, value.values())))
 
 
 def _write(
     archive: zipfile.ZipFile, histograms: zipfile.ZipFile, place: str, name: str, value: Any
 ) -> tuple[str, str, Any]:
     """Store an output; returns its name, its kind, and, if it is for JSON, its value."""
+    if isinstance(value, hist.Hist) and value.storage_type in MEANS:
+        uhi.io.zip.write(histograms, place, to_sparse(value.copy().reset()._to_uhi_()))
+        with archive.open(f"{place}.npy", "w") as file:
+            np.save(file, np.asarray(value.view(flow=True)))
+        return name, "means", None
     if isinstance(value, hist.Hist):
         uhi.io.zip.write(histograms, place, to_sparse(value._to_uhi_()))
         return name, "histogram", None
@@ -148,6 +174,10 @@ def _read(archive: zipfile.ZipFile, histograms: zipfile.ZipFile, place: str, kin
     match kind:
         case "histogram":
             return hist.Hist(from_sparse(uhi.io.zip.read(histograms, place)))
+        case "means":
+            found = hist.Hist(from_sparse(uhi.io.zip.read(histograms, place)))
+            found.view(flow=True)[...] = np.load(archive.open(f"{place}.npy"))
+            return found
         case "table":
             return pa.parquet.read_table(io.BytesIO(archive.read(f"{place}.parquet")))
     return value

@@ -1,7 +1,8 @@
 """Filesets: coffea's JSON, checked key by key before anything is opened.
 
 ``{"dy": {"files": ["a.root"], "treename": "Events", "metadata": {"kind": "mc", "cross_section": 6077.2}}}``,
-or ``{"dy": ["a.root", "b*.root"]}`` for short. Files are paths, globs or URLs, or a map from those to tree names.
+or ``{"dy": ["a.root", "b*.root"]}`` for short. Files are paths, globs or URLs, or a map from those to tree names. Of a
+fileset that coffea preprocessed only paths and trees are taken: steps, entries, UUIDs and forms are found out again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ptmiss.events import TREE, expand
 from ptmiss.files import AnyPath, as_path
 
 RESERVED = {"dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid"}  # coffea fills these
+PREPROCESSED = {"form", "save_form"}  # of a dataset, by coffea
 OF_SIMULATION = ("role", "unweighted", "cross_section", "sumw")
 
 
@@ -34,11 +36,14 @@ class Metadata(BaseModel):
     )
     pseudo_data: bool = Field(False, description="simulation that stands for data")
     unweighted: bool = Field(False, description="simulation without genWeight: every event counts 1")
-    cross_section: float | None = Field(None, gt=0, description="pb, of simulation")
+    cross_section: float | None = Field(None, gt=0, allow_inf_nan=False, description="pb, of simulation")
     sumw: float | None = Field(
-        None, gt=0, description="sum of weights of all that was generated, where the files do not have it in `Runs`"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="sum of weights of all that was generated, where the files do not have it in `Runs`",
     )
-    luminosity: float | None = Field(None, gt=0, description="fb^-1, of data")
+    luminosity: float | None = Field(None, gt=0, allow_inf_nan=False, description="fb^-1, of data")
     process: str | None = Field(None, description="what a fit calls it; datasets of one process are added")
     era: str | None = Field(None, description="data-taking period")
     triggers: tuple[str, ...] = Field((), description="HLT branches, any of which an event must have fired")
@@ -82,12 +87,21 @@ class Dataset(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _list_of_files(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: part for key, part in value.items() if key not in PREPROCESSED}
         return {"files": value} if isinstance(value, list | str) else value
 
     @field_validator("files", mode="before")
     @classmethod
-    def _one_file(cls, value: Any) -> Any:
+    def _files(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {path: of.get("object_path") if isinstance(of, Mapping) else of for path, of in value.items()}
         return [value] if isinstance(value, str) else value
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _nothing_known(cls, value: Any) -> Any:
+        return {} if value is None else value
 
     def trees(self) -> Iterator[tuple[str, str]]:
         """Path and tree name of every file, globs expanded."""
@@ -118,6 +132,9 @@ def read(path: AnyPath) -> Fileset:
     """A fileset from a JSON file."""
     path = as_path(path)
     try:
-        return parse(json.loads(userfiles.text(path, "fileset")), str(path))
+        content = userfiles.json_content(userfiles.text(path, "fileset"))
     except json.JSONDecodeError as error:
         raise FilesetError(f"{path}: not JSON (line {error.lineno}: {error.msg})") from error
+    except ValueError as error:
+        raise FilesetError(f"{path}: {error}") from error
+    return parse(content, str(path))

@@ -190,7 +190,7 @@ def _places(skipped: Sequence[Skipped]) -> set[tuple[str, str]]:
 def _require(processor: ProcessorABC, sources: Sequence[InputFile]) -> None:
     _require_triggers(sources)
     if hasattr(processor, "require"):
-        for source in sources:
+        for source in (source for source in sources if source.file.entries):
             about = {**source.metadata.model_dump(), **source.about, "dataset": source.dataset}
             processor.require(source.file.branches, source.file.path, about)
 

@@ -69,6 +69,8 @@ class Counted(ProcessorABC):
         out = self.processor.process(events)
         if not isinstance(out, Mapping):
             raise OptionError(f"a processor must return a dictionary, not {type(out).__name__}")
+        if isinstance(inner := out.get(events.metadata["dataset"]), Mapping) and len(out) == 1:
+            out = inner  # outputs are kept by dataset anyway
         weights = getattr(self.processor, "generator_weight", event_weight)(events)
         sumw = float(weights.sum())
         prints = {"ids": event_ids(events, own_events(events)), "sections": section_ids(events)}

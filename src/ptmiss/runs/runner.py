@@ -26,7 +26,7 @@ from coffea.processor.executor import WorkItem
 from ptmiss.errors import FileError, Interrupted, OptionError, UnknownName
 from ptmiss.events import EventSchema
 from ptmiss.runs import addresses, ledger, memory
-from ptmiss.runs.chunks import Chunk
+from ptmiss.runs.chunks import Chunk, as_stored
 from ptmiss.runs.directory import Entry, Plan, RunDirectory, open_directory
 from ptmiss.runs.dispatch import PoolExecutor
 from ptmiss.runs.failures import Policy
@@ -282,7 +282,15 @@ def run(
         details = Run(fileset, processor, place, pool or InProcess(), chunksize, budget, policy or Policy()).stream(
             merge
         )
-    return {dataset: sums[dataset].total() or {} for dataset in details["datasets"]}, details
+    return {dataset: finished(processor, sums[dataset].total() or {}) for dataset in details["datasets"]}, details
+
+
+def finished(processor: ProcessorABC, total: dict[str, Any]) -> dict[str, Any]:
+    """The sum of a dataset after the processor's ``postprocess``, which may change it in place."""
+    after = processor.postprocess(total)
+    if not isinstance(after, Mapping | None):
+        raise OptionError(f"postprocess of a processor must return a dictionary, not {type(after).__name__}")
+    return as_stored(total if after is None else after)
 
 
 def processors() -> dict[str, Any]:
@@ -317,7 +325,7 @@ def _from_file(path: Path, cls: str) -> type[ProcessorABC]:
 
 
 def _module(path: Path) -> ModuleType:
-    """A user's file as a module. It is pickled by value, since workers may not have the file."""
+    """A user's file as a module, which finds others beside it. They are pickled by value: workers may not have them."""
     if not path.is_file():
         raise FileError(f"no such processor file: {path}")
     spec = importlib.util.spec_from_file_location(f"ptmiss_user_{path.stem}", path)
@@ -325,12 +333,22 @@ def _module(path: Path) -> ModuleType:
         raise FileError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    place = str(path.resolve().parent)
+    if place not in sys.path:
+        sys.path.append(place)
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise OptionError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    cloudpickle.register_pickle_by_value(module)
+    for each in [module, *_beside(place)]:
+        cloudpickle.register_pickle_by_value(each)
     return module
+
+
+def _beside(place: str) -> list[ModuleType]:
+    """Imported modules whose files are in a directory."""
+    modules = list(sys.modules.values())
+    return [each for each in modules if str(Path(getattr(each, "__file__", None) or "/").parent) == place]
 
 
 def make_processor(cls: type[ProcessorABC], options: Mapping[str, Any]) -> ProcessorABC:

@@ -163,7 +163,7 @@ def invariant_mass(particles: ak.Array) -> NDArray[np.float64]:
 
 def opposite_pair(leptons: ak.Array) -> NDArray[np.bool_]:
     """Events with exactly two leptons, of opposite charge."""
-    return ak.to_numpy((ak.num(leptons) == 2) & (ak.sum(leptons.charge, axis=-1) == 0))
+    return ak.to_numpy((ak.num(leptons) == 2) & (ak.prod(leptons.charge, axis=-1) < 0))
 
 
 def good_jets(jets: ak.Array, leptons: ak.Array, selection: Selection) -> ak.Array:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError
-from ptmiss.events import event_weight
+from ptmiss.events import event_weight, without_weight
 from ptmiss.systematics import DOWN, UP
 from ptmiss.truth import is_data
 from ptmiss.typing import Array
@@ -21,6 +21,8 @@ from .branches import Sign
 from .columns import LENGTHS, SUMS, Columns, require_branches
 
 Weights = Mapping[str, Weight]  # by their names
+NO_WEIGHT = "event with a generator weight that is no finite number: counts nothing"
+NO_NUMBER = "event with a weight that is no finite number: counts nothing"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def evaluate(
     from coffea.analysis_tools import Weights as Product  # compiles for seconds when it is imported
 
     product, columns = Product(len(events)), Columns(events, objects)
-    notes: dict[str, int] = {}
+    notes = {NO_WEIGHT: bad} if (bad := without_weight(events)) else {}
     product.add("generator", event_weight(events))
     if factor is not None:
         product.add("factor", factor)
@@ -56,8 +58,18 @@ def evaluate(
         found = weight.evaluate(name, columns)
         product.add(name, found.nominal, found.up, found.down)
         notes |= found.note
-    varied = {systematic(name): product.weight(name) for name in sorted(product.variations)}
-    return EventWeights(product.weight(), varied, notes)
+    nominal, notes[NO_NUMBER] = finite(product.weight(), 0.0)
+    varied = {}
+    for name in sorted(product.variations):
+        varied[systematic(name)], bad = finite(product.weight(name), nominal)
+        notes[f"event with {systematic(name)} that is no finite number: has the nominal weight"] = bad
+    return EventWeights(nominal, varied, {what: n for what, n in notes.items() if n})
+
+
+def finite(weight: Array, instead: Array | float) -> tuple[Array, int]:
+    """(events,) weights with another in place of each that is no finite number, and how many these are."""
+    good = np.isfinite(weight)
+    return np.where(good, weight, instead), int(np.count_nonzero(~good))
 
 
 def systematic(variation: str) -> str:
