@@ -19,7 +19,18 @@ ROOT = Path(__file__).parents[1]
 
 
 EXPORTED = {
-    "verbs": ["calibrate", "compare", "explain", "report", "resolution", "run", "simulate", "skim", "templates"],
+    "verbs": [
+        "calibrate",
+        "compare",
+        "explain",
+        "profile",
+        "report",
+        "resolution",
+        "run",
+        "simulate",
+        "skim",
+        "templates",
+    ],
     "estimators": ["Estimator", "evaluate", "make_estimators"],
     "networks.registry": ["load_model"],
     "table": ["RecoilTable"],

@@ -38,6 +38,7 @@ READERS = {
     "compare": ptmiss.compare,
     "templates": lambda path: ptmiss.templates(path, "mt", "out"),
     "calibrate": lambda path: ptmiss.calibrate(path, path, "out"),
+    "profile": lambda path: ptmiss.profile(path, "out"),
     "explain": lambda path: ptmiss.explain(path, path, "out"),
     "report": lambda path: ptmiss.report(path, "out.html"),
     "skim": lambda path: ptmiss.skim(path, "out.parquet"),

@@ -2,8 +2,8 @@
 
 These are the names that a notebook needs. Each is imported when it is first used:
 
-* ``skim``, ``run``, ``resolution``, ``compare``, ``calibrate``, ``explain``, ``report``, ``simulate``, ``templates``:
-  the verbs of the command line
+* ``skim``, ``run``, ``resolution``, ``compare``, ``calibrate``, ``explain``, ``profile``, ``report``, ``simulate``,
+  ``templates``: the verbs of the command line
 * ``make_estimators``, ``evaluate``, ``Estimator``: pTmiss of events, for a processor of your own
 * ``load_model``, ``load_corrections``: a network and a calibration, to apply to arrays of your own
 * ``load_published``: corrections of the recoil and of XY that others publish
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ptmiss.selections import load_selection
     from ptmiss.table import RecoilTable
     from ptmiss.table import read as read_table
-    from ptmiss.verbs import calibrate, compare, explain, report, resolution, run, simulate, skim, templates
+    from ptmiss.verbs import calibrate, compare, explain, profile, report, resolution, run, simulate, skim, templates
 
 __all__ = [
     "Estimator",
@@ -41,6 +41,7 @@ __all__ = [
     "load_published",
     "load_selection",
     "make_estimators",
+    "profile",
     "read_table",
     "recoil",
     "report",

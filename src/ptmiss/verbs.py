@@ -39,6 +39,7 @@ from ptmiss.table import read as read_table
 
 if TYPE_CHECKING:
     from ptmiss.explanation.report import Explanation
+    from ptmiss.networks.profiles import Profile
 
 Files = AnyPath | Sequence[AnyPath] | Mapping[str, Any]
 Estimators = str | Iterable[str | Estimator]
@@ -368,6 +369,25 @@ def explain(
         results.check_writable(output, force)
     given = list(files) if isinstance(files, Sequence) and not isinstance(files, str) else [files]
     return explanation.explain(model, [str(as_path(path)) for path in given], output, against, **options)
+
+
+def profile(model: AnyPath, output: AnyPath | None = None, *, force: bool = False, **options: Any) -> Profile:
+    """Profile a network: time, operations and memory of each layer.
+
+    Args:
+        model: a network's name, weights file or folder.
+        output: directory of table and figure; None writes nothing.
+        force: replace results that are there.
+        **options: sizes, threads, repeats, formats, label; see ptmiss.networks.profiles.profile.
+
+    Returns:
+        A row for each layer, number of candidates or elements, and number of threads.
+    """
+    from ptmiss.networks import profiles
+
+    if output is not None:
+        results.check_writable(output, force)
+    return profiles.profile(model, output, **options)
 
 
 def report(sources: AnyPath | Sequence[AnyPath], output: AnyPath, *, force: bool = False, **options: Any) -> Path:

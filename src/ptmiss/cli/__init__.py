@@ -5,7 +5,7 @@ Heavy packages are imported when a verb runs and not before, so that ``--help`` 
 
 from __future__ import annotations
 
-from . import calibrate, explain, init, measure, models, report, run, selection, simulate, templates, train
+from . import calibrate, explain, init, measure, models, profile, report, run, selection, simulate, templates, train
 from .options import cli
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "main",
     "measure",
     "models",
+    "profile",
     "report",
     "run",
     "runner",

@@ -127,6 +127,14 @@ def names(_context: click.Context, _parameter: click.Parameter, value: str) -> l
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
+def whole_numbers(_context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
+    """Numbers separated by commas as a list."""
+    try:
+        return [int(number) for number in value.split(",")]
+    except ValueError as error:
+        raise click.BadParameter(f"expected numbers such as 100,1000, not {value!r}", param=parameter) from error
+
+
 def each(given: str) -> list[str]:
     """``A=x,y`` as ``A=x`` and ``A=y``, and ``x,y`` as ``x`` and ``y``."""
     estimator, sign, rest = given.rpartition("=")
