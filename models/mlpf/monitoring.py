@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss.bootstrap import half_width
 from ptmiss.jets import cluster, responses
 from ptmiss.segments import Offsets, from_counts, sum_by_event
 
@@ -43,9 +44,14 @@ class Particles(NamedTuple):
 
 
 def measure(found: Particles, true: Particles) -> dict[str, float]:
-    """RMS of a component of pTmiss about the truth (GeV), and width and median of the jets' response in bins of pt."""
+    """Widths of a component of pTmiss about the truth (GeV), and width and median of the jets' response in bins of pt.
+
+    ``met_rms``, which one bad event can make, and ``met_half_width``, half of the central 68 %.
+    """
     residual = sum_by_event(found.momentum[:, :2], found.offsets) - sum_by_event(true.momentum[:, :2], true.offsets)
-    return {"met_rms": float(np.sqrt(np.mean(residual**2)))} | jets(found.first(JET_EVENTS), true.first(JET_EVENTS))
+    met = {"met_rms": float(np.sqrt(np.mean(residual**2)))}
+    met |= {"met_half_width": float(half_width(residual.ravel())[0])}
+    return met | jets(found.first(JET_EVENTS), true.first(JET_EVENTS))
 
 
 def jets(found: Particles, true: Particles) -> dict[str, float]:

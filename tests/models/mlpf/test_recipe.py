@@ -90,8 +90,22 @@ def test_targets_against_themselves(embedded):
     """The ideal reconstruction has no pTmiss residual and jets without width."""
     true = recipe.true(embedded)
     numbers = monitoring.measure(true, true)
-    assert numbers["met_rms"] == numbers["jet_width_20"] == 0
+    assert numbers["met_rms"] == numbers["met_half_width"] == numbers["jet_width_20"] == 0
     assert numbers["jet_response_20"] == 1
+
+
+def test_one_bad_event_makes_an_rms_and_no_half_width():
+    """200 events of one particle each, in one of which it has 1000 GeV too much."""
+    n, rng = 200, np.random.default_rng(0)
+    pt = rng.normal(0, 1, n) + 50
+    flat = np.zeros(n)
+    true, found = (
+        monitoring.Particles.of(x, flat, flat, x, np.arange(n + 1))
+        for x in (np.full(n, 50.0), pt + 1000 * (np.arange(n) == 7))
+    )
+    numbers = monitoring.measure(found, true)
+    assert numbers["met_rms"] > 40
+    assert numbers["met_half_width"] < 1
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +139,7 @@ def test_a_training_leaves_weights_card_log_and_figure(trained):
     assert "best of 1 epochs: loss" in told
     assert "pf_met_rms" in told
     log = pd.read_csv(output / "log.csv")
-    assert {"loss", "met_rms", "jet_width_20", "jet_width_60"} <= set(log)
+    assert {"loss", "met_rms", "met_half_width", "jet_width_20", "jet_width_60"} <= set(log)
     assert reconstruction.load(output).name == "tiny"
     card = (output / "README.md").read_text()
     assert 'architecture: "mlpf"' in card
