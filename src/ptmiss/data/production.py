@@ -36,7 +36,7 @@ from ptmiss.selections import boson_cuts, boson_objects, good_jets, load_selecti
 from ptmiss.significance import SHIPPED
 from ptmiss.simulation.schema import round_mantissa
 
-ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "linear")
+ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "deepmet_local", "linear")
 OF_ELEMENTS = ("pf", "puppi", "deepmet", "mlpf", "mlpf_puppi", "deepmet_mlpf")
 EVENTS, WITH_ELEMENTS, FEW_EVENTS = 60, 15, 40
 PHOTON_PT = 25.0  # GeV, so that a photon has the range of a Z

@@ -7,7 +7,7 @@
 * ``stored.<Branch>``: a MET stored in the file, for example ``stored.PuppiMET``, or a variation of it,
   ``stored.PuppiMET_ptJESUp``
 * ``type1.PuppiMET``, ``type1.PFMET``: the raw MET of the file with its jets corrected anew (see ptmiss.jerc)
-* ``deepmet``, ``deepmet_response``, or any name with a weights file: a DeepMET network
+* ``deepmet``, ``deepmet_response``, ``deepmet_local``, or any name with a weights file: a DeepMET network
 * ``mlpf``, ``mlpf_puppi``, ``mlpf_track``, ``deepmet_mlpf``: the same on candidates that MLPF makes of particle-flow
   elements. ``targets`` and ``elements`` in place of ``mlpf`` stand for the candidates of the truth and of the elements
   themselves (see ptmiss.reconstruction)
