@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -543,13 +544,9 @@ def test_the_models_of_the_package(nothing_shipped):
 
 def test_the_words_about_models():
     listed = call("models", "list")
-    assert "deepmet_response  deepmet         5149  where the response should be near 1" in listed
+    assert re.search(r"deepmet_response +deepmet +5149  where the response should be near", listed)
     assert max(map(len, listed.splitlines())) <= 80
     assert call("models", "card", "deepmet").startswith("# deepmet\n\n## How it was made\n")
-    compared = call("models", "compare", "deepmet", "deepmet_v2")
-    assert "recipe epochs\n  deepmet: 12\n  deepmet_v2: 16\n" in compared
-    assert "parameters" not in compared
-    assert "pTmiss of 60 embedded Z → μμ: " in compared
 
 
 def test_weights_that_are_damaged(weights, tmp_path):
