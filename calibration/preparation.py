@@ -54,7 +54,8 @@ def before_xy(samples: Sequence[Sample]) -> bool:
 def derive(data: Sample, mc: Sample, estimators: Sequence[str], pileup: bool = True) -> Preparation:
     """From pTmiss and vertices as they come, of tables or of runs."""
     profiles = {"data": data.met_xy(estimators), "mc": mc.met_xy(estimators)}
-    shifts = {sample: {name: xy.shift(profile, name) for name in estimators} for sample, profile in profiles.items()}
+    names = {"data": data.name, "mc": mc.name}
+    shifts = {s: {name: xy.shift(profile, name, names[s]) for name in estimators} for s, profile in profiles.items()}
     return Preparation(shifts, pileups.match(profiles["mc"], profiles["data"]) if pileup else None)
 
 

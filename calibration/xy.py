@@ -62,9 +62,11 @@ class Shift:
         return np.stack([self.x(npv), self.y(npv)], axis=-1)
 
 
-def shift(met_xy: hist.Hist, estimator: str) -> Shift:
-    """Lines through one estimator's profiles in the histogram ``met_xy``."""
-    return Shift(*(line(met_xy[{"estimator": estimator, "axis": axis}], f"{estimator} {axis}") for axis in MET_AXES))
+def shift(met_xy: hist.Hist, estimator: str, sample: str = "") -> Shift:
+    """Lines through one estimator's profiles in the histogram ``met_xy``; sample: its name, for an error."""
+    where = f" of {sample}" if sample else ""
+    profiles = {axis: met_xy[{"estimator": estimator, "axis": axis}] for axis in MET_AXES}
+    return Shift(*(line(profile, f"{estimator} {axis}{where}") for axis, profile in profiles.items()))
 
 
 def line(profile: hist.Hist, name: str) -> Line:

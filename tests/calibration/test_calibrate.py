@@ -7,6 +7,7 @@ import pytest
 
 from ptmiss import table
 from ptmiss.calibration import calibrate, sources
+from ptmiss.errors import OptionError
 from ptmiss.recoil import azimuth, magnitude
 
 from . import toys
@@ -52,6 +53,15 @@ def equal(found, expected, names):
 
 def test_the_order_of_estimators_changes_nothing(samples, expected):
     equal(shifts(samples, ["half", "puppi"]), expected, expected)
+
+
+def test_weights_that_cancel_are_one_line_that_names_the_sample(samples):
+    data, mc = samples
+    rows = mc.events.data
+    signs = np.where(np.arange(len(rows)) % 2, 1.0, -1.0)
+    cancelled = replace(mc.events, data=rows.set_column(rows.column_names.index("weight"), "weight", [signs]))
+    with pytest.raises(OptionError, match=r"XY of puppi x of .*mc\.parquet: .* weights that do not cancel"):
+        shifts([data, replace(mc, table=cancelled)], ["puppi"])
 
 
 def test_what_one_estimator_lacks_changes_no_other(samples, expected):
