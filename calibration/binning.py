@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ptmiss.histograms import CALIBRATION_QT, NJETS
+from ptmiss.binning import DEFAULT, Binning, jets
 from ptmiss.typing import Array
 
 MIN_CELL_EVENTS = 300.0
@@ -20,12 +20,14 @@ class Cell:
     """Bins of the calibration histogram that are shown together: ranges of their numbers, the stops not included."""
 
     qt_bins: tuple[int, int]
-    njets_bins: tuple[int, int] = (0, NJETS)
+    njets_bins: tuple[int, int] = (0, len(DEFAULT.njets))
+    binning: Binning = DEFAULT
 
     @property
     def qt(self) -> tuple[float, float]:
         """Edges in qT, GeV; the last cell also takes what is above."""
-        return CALIBRATION_QT[self.qt_bins[0]], CALIBRATION_QT[min(self.qt_bins[1], len(CALIBRATION_QT) - 1)]
+        edges = self.binning.calibration_qt
+        return edges[self.qt_bins[0]], edges[min(self.qt_bins[1], len(edges) - 1)]
 
     @property
     def where(self) -> tuple[slice, slice]:
@@ -35,10 +37,16 @@ class Cell:
     @property
     def jets(self) -> str:
         """The range of nJets for people."""
-        first, stop = self.njets_bins
-        if stop == NJETS:
+        first, stop = self.njets
+        if stop is None:
             return f"≥ {first} jets" if first else "any nJets"
-        return f"{first} or {stop - 1} jets" if stop - first > 1 else f"{first} jet{'s' * (first != 1)}"
+        return f"{first} or {stop - 1} jets" if stop - first == 2 else jets(first, stop)
+
+    @property
+    def njets(self) -> tuple[int, int | None]:
+        """First number of jets, and that after the last; None without a last."""
+        edges, (first, stop) = self.binning.njets, self.njets_bins
+        return edges[first], edges[stop] if stop < len(edges) else None
 
     @property
     def title(self) -> str:
@@ -54,14 +62,14 @@ class Yields:
     squares: Array
 
 
-def cells(samples: Sequence[Yields], minimum: float = MIN_CELL_EVENTS) -> list[Cell]:
+def cells(samples: Sequence[Yields], minimum: float = MIN_CELL_EVENTS, binning: Binning = DEFAULT) -> list[Cell]:
     """Cells of at least so many effective events in each sample; nJets bins too poor for one cell are merged first."""
-    jets = merge([Yields(y.weights.sum(axis=0)[::-1], y.squares.sum(axis=0)[::-1]) for y in samples], minimum)
-    bounds = sorted(NJETS - edge for edge in jets)
+    merged = merge([Yields(y.weights.sum(axis=0)[::-1], y.squares.sum(axis=0)[::-1]) for y in samples], minimum)
+    bounds = sorted(len(binning.njets) - edge for edge in merged)
     out = []
     for njets in pairwise(bounds):
         part = [Yields(*(sums[:, slice(*njets)].sum(axis=1) for sums in (y.weights, y.squares))) for y in samples]
-        out += [Cell(qt, njets) for qt in pairwise(merge(part, minimum))]
+        out += [Cell(qt, njets, binning) for qt in pairwise(merge(part, minimum))]
     return out
 
 

@@ -12,7 +12,7 @@ from ptmiss.calibration.preparation import Preparation
 from ptmiss.calibration.quantile_corrections import QuantileCorrection
 from ptmiss.calibration.residuals import Residuals
 from ptmiss.calibration.response import Response
-from ptmiss.calibration.sources import Background, Sample, add, check, less
+from ptmiss.calibration.sources import Background, Sample, add, check, check_binning, less
 from ptmiss.errors import OptionError
 from ptmiss.histograms import COMPONENTS
 from ptmiss.progress import Callback, log
@@ -52,6 +52,7 @@ def derive(
     All residuals, moments and responses are taken after XY and pile-up weights, of tables and of runs.
     """
     check(data, mc, estimators)
+    check_binning([data, mc, *(b.source for b in backgrounds)])
     simulated = [mc, *(b.source for b in backgrounds)]
     first = preparation.of(data, simulated, estimators, pileup)
     after = data.histograms(estimators, first.shifts["data"])

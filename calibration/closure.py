@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
+from ptmiss.binning import DEFAULT
 from ptmiss.corrections import Corrections
-from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil, qt_range
+from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil
 from ptmiss.recoil import recoil
 from ptmiss.resolutions import moments
 from ptmiss.resolutions.moments import Sums
@@ -115,7 +116,7 @@ def _rows(comparison: Comparison, estimator: str) -> Iterator[dict[str, Any]]:
         for name in (NOMINAL, *comparison.systematics)
     }
     for (jets, number), (low, high) in product(JETS.items(), pairwise(QT_EDGES)):
-        where = (qt_range(low, high)[0], slice(None), number)
+        where = (DEFAULT.qt_range(low, high)[0], slice(None), number)
         here = [sums.part(where) for sums in before]
         events = min(float(np.nan_to_num(moments.n_effective(sums))) for sums in here)
         if events >= MIN_REGION_EVENTS:

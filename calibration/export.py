@@ -18,7 +18,6 @@ import numpy as np
 from correctionlib import schemav2 as cs
 
 from ptmiss.corrections import AXES, PILEUP, SAMPLES, SCHEMA
-from ptmiss.histograms import QT_STORED
 from ptmiss.provenance import provenance
 from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array
@@ -244,7 +243,11 @@ def response_correction(estimator: str, responses: Mapping[str, Response]) -> cs
     """(sample, kind, qt) to the response; 1 where there is none."""
     by_sample = {
         sample: category(
-            "kind", {kind: binning("qt", QT_STORED, list(map(float, measured.correction(kind)))) for kind in KINDS}
+            "kind",
+            {
+                kind: binning("qt", measured.binning.qt_stored, list(map(float, measured.correction(kind))))
+                for kind in KINDS
+            },
         )
         for sample, measured in responses.items()
     }

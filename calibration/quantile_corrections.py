@@ -67,7 +67,8 @@ class QuantileCorrection:
     @property
     def njets_edges(self) -> list[float]:
         """Edges of the classes of nJets, half a jet off the integers."""
-        return [*(first - 0.5 for first, _ in self.classes), self.classes[-1][1] - 0.5]
+        firsts = dict.fromkeys(cell.njets[0] for cell in self.cells)
+        return [*(first - 0.5 for first in firsts), self.cells[-1].binning.njets[-1] + 0.5]
 
     def jets(self, cell: Cell) -> int:
         """The number of a cell's class of nJets."""
@@ -130,7 +131,7 @@ def derive(residuals: Residuals, estimator: str, minimum: float) -> Iterator[Qua
             raise OptionError(
                 f"{estimator} of {sample}: the weights of its events add up to {sumw:g}, expected more than 0"
             )
-    chosen = cells(yields, minimum)
+    chosen = cells(yields, minimum, residuals.binning)
     classes = [jets for jets, _ in groupby(chosen, key=lambda cell: cell.njets_bins)]
     whole = (classes[0][0], classes[-1][1])
     for component in COMPONENTS:

@@ -15,7 +15,8 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss.histograms import CALIBRATION_QT, CALIBRATION_RESIDUAL
+from ptmiss import binning as binnings
+from ptmiss.binning import CALIBRATION_RESIDUAL, Binning
 from ptmiss.typing import Array
 
 from .binning import Yields, merge
@@ -38,6 +39,11 @@ class Residuals:
     mc: hist.Hist
     background: hist.Hist | None = None
 
+    @property
+    def binning(self) -> Binning:
+        """Of the histograms."""
+        return binnings.of(self.mc)
+
     def yields(self, estimator: str) -> list[Yields]:
         """Events of MC and of background-subtracted data."""
         mc, data = (_yields(h, estimator) for h in (self.mc, self.data))
@@ -50,7 +56,7 @@ class Residuals:
         """One component of one estimator, for these classes of nJets (first, stop)."""
         samples = {"mc": self.mc, "data": self.data} | ({"background": self.background} if self.background else {})
         views = {name: _view(h, estimator, component, classes) for name, h in samples.items()}
-        return Tables(views, CALIBRATION_EDGES[component])
+        return Tables(views, CALIBRATION_EDGES[component], self.binning.calibration_qt)
 
 
 CALIBRATION_EDGES = {
@@ -75,15 +81,19 @@ def _view(histogram: hist.Hist, estimator: str, component: str, classes: Sequenc
 
 @dataclass(frozen=True)
 class Tables:
-    """Values and variances of each sample, (2, bins of qT, classes, bins of the residual), and the edges (GeV)."""
+    """Values and variances of each sample, (2, bins of qT, classes, bins of the residual), and the edges (GeV).
+
+    edges: of the residual; qt_edges: of qT.
+    """
 
     views: dict[str, Array]
     edges: Array
+    qt_edges: Sequence[float]
 
     @cached_property
     def qt(self) -> Array:
         """Mean qT of each bin and class, (bins, classes) GeV, of simulation."""
-        return np.stack([means(values) for values in self.views["mc"][0].sum(axis=-1).T], axis=1)
+        return np.stack([means(values, self.qt_edges) for values in self.views["mc"][0].sum(axis=-1).T], axis=1)
 
     @cached_property
     def filled(self) -> NDArray[np.bool_]:
@@ -141,9 +151,12 @@ def _of_rows(counts: Counts, rows: NDArray[np.intp]) -> Yields:
     return Yields(counts.values[rows].sum(axis=1), counts.variances[rows].sum(axis=1))
 
 
-def means(values: Array) -> Array:
-    """(bins,) mean qT, GeV, if the density falls inside a bin as it does between its neighbours."""
-    edges = np.array([*CALIBRATION_QT, 2 * CALIBRATION_QT[-1] - CALIBRATION_QT[-2]])
+def means(values: Array, bounds: Sequence[float]) -> Array:
+    """(bins,) mean qT, GeV, if the density falls inside a bin as it does between its neighbours.
+
+    bounds: edges of the bins, GeV; the last bin is above them.
+    """
+    edges = np.array([*bounds, 2 * bounds[-1] - bounds[-2]])
     width, middle = np.diff(edges), (edges[1:] + edges[:-1]) / 2
     fall = np.gradient(np.log(np.maximum(values, 0.5) / width), middle) * width / 2
     steep = np.abs(fall) > 1e-3

@@ -15,7 +15,9 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss import binning as binnings
 from ptmiss import normalisation, results
+from ptmiss.binning import Binning
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.files import digest
 from ptmiss.histograms import (
@@ -37,7 +39,9 @@ from ptmiss.table import read as read_table
 from .xy import Shift
 
 Histograms = Mapping[str, hist.Hist]
+MOST_CLASSES = 3  # of nJets: the laws have a term for the last one, see ptmiss.calibration.laws
 NEEDED = ("residuals", "met_xy", "moments")
+BOOKS = (book_calibration, book_recoil, book_met)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class Sample:
         return samples(made) or "data"
 
     @property
+    def binning(self) -> Binning:
+        """The bins of the selection that it was made with."""
+        return self.table.selection.binning if self.table is not None else binnings.of((self.filled or {})["residuals"])
+
+    @property
     def record(self) -> dict[str, Any]:
         """What a correction file keeps of it."""
         return {"name": self.name, "sha256": self.sha256, "events": len(self.table) if self.table else None}
@@ -88,7 +97,7 @@ class Sample:
         """The histogram ``met_xy``: pTmiss as it comes."""
         if self.table is None:
             return (self.filled or {})["met_xy"]
-        out = book_calibration(estimators)
+        out = book_calibration(estimators, self.binning)
         for name in estimators:
             fill_met_xy(out, name, self.table.met(name), self.table["npv"], self.table["weight"])
         return out["met_xy"]
@@ -105,7 +114,7 @@ class Sample:
         events, boson = self.table, self.table.vector("boson")
         npv, njets = events["npv"], events["njets"]
         weight = events["weight"] * (weigh(npv) if weigh else 1.0)
-        out = book_calibration(estimators) | book_recoil(estimators) | book_met(estimators)
+        out = {name: h for book in BOOKS for name, h in book(estimators, self.binning).items()}
         for name in estimators:
             fill_met_xy(out, name, events.met(name), npv, weight)
             met = events.met(name) - shifts[name](npv)
@@ -192,10 +201,27 @@ def check(data: Sample, mc: Sample, estimators: Sequence[str]) -> None:
         raise OptionError(f"--data {data.name} is simulation and --mc {mc.name} is not: swapped?")
     _require(data, "--data", "data")
     _require(mc, "--mc", "mc", "signal")
+    check_binning([data, mc])
     for source in (data, mc):
         for name in estimators:
             if name not in source.estimators:
                 raise UnknownName(f"estimator in {source.name}", name, source.estimators)
+
+
+def check_binning(samples: Sequence[Sample]) -> None:
+    """Raise OptionError unless samples have one binning, in classes of nJets that a calibration can take."""
+    first, *others = samples
+    for other in others:
+        if other.binning != first.binning:
+            keys = [name for name, value in first.binning if value != getattr(other.binning, name)]
+            raise OptionError(
+                f"{first.name} and {other.name} have other bins of {', '.join(keys)}: expected the same binning"
+            )
+    if len(first.binning.njets) > MOST_CLASSES:
+        raise OptionError(
+            f"{first.name} has {len(first.binning.njets)} classes of nJets, {list(first.binning.njets)}: a calibration "
+            f"takes {MOST_CLASSES} at most"
+        )
 
 
 def _require(source: Sample, option: str, kind: str, role: str | None = None) -> None:

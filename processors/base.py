@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import awkward as ak
+import hist
 import numpy as np
 from coffea.analysis_tools import PackedSelection
 from coffea.processor import ProcessorABC
@@ -17,6 +18,8 @@ from ptmiss import vertex as vertices
 from ptmiss.corrections import Corrections, load
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import Estimator, MetResult, evaluate
+from ptmiss.momenta import evaluation as momenta
+from ptmiss.momenta import propagation
 from ptmiss.recoil import finite_in_all, transverse_sum
 from ptmiss.scales import DEFAULT, scale_leptons
 from ptmiss.selections import Selection, branches, of_channel, quality
@@ -30,6 +33,7 @@ LEFT_OUT = "event without a finite pTmiss of every estimator, left out of the hi
 
 
 Cuts = Callable[[Any, ak.Array, ak.Array, Selection], PackedSelection]
+Frame = Callable[[str], tuple[Vector, Vector]]
 
 
 class Selected(NamedTuple):
@@ -93,6 +97,9 @@ class RecoilProcessor(ProcessorABC):
                     f"{kind} branches there: {', '.join(siblings[:12]) or 'none'}"
                 )
         quality.require(self.selection, metadata, there, path)
+        leptons = self.selection.of_era(metadata.get("era")).leptons
+        if leptons.momentum and not self.selection.photon:
+            momenta.require(leptons.momentum, leptons.flavour, there, path)
         weights.require(self.selection.weights, there, path, metadata)
         for estimator in self.estimators:
             estimator.require(there, path)
@@ -109,6 +116,17 @@ class RecoilProcessor(ProcessorABC):
         """All weights of events, and their variations; factor: (events,) another weight, which has none."""
         kind = "photons" if self.selection.photon else f"{self.selection.leptons.flavour}s"
         return weights.evaluate(self.selection.weights, events, {kind: leptons}, factor)
+
+    def book(self, *kinds: Callable[..., dict[str, hist.Hist]]) -> dict[str, hist.Hist]:
+        """Empty histograms of some kinds, such as ``book_recoil``, in the bins of the selection."""
+        return {name: h for kind in kinds for name, h in kind(self.names, self.selection.binning).items()}
+
+    def mets(self, events: Any, objects: ak.Array) -> MetResult:
+        """PTmiss of every estimator, with what the momenta of the selected objects were corrected by."""
+        found = evaluate(
+            self.estimators, events, propagation.bare(objects), self.vertex, propagation.radiation(objects)
+        )
+        return propagation.propagate(found, objects)
 
     @staticmethod
     def common(mets: MetResult) -> tuple[NDArray[np.bool_], dict[str, int]]:
@@ -169,7 +187,7 @@ class CorrectedProcessor(RecoilProcessor):
         npv, njets = select.vertex_count(events, self.selection), ak.to_numpy(ak.num(jets))
         weights = self.corrected_weights(events, objects, npv)
         events, objects = events[keep], objects[keep]
-        mets = evaluate(self.estimators, events, objects, self.vertex)
+        mets = self.mets(events, objects)
         good, notes = self.common(mets)
         cutflow, remarks = select.cutflow(cuts, weights.nominal), missing | weights.notes
         return Selected(events, objects, npv[keep], njets[keep], weights[keep], mets, good, cutflow, notes, remarks)
@@ -177,7 +195,8 @@ class CorrectedProcessor(RecoilProcessor):
     def leptons(self, leptons: ak.Array, estimator: str, systematic: str) -> Vector:
         """(events, 2) sum of the leptons' transverse momenta, GeV, with the systematic of an estimator's pTmiss."""
         scales = {each.name: getattr(each, "scales", DEFAULT) for each in self.estimators}[estimator]
-        return transverse_sum(scale_leptons(leptons, systematic, scales))
+        moved = transverse_sum(scale_leptons(leptons, systematic, scales))
+        return moved if systematic == NOMINAL else moved + propagation.change(leptons, systematic)
 
     def centred(self, events: Any, estimator: str, met: Vector, npv: NDArray) -> Vector:
         """(events, 2) pTmiss less its mean in data or simulation, for residuals; unchanged without corrections."""
@@ -190,15 +209,14 @@ class CorrectedProcessor(RecoilProcessor):
         events: Any,
         estimator: str,
         mets: Mapping[str, Vector],
-        boson: Vector,
+        frame: Frame,
         npv: NDArray,
         njets: NDArray,
-        visible: Vector | None = None,
     ) -> Iterator[tuple[str, Vector]]:
         """Names of systematics, ``nominal`` first, and (events, 2) pTmiss with each; the recoil is varied in signal.
 
         mets: the estimator's own variations, each of which is corrected like the nominal one (see MetResult.of).
-        visible: what is seen of the boson, see ptmiss.recoil.recoil.
+        frame: gives the (events, 2) boson, and what is seen of it (see ptmiss.recoil.recoil), with a systematic.
         """
         if self.corrections is None:
             yield from mets.items()
@@ -207,6 +225,7 @@ class CorrectedProcessor(RecoilProcessor):
         names = self.corrections.systematics(estimator) if sample == "mc" else [NOMINAL]
         own = [(name, met, NOMINAL) for name, met in mets.items()]
         for name, met, systematic in [*own, *((name, mets[NOMINAL], name) for name in names if name != NOMINAL)]:
+            boson, visible = frame(name)
             yield name, self.corrections.met(estimator, met, boson, npv, njets, sample, systematic, visible)
 
 

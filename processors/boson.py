@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
+
+import awkward as ak
 
 from ptmiss import selections as select
 from ptmiss.histograms import (
@@ -16,6 +19,7 @@ from ptmiss.histograms import (
     fill_residuals,
 )
 from ptmiss.recoil import recoil, transverse_sum
+from ptmiss.typing import Vector
 
 from .base import CorrectedProcessor, with_weights
 
@@ -30,7 +34,7 @@ class Boson(CorrectedProcessor):
     def process(self, events: Any) -> dict[str, Any]:
         """Select the events of a chunk, run the estimators, fill the histograms."""
         kept = self.select(events, select.boson_cuts)
-        histograms = book_recoil(self.names) | book_met(self.names) | book_calibration(self.names)
+        histograms = self.book(book_recoil, book_met, book_calibration)
         histograms |= book_significance(kept.mets.covariance)
         boson, good = transverse_sum(kept.objects), kept.good
         where = kept.npv[good], kept.njets[good]
@@ -38,12 +42,17 @@ class Boson(CorrectedProcessor):
             fill_met_xy(histograms, name, met, kept.npv, kept.weights.nominal)
             u = recoil(boson, self.centred(kept.events, name, met, kept.npv))
             fill_residuals(histograms, name, u, kept.njets, kept.weights.nominal)
-            mets = self.varied(kept.events, name, kept.mets.of(name, good), boson[good], *where)
+            frame = partial(self.frame, kept.objects[good], name)
+            mets = self.varied(kept.events, name, kept.mets.of(name, good), frame, *where)
             for systematic, corrected, weight in with_weights(mets, kept.weights[good]):
-                shifted = self.leptons(kept.objects[good], name, systematic)
-                fill_recoil(histograms, name, recoil(shifted, corrected), *where, weight, systematic)
+                fill_recoil(histograms, name, recoil(frame(systematic)[0], corrected), *where, weight, systematic)
                 fill_met(histograms, name, corrected, weight, systematic, kept.covariance(name))
         return {**histograms, "cutflow": kept.cutflow, "notes": kept.notes | kept.remarks, **kept.mets.sketched()}
+
+    def frame(self, objects: ak.Array, estimator: str, systematic: str) -> tuple[Vector, Vector]:
+        """(events, 2) boson with a systematic of an estimator, GeV, and what is seen of it: all."""
+        boson = self.leptons(objects, estimator, systematic)
+        return boson, boson
 
 
 class Zmumu(Boson):

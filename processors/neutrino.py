@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import selections as select
 from ptmiss.histograms import book_met, book_mt, book_recoil, book_significance, fill_met, fill_recoil
+from ptmiss.momenta.propagation import bare
 from ptmiss.recoil import recoil, transverse_mass
+from ptmiss.systematics import NOMINAL
 from ptmiss.truth import generated_boson, is_data, visible_boson
+from ptmiss.typing import Vector
 
 from .base import CorrectedProcessor, with_weights
 
@@ -24,25 +29,33 @@ class Neutrino(CorrectedProcessor):
     def process(self, events: Any) -> dict[str, Any]:
         """Select the events of a chunk, run the estimators, fill the histograms."""
         kept = self.select(events, select.single_lepton_cuts)
-        histograms = book_recoil(self.names) | book_met(self.names) | book_mt(self.names)
+        histograms = self.book(book_recoil, book_met, book_mt)
         histograms |= book_significance(kept.mets.covariance)
         good, notes = kept.good, kept.notes
         events, leptons, chosen = kept.events[good], kept.objects[good], kept.weights[good]
         npv, njets = kept.npv[good], kept.njets[good]
         boson = generated_boson(events)
-        seen = visible_boson(events, leptons)
+        seen = visible_boson(events, bare(leptons))
         known = np.isfinite(boson[:, 0])
         for name in self.names:
-            mets_varied = self.varied(events, name, kept.mets.of(name, good), boson, npv, njets, seen)
+            frame = partial(self.frame, leptons, boson, seen, name)
+            mets_varied = self.varied(events, name, kept.mets.of(name, good), frame, npv, njets)
             for systematic, corrected, weight in with_weights(mets_varied, chosen):
                 mt = transverse_mass(self.leptons(leptons, name, systematic), corrected)
                 has = np.isfinite(mt)
                 histograms["mt"].fill(systematic=systematic, estimator=name, mt=mt[has], weight=weight[has])
                 fill_met(histograms, name, corrected, weight, systematic, kept.covariance(name))
-                u = recoil(boson[known], corrected[known], seen[known])
+                u = recoil(boson[known], corrected[known], frame(systematic)[1][known])
                 fill_recoil(histograms, name, u, npv[known], njets[known], weight[known], systematic)
         notes |= {} if is_data(events) else without_boson(known)
         return {**histograms, "cutflow": kept.cutflow, "notes": notes | kept.remarks, **kept.mets.sketched()}
+
+    def frame(
+        self, leptons: ak.Array, boson: Vector, seen: Vector, estimator: str, systematic: str
+    ) -> tuple[Vector, Vector]:
+        """(events, 2) generated boson, GeV, and what is seen of it with a systematic of an estimator's lepton."""
+        moved = self.leptons(leptons, estimator, systematic) - self.leptons(leptons, estimator, NOMINAL)
+        return boson, seen + moved
 
 
 class Wmunu(Neutrino):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import awkward as ak
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import selections as select
-from ptmiss.estimators import MetResult, evaluate
+from ptmiss.estimators import MetResult
+from ptmiss.momenta.propagation import bare, change, systematics
 from ptmiss.recoil import cartesian, transverse_sum
 from ptmiss.systematics import NOMINAL
 from ptmiss.table import CORRECTED, of_significance, polar, rows
@@ -32,7 +34,7 @@ class Skim(CorrectedProcessor):
         """Rows of a chunk, as ``rows`` of a pyarrow table, ``notes``, and ``sketches`` of networks."""
         objects = select.boson_objects(events, self.selection)
         jets = select.good_jets(events.Jet, objects, select.of_events(events, self.selection))
-        mets = evaluate(self.estimators, events, objects, self.vertex)
+        mets = self.mets(events, objects)
         weights = self.event_weights(events, objects)
         columns = {
             **{name: ak.to_numpy(events[name]) for name in ("run", "luminosityBlock", "event")},
@@ -53,7 +55,7 @@ class Skim(CorrectedProcessor):
             columns |= polar(f"met_{name}", met, ending)
         if has_truth(events):
             columns |= polar("genmet", generated_met(events)) | polar("genboson", generated_boson(events))
-            columns |= polar("genseen", visible_boson(events, objects))
+            columns |= polar("genseen", visible_boson(events, bare(objects)))
         return {
             "rows": rows(columns),
             "notes": {**mets.notes, **weights.notes, **select.remarks(events, self.selection)},
@@ -70,15 +72,33 @@ class Skim(CorrectedProcessor):
         if self.corrections is None:
             return
         boson = seen = cartesian(columns["boson_pt"], columns["boson_phi"])
+        single = np.zeros((len(events), 1), bool)
         if has_truth(events):
             single = np.isfinite(columns["lepton_pt"])[:, np.newaxis] & np.isnan(boson)
             boson = np.where(single, generated_boson(events), boson)
-            seen = np.where(single, visible_boson(events, objects), seen)
+            seen = np.where(single, visible_boson(events, bare(objects)), seen)
         everywhere = np.ones(len(events), bool)
         for name in self.names:
             own = mets.of(name, everywhere)
-            for systematic, met in self.varied(events, name, own, boson, columns["npv"], columns["njets"], seen):
+            frame = partial(self.frame, objects, boson, seen, single, name)
+            for systematic, met in self.varied(events, name, own, frame, columns["npv"], columns["njets"]):
                 yield name, CORRECTED + ("" if systematic == NOMINAL else f"_{systematic}"), met
+
+    def frame(
+        self,
+        objects: ak.Array,
+        boson: Vector,
+        seen: Vector,
+        single: NDArray[np.bool_],
+        estimator: str,
+        systematic: str,
+    ) -> tuple[Vector, Vector]:
+        """(events, 2) boson with a systematic of an estimator, GeV, and what is seen of it.
+
+        single: (events, 1) those whose boson is generated, which does not move.
+        """
+        moved = self.leptons(objects, estimator, systematic) - self.leptons(objects, estimator, NOMINAL)
+        return np.where(single, boson, boson + moved), seen + moved
 
     def boson_and_lepton(self, events: Any, objects: ak.Array, jets: ak.Array) -> dict[str, NDArray]:
         """Columns of the lepton pair or photon, and of the single lepton; NaN for events outside the selection of each.
@@ -92,11 +112,14 @@ class Skim(CorrectedProcessor):
             whole = cuts.all(*(name for name in cuts.names if name != select.MASS))
         if self.has(select.WMUNU, select.WENU):
             single = select.single_lepton_cuts(events, objects, jets, self.selection).all()
-        return {
-            **polar("boson", np.where(whole[:, np.newaxis], total, np.nan)),
-            "boson_mass": np.where(whole, mass, np.nan),
-            **polar("lepton", np.where(single[:, np.newaxis], total, np.nan)),
-        }
+        sums = {"boson": np.where(whole[:, np.newaxis], total, np.nan)}
+        sums["lepton"] = np.where(single[:, np.newaxis], total, np.nan)
+        columns = polar("boson", sums["boson"]) | {"boson_mass": np.where(whole, mass, np.nan)}
+        columns |= polar("lepton", sums["lepton"])
+        for name in systematics(objects):
+            for what, nominal in sums.items():
+                columns |= polar(what, nominal + change(objects, name), f"_{name}")
+        return columns
 
     def has(self, *channels: str) -> bool:
         """Whether the selection has any of these channels."""

@@ -11,7 +11,6 @@ from coffea.analysis_tools import PackedSelection
 
 from ptmiss import selections as select
 from ptmiss.errors import OptionError
-from ptmiss.estimators import evaluate
 from ptmiss.histograms import book_met, book_recoil, book_significance, fill_met, fill_recoil
 from ptmiss.recoil import Recoil, magnitude, project
 from ptmiss.truth import generated_met
@@ -39,8 +38,8 @@ class Validation(RecoilProcessor):
         objects = select.boson_objects(events, self.selection)
         jets = select.good_jets(events.Jet, objects, select.of_events(events, self.selection))
         weights = self.event_weights(events, objects)
-        mets = evaluate(self.estimators, events, objects, self.vertex)
-        histograms = book_recoil(self.names) | book_met(self.names) | book_significance(mets.covariance)
+        mets = self.mets(events, objects)
+        histograms = self.book(book_recoil, book_met) | book_significance(mets.covariance)
         truth = generated_met(events)
         npv, njets = select.vertex_count(events, self.selection), ak.to_numpy(ak.num(jets))
         everyone = np.ones(len(events), bool)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ptmiss import histograms
+from ptmiss import binning
 from ptmiss.errors import OptionError
 from ptmiss.histograms import MOMENTS, book_met, book_mt, book_recoil, fill_met, fill_recoil, scale, subtract
 from ptmiss.recoil import Recoil
@@ -30,9 +30,9 @@ def test_what_is_booked_is_there_before_an_event_is():
 
 
 def test_edges_are_the_published_ones():
-    assert histograms.QT_EDGES == (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 140, 170, 200, 230, 260, 290, 350)
-    assert set(histograms.QT_EDGES) | {150, 1000} == set(histograms.QT_STORED)
-    assert histograms.NPV_EDGES[:14] == (
+    assert binning.QT_EDGES == (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 140, 170, 200, 230, 260, 290, 350)
+    assert set(binning.QT_EDGES) | {150, 1000} == set(binning.DEFAULT.qt_stored)
+    assert binning.NPV_EDGES[:14] == (
         4.5,
         7.5,
         9.5,
@@ -64,7 +64,7 @@ def test_each_event_is_in_its_bin():
     recoil = Recoil(np.array([1.0, 2.0]), np.zeros(2), np.array([7.0, 400.0]))
     moments = filled(recoil, np.array([5, 200]), np.array([0, 9]), np.ones(2))["moments"]
     view = moments[{"systematic": "nominal", "estimator": "pf", "moment": "w1 par0 perp0 qt0"}].view(flow=True)
-    assert np.argwhere(view).tolist() == [[2, 1, 0], [len(histograms.QT_STORED) - 1, view.shape[1] - 1, 2]]
+    assert np.argwhere(view).tolist() == [[2, 1, 0], [len(binning.DEFAULT.qt_stored) - 1, view.shape[1] - 1, 2]]
 
 
 def test_weights_and_squares_of_weights():

@@ -1,12 +1,12 @@
 """Histograms of the recoil: exact moments for means and RMS, spectra beside them for quantiles and pictures.
 
-The bin edges are those of CMS-JME-24-001 and its public analysis code. Moments are sums of weights times powers of
-the quantity, so nothing is lost to the range or the bin width of a histogram; every axis has an overflow bin.
+The bin edges are those of ``ptmiss.binning``. Moments are sums of weights times powers of the quantity, so nothing is
+lost to the range or the bin width of a histogram; every axis has an overflow bin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import hist
@@ -14,33 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import binning, cells
+from ptmiss.binning import Binning
 from ptmiss.recoil import Recoil, azimuth, magnitude
 from ptmiss.significance import significance
 from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array, Vector
 
-QT_EDGES, NPV_EDGES, PLATEAU = binning.QT_EDGES, binning.NPV_EDGES, binning.PLATEAU
 BIN_MINIMUM = 10.0  # GeV: below, the response of a bin of qT says nothing
-QT_STORED = tuple(sorted({*QT_EDGES, *PLATEAU}))
-"""Edges of the stored qT axis: those that are shown, and the plateau's."""
-NJETS = 3  # 0, 1, 2 or more
 RESIDUAL = (200, -200.0, 200.0)  # bins, low, high in GeV
 VERTICES = 120  # each number of vertices below this has a bin of its own
-
-
-def _steps(*pieces: tuple[float, float, float]) -> tuple[float, ...]:
-    """Edges of adjoining ranges (low, high, width), with the last upper edge."""
-    edges = [np.arange(low, high, width) for low, high, width in pieces]
-    return (*map(float, np.concatenate(edges)), pieces[-1][1])
-
-
-CALIBRATION_QT = (
-    *_steps((0, 20, 0.5), (20, 30, 1), (30, 50, 2), (50, 59, 3)),
-    *map(float, (63, 67, 71, 75, 80, 85, 90, 100, 110, 120, 140, 160, 180, 200, 220, 250, 300, 1000)),
-)
-"""The 81 bins of qT of the measurement's quantile corrections."""
-CALIBRATION_RESIDUAL = _steps((-350, -150, 5), (-150, 150, 1), (150, 350, 5))
-"""GeV; the perpendicular component uses the bins inside ±150."""
 
 
 class Moment(NamedTuple):
@@ -79,56 +61,44 @@ MET_MOMENTS = ("w", "w2", "wx", "wxx", "w2x", "w2xx")
 """Sums of w x^k and w² x^k over events of weight w: they add up exactly. Those in w² are for errors."""
 
 
-def qt_range(low: float, high: float) -> tuple[slice, slice, slice]:
-    """Index over (qt, npv, njets) of the stored qT bins between two edges; an infinite one has the overflow."""
-    edges = list(map(float, QT_STORED))
-    stop = None if high == np.inf else edges.index(high) + 1
-    return slice(edges.index(low) + 1, stop), slice(None), slice(None)
-
-
-def qt_bin(qt: NDArray) -> NDArray[np.intp]:
-    """(events,) number of the bin of qT (GeV) on the stored axis with flow; a bin holds its lower edge."""
-    return np.searchsorted(QT_STORED, qt, side="right")
-
-
-def axes(estimators: Iterable[str]) -> list[Any]:
+def axes(estimators: Iterable[str], bins: Binning) -> list[Any]:
     """The axes that moments and spectra share."""
     return [
         hist.axis.StrCategory(list(estimators), name="estimator", label="estimator", overflow=False),
-        hist.axis.Variable(QT_STORED, name="qt", label=r"$q_\mathrm{T}$ (GeV)"),
-        hist.axis.Variable(NPV_EDGES, name="npv", label="number of primary vertices"),
-        hist.axis.Integer(0, NJETS, name="njets", label="number of jets", flow=False),
+        binning.qt_axis(bins.qt_stored, bins),
+        hist.axis.Variable(bins.npv, name="npv", label="number of primary vertices"),
+        hist.axis.Integer(0, len(bins.njets), name="njets", label="number of jets", flow=False),
     ]
 
 
-def book_recoil(estimators: Iterable[str]) -> dict[str, hist.Hist]:
-    """Empty histograms of the recoil.
+def book_recoil(estimators: Iterable[str], bins: Binning = binning.DEFAULT) -> dict[str, hist.Hist]:
+    """Empty histograms of the recoil, njets by its classes.
 
     moments: (systematic, estimator, qt, npv, njets, moment), see MOMENTS.
     spectra: (estimator, qt, npv, njets, component, residual), nominal weights: u_par - qT and u_perp.
     u_par, u_perp: (systematic, estimator, value).
     """
-    shared = axes(estimators)
+    shared = axes(estimators, bins)
     residual = hist.axis.Regular(*RESIDUAL, name="residual", label=r"$u_\parallel - q_\mathrm{T}$, $u_\perp$ (GeV)")
     component = hist.axis.StrCategory(COMPONENTS, name="component", label="component", overflow=False)
     moment = hist.axis.StrCategory([m.name for m in MOMENTS], name="moment", label="moment", overflow=False)
     return {
         "moments": hist.Hist(_systematic(), *shared, moment, storage=hist.storage.Double()),
         "spectra": hist.Hist(*shared, component, residual, storage=hist.storage.Weight()),
-        "u_par": _spectrum(estimators, 150, -100, 200, "u_par", r"$u_\parallel$ (GeV)"),
-        "u_perp": _spectrum(estimators, 100, -100, 100, "u_perp", r"$u_\perp$ (GeV)"),
+        "u_par": _spectrum(estimators, (150, -100, 200), "u_par", r"$u_\parallel$ (GeV)", bins.u_par),
+        "u_perp": _spectrum(estimators, (100, -100, 100), "u_perp", r"$u_\perp$ (GeV)", bins.u_perp),
     }
 
 
-def book_met(estimators: Iterable[str]) -> dict[str, hist.Hist]:
+def book_met(estimators: Iterable[str], bins: Binning = binning.DEFAULT) -> dict[str, hist.Hist]:
     """Empty histograms of pTmiss: met (GeV) and met_phi (rad), each (systematic, estimator, value)."""
     return {
-        "met": _spectrum(estimators, 100, 0, 200, "met", r"$p_\mathrm{T}^\mathrm{miss}$ (GeV)"),
-        "met_phi": _spectrum(estimators, 32, -np.pi, np.pi, "met_phi", r"$\phi(p_\mathrm{T}^\mathrm{miss})$"),
+        "met": _spectrum(estimators, (100, 0, 200), "met", r"$p_\mathrm{T}^\mathrm{miss}$ (GeV)", bins.met),
+        "met_phi": _spectrum(estimators, (32, -np.pi, np.pi), "met_phi", r"$\phi(p_\mathrm{T}^\mathrm{miss})$"),
     }
 
 
-def book_calibration(estimators: Iterable[str]) -> dict[str, hist.Hist]:
+def book_calibration(estimators: Iterable[str], bins: Binning = binning.DEFAULT) -> dict[str, hist.Hist]:
     """Empty histograms of what a calibration starts from.
 
     residuals: (estimator, qt, njets, component, residual) in the calibration's bins: u_par - qT and u_perp, to be
@@ -136,10 +106,10 @@ def book_calibration(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     number of vertices (see MET_MOMENTS), to be filled before it.
     """
     estimator = hist.axis.StrCategory(list(estimators), name="estimator", label="estimator", overflow=False)
-    qt = hist.axis.Variable(CALIBRATION_QT, name="qt", label=r"$q_\mathrm{T}$ (GeV)", underflow=False)
-    njets = hist.axis.Integer(0, NJETS, name="njets", label="number of jets", flow=False)
+    qt = binning.qt_axis(bins.calibration_qt, bins, underflow=False)
+    njets = hist.axis.Integer(0, len(bins.njets), name="njets", label="number of jets", flow=False)
     component = hist.axis.StrCategory(COMPONENTS, name="component", label="component", overflow=False)
-    residual = hist.axis.Variable(CALIBRATION_RESIDUAL, name="residual", label="residual (GeV)")
+    residual = hist.axis.Variable(binning.CALIBRATION_RESIDUAL, name="residual", label="residual (GeV)")
     axis = hist.axis.StrCategory(MET_AXES, name="axis", label="axis", overflow=False)
     npv = hist.axis.Integer(0, VERTICES, name="npv", label="number of primary vertices")
     moment = hist.axis.StrCategory(MET_MOMENTS, name="moment", overflow=False)
@@ -153,12 +123,12 @@ def book_significance(estimators: Iterable[str]) -> dict[str, hist.Hist]:
     """Empty histogram of the significance of pTmiss: (systematic, estimator, significance); none without estimators."""
     names = list(estimators)
     title = r"significance of $p_\mathrm{T}^\mathrm{miss}$"
-    return {"significance": _spectrum(names, 100, 0, 50, "significance", title)} if names else {}
+    return {"significance": _spectrum(names, (100, 0, 50), "significance", title)} if names else {}
 
 
-def book_mt(estimators: Iterable[str]) -> dict[str, hist.Hist]:
+def book_mt(estimators: Iterable[str], bins: Binning = binning.DEFAULT) -> dict[str, hist.Hist]:
     """Empty histogram of the transverse mass: (systematic, estimator, mt)."""
-    return {"mt": _spectrum(estimators, 80, 0, 160, "mt", r"$m_\mathrm{T}$ (GeV)")}
+    return {"mt": _spectrum(estimators, (80, 0, 160), "mt", r"$m_\mathrm{T}$ (GeV)", bins.mt)}
 
 
 def _systematic() -> hist.axis.StrCategory:
@@ -166,11 +136,15 @@ def _systematic() -> hist.axis.StrCategory:
     return hist.axis.StrCategory([NOMINAL], name="systematic", label="systematic", growth=True)
 
 
-def _spectrum(estimators: Iterable[str], bins: int, low: float, high: float, name: str, label: str) -> hist.Hist:
+def _spectrum(
+    estimators: Iterable[str], regular: tuple[int, float, float], name: str, label: str, edges: Sequence[float] = ()
+) -> hist.Hist:
+    """An empty spectrum in bins of these edges, or else in regular ones (bins, low, high)."""
+    of_edges = hist.axis.Variable(edges, name=name, label=label) if edges else None
     return hist.Hist(
         _systematic(),
         hist.axis.StrCategory(list(estimators), name="estimator", label="estimator", overflow=False),
-        hist.axis.Regular(bins, low, high, name=name, label=label),
+        of_edges or hist.axis.Regular(*regular, name=name, label=label),
         storage=hist.storage.Weight(),
     )
 
@@ -190,15 +164,24 @@ def fill_recoil(
         recoil = Recoil(*(part[finite] for part in recoil))
         npv, njets, weight = npv[finite], njets[finite], weight[finite]
     weight = np.asarray(weight, np.float64)
-    cell = cells.numbers(recoil.qt, npv, np.clip(njets, 0, NJETS - 1), np.array(QT_STORED), np.array(NPV_EDGES))
+    bins = binning.of(histograms["moments"])
+    cell = cells.numbers(recoil.qt, npv, bins.jet_class(njets), np.array(bins.qt_stored), np.array(bins.npv))
     cells.add_moments(cells.flat(_view(histograms["moments"], estimator, systematic), 3), cell, *recoil, weight)
     for name, value in (("u_par", recoil.u_par), ("u_perp", recoil.u_perp)):
-        view, axis = _view(histograms[name], estimator, systematic), histograms[name].axes[-1]
-        cells.add_spectrum(view, None, value, weight, axis.edges[0], axis.edges[-1])
+        _fill_spectrum(histograms[name], estimator, systematic, value, weight)
     if systematic == NOMINAL:
         spectra = cells.flat(_view(histograms["spectra"], estimator), 3)
         for number, residual in enumerate((recoil.u_par - recoil.qt, recoil.u_perp)):
             cells.add_spectrum(spectra[:, number], cell, residual, weight, *RESIDUAL[1:])
+
+
+def _fill_spectrum(histogram: hist.Hist, estimator: str, systematic: str, value: Array, weight: Array) -> None:
+    """Fill a spectrum of one quantity, (events,); compiled where its bins have one width."""
+    view, axis = _view(histogram, estimator, systematic), histogram.axes[-1]
+    if isinstance(axis, hist.axis.Regular):
+        cells.add_spectrum(view, None, value, weight, axis.edges[0], axis.edges[-1])
+    else:
+        histogram.fill(systematic, estimator, value, weight=weight)
 
 
 def _view(histogram: hist.Hist, estimator: str, systematic: str | None = None) -> NDArray:
@@ -239,7 +222,8 @@ def fill_residuals(
     """Fill one estimator's residuals, arrays of shape (events,); events whose recoil is not finite are left out."""
     finite = np.isfinite(recoil.u_par + recoil.u_perp + recoil.qt)
     u = Recoil(*(part[finite] for part in recoil))
-    where = {"estimator": estimator, "qt": u.qt, "njets": np.clip(njets[finite], 0, NJETS - 1)}
+    classes = binning.of(histograms["residuals"]).jet_class(njets[finite])
+    where = {"estimator": estimator, "qt": u.qt, "njets": classes}
     for component, residual in zip(COMPONENTS, (u.u_par - u.qt, u.u_perp), strict=True):
         histograms["residuals"].fill(**where, component=component, residual=residual, weight=weight[finite])
 

@@ -49,7 +49,7 @@ def match(candidates: Candidates, leptons: ak.Array) -> tuple[NDArray[np.bool_],
     nearby = ak.unflatten(ak.zip({"index": where, **fields}), counts)
     lepton, candidate = ak.unzip(ak.cartesian([leptons, nearby], nested=True))
     dr = ak.where(lepton.pdgId == candidate.pdgId, delta_r(lepton, candidate), np.inf)
-    rank = ak.where(dr < MAX_DR, -candidate.pt, np.inf) if PHOTON in wanted else dr
+    rank = ak.where((lepton.pdgId == PHOTON) & (dr < MAX_DR), -candidate.pt, dr) if PHOTON in wanted else dr
     best = ak.argmin(rank, axis=-1, keepdims=True)
     close = ak.flatten(ak.fill_none(dr[best] < MAX_DR, False), axis=None)
     index = ak.flatten(ak.fill_none(candidate.index[best], -1), axis=None)

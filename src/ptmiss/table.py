@@ -5,7 +5,8 @@ or photon and ``lepton_pt lepton_phi`` of a single selected lepton, NaN where th
 met_<estimator>_phi``, and of its variations ``met_<estimator>_pt_jes_up`` and so on, with corrections beside them
 ``met_<estimator>_pt_corrected`` and ``met_<estimator>_pt_corrected_<systematic>``; in simulation ``genmet_pt
 genmet_phi genboson_pt genboson_phi genseen_pt genseen_phi``, the last of what is seen of the generated boson (see
-ptmiss.truth); ``dataset`` of the fileset; ``weight_<name>_up weight_<name>_down`` of the selection's weights, all
+ptmiss.truth); ``boson_pt_<systematic> lepton_pt_<systematic>`` where corrected momenta of leptons are varied;
+``dataset`` of the fileset; ``weight_<name>_up weight_<name>_down`` of the selection's weights, all
 others nominal. GeV and rad, float32. How the table was made is in the file's metadata under ``ptmiss``: of each of
 ``datasets`` its metadata and ledger, and ``scale``, by which its weights were multiplied; ``luminosity`` (fb^-1) that
 they stand for.
@@ -39,6 +40,7 @@ DATASET = "dataset"
 SIGNIFICANCE = ("significance", "covXX", "covXY", "covYY")  # ends of columns
 CORRECTED = "_corrected"  # ending of the columns of corrected pTmiss, before that of a systematic
 WEIGHT = "weight_"  # before the name of a weight's variation
+MOVED = ("boson_", "lepton_")  # before variations of the selected leptons
 SHOWN = 5  # rows in a notebook
 EVENT_COLUMNS = {
     "run": np.uint32,
@@ -72,9 +74,10 @@ def of_significance(name: str, significance: Array, covariance: Array) -> dict[s
 def rows(columns: Mapping[str, NDArray]) -> pa.Table:
     """Columns (events,) in the table's types and order: of the event, then of the estimators, then of the truth."""
     weights = {name: np.float32 for name in columns if name.startswith(WEIGHT)}
+    moved = {name: np.float32 for name in columns if name.startswith(MOVED) and name not in EVENT_COLUMNS}
     mets = {name: np.float32 for name in columns if name.startswith("met_")}
     truth = {name: kind for name, kind in TRUTH_COLUMNS.items() if name in columns}
-    types = EVENT_COLUMNS | weights | mets | truth
+    types = EVENT_COLUMNS | weights | moved | mets | truth
     return pa.table({name: np.asarray(columns[name], kind) for name, kind in types.items()})
 
 
@@ -83,8 +86,8 @@ def of_dataset(
 ) -> pa.Table:
     """Rows of a dataset, one of some, with its name, and their weights times a factor.
 
-    others: columns of other rows. What the generator says is then NaN where these have none, and a varied weight, or
-    a variation of corrected pTmiss, is the nominal one.
+    others: columns of other rows. What the generator says is then NaN where these have none, and a varied weight,
+    pTmiss, boson or lepton is the nominal one.
     """
     truth = not TRUTH_COLUMNS.keys().isdisjoint(others)
     missing = sorted(each for each in others if each.startswith(WEIGHT) and each not in data.column_names)
@@ -96,8 +99,10 @@ def of_dataset(
     for column, kind in TRUTH_COLUMNS.items():
         if truth and column not in data.column_names:
             data = data.append_column(column, pa.array(np.full(len(data), np.nan, kind)))
-    for column in sorted(each for each in others if CORRECTED in each and each not in data.column_names):
-        data = data.append_column(column, data[column[: column.index(CORRECTED)] + CORRECTED])
+    vectors = (each for each in others if each.startswith(("met_", *MOVED)) and each not in data.column_names)
+    for column in sorted(vectors, key=lambda each: (len(each), each)):
+        known = [each for each in data.column_names if column.startswith(f"{each}_")]
+        data = data.append_column(column, data[max(known, key=len)])
     index = pa.array(np.full(len(data), list(names).index(name), np.int32))
     return data.append_column(DATASET, pa.DictionaryArray.from_arrays(index, list(names)))
 
@@ -135,9 +140,14 @@ class RecoilTable:
             c.removeprefix("met_").removesuffix("_pt") for c in columns if c.startswith("met_") and c.endswith("_pt")
         ]
 
-    def vector(self, name: str) -> Vector:
-        """(events, 2) ``boson``, ``lepton``, ``genmet``, ``genboson``, ``genseen`` or ``met_<estimator>``, GeV."""
-        return cartesian(self[f"{name}_pt"], self[f"{name}_phi"])
+    def vector(self, name: str, systematic: str = "") -> Vector:
+        """(events, 2) ``boson``, ``lepton``, ``genmet``, ``genboson``, ``genseen`` or ``met_<estimator>``, GeV.
+
+        systematic: of the selected leptons; others leave them as they are.
+        """
+        ending = f"_{systematic.removeprefix(f'{CORRECTED[1:]}_')}" if systematic else ""
+        ending = ending if f"{name}_pt{ending}" in self.data.column_names else ""
+        return cartesian(self[f"{name}_pt{ending}"], self[f"{name}_phi{ending}"])
 
     def met(self, estimator: str) -> Vector:
         """(events, 2) pTmiss of an estimator, GeV."""

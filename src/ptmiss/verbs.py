@@ -297,7 +297,9 @@ def compare(
     if mt:
         found = jacobian.of_table(read, list(against), **options)
     else:
-        found = comparison.of_table(read, list(against), edges=comparison.edges(list(by)), **options)
+        found = comparison.of_table(
+            read, list(against), edges=comparison.edges(list(by), read.selection.binning), **options
+        )
     if output is not None:
         write_atomically(output, found.to_csv(index=False, float_format="%.6g"))
     return found

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ptmiss.binning import CALIBRATION_QT
 from ptmiss.calibration.binning import Cell, Yields, cells, merge
-from ptmiss.histograms import CALIBRATION_QT
 
 QT = len(CALIBRATION_QT)  # 81 bins and the overflow
 

@@ -3,11 +3,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from ptmiss.binning import DEFAULT, PLATEAU
 from ptmiss.calibration import response
-from ptmiss.histograms import PLATEAU, QT_STORED, book_recoil, fill_recoil
+from ptmiss.histograms import book_recoil, fill_recoil
 from ptmiss.recoil import Recoil
 
-EDGES = np.array(QT_STORED)
+EDGES = np.array(DEFAULT.qt_stored)
 
 
 @pytest.fixture(scope="module")

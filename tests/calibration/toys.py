@@ -11,8 +11,9 @@ import numpy as np
 import uproot
 
 from ptmiss import table
+from ptmiss.binning import CALIBRATION_QT, CALIBRATION_RESIDUAL
 from ptmiss.calibration.gaussians import Mixture
-from ptmiss.histograms import CALIBRATION_QT, CALIBRATION_RESIDUAL, COMPONENTS, book_calibration
+from ptmiss.histograms import COMPONENTS, book_calibration
 from ptmiss.recoil import azimuth, cartesian, magnitude, met_from_recoil
 
 

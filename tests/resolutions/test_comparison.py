@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptmiss import bootstrap, resolutions, sample, table
+from ptmiss.binning import DEFAULT
 from ptmiss.data import production
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.histograms import QT_STORED
 from ptmiss.recoil import Recoil, met_from_recoil
 from ptmiss.resolutions import comparison
 from ptmiss.resolutions.comparison import WIDTHS, compare, of_table
@@ -35,7 +35,7 @@ def weights(n=N, seed=1):
 
 def straight(recoil, weight):
     """Corrected residuals par and perp, bin by bin, and the response."""
-    cell = np.digitize(recoil.qt, QT_STORED)
+    cell = np.digitize(recoil.qt, DEFAULT.qt_stored)
     par, perp = np.empty_like(recoil.qt), np.empty_like(recoil.qt)
     for c in np.unique(cell):
         here = cell == c

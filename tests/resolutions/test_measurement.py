@@ -5,8 +5,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ptmiss import resolutions, sample, table
+from ptmiss.binning import DEFAULT, NPV_EDGES, PLATEAU
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.histograms import NPV_EDGES, PLATEAU, QT_STORED, book_recoil, fill_recoil, qt_range, scale, subtract
+from ptmiss.histograms import book_recoil, fill_recoil, scale, subtract
 from ptmiss.recoil import Recoil
 from ptmiss.resolutions import measure, moments, tabulate
 from ptmiss.resolutions.moments import EVERYWHERE
@@ -57,7 +58,7 @@ def test_plateau_correction_divides_by_the_response_above_150_gev():
 
 def test_correction_in_bins_divides_each_event_by_the_response_of_its_bin():
     histograms, recoil, _ = gaussian()
-    number = np.digitize(recoil.qt, QT_STORED)
+    number = np.digitize(recoil.qt, DEFAULT.qt_stored)
     r = np.array([recoil.u_par[number == i].sum() / recoil.qt[number == i].sum() for i in number])
     keep = recoil.qt >= 10
     row = measure(histograms, "pf", "bin").row(EVERYWHERE)
@@ -226,8 +227,8 @@ def responses(u, weight, kind):
     if kind == "plateau":
         inside = (u.qt >= PLATEAU[0]) & (u.qt < PLATEAU[1])
         return np.full_like(u.qt, (weight * u.u_par)[inside].sum() / (weight * u.qt)[inside].sum())
-    number = np.digitize(u.qt, QT_STORED)
-    top, bottom = (np.bincount(number, weight * x, len(QT_STORED) + 1) for x in (u.u_par, u.qt))
+    number = np.digitize(u.qt, DEFAULT.qt_stored)
+    top, bottom = (np.bincount(number, weight * x, len(DEFAULT.qt_stored) + 1) for x in (u.u_par, u.qt))
     r = np.divide(top, bottom, out=np.full_like(top, np.nan), where=(bottom > 0) & (top > 0))
     return np.where(u.qt >= 10, r[number], np.nan)
 
@@ -259,7 +260,7 @@ def spread(u, weight, kind, cells, replicas):
 
 def row_of(histograms, kind, low, high):
     """Numbers of an estimator, all nPV and nJets, in a range of qT."""
-    return measure(histograms, "pf", kind).row(qt_range(low, high))
+    return measure(histograms, "pf", kind).row(DEFAULT.qt_range(low, high))
 
 
 @pytest.mark.parametrize("kind", ["none", "plateau", "bin"])
@@ -279,7 +280,7 @@ def test_errors_contain_that_of_the_response(kind):
 def test_the_common_part_of_an_error_is_the_shift_by_the_plateaus_response():
     histograms, u, weight = gaussian(8000, sigma=20)
     row = row_of(histograms, "plateau", 20, 30)
-    plateau = measure(histograms, "pf", "none").row(qt_range(*PLATEAU))
+    plateau = measure(histograms, "pf", "none").row(DEFAULT.qt_range(*PLATEAU))
     r = responses(u, weight, "plateau")[0]
     cell = (u.qt >= 20) & (u.qt < 30)
     for sign, shifted in ((1, r + plateau["response_error"]), (-1, r - plateau["response_error"])):

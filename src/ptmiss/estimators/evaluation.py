@@ -89,7 +89,13 @@ class MetResult:
         return {systematic: met[chosen] for systematic, met in every.items()}
 
 
-def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, vertex: str = DEFAULT) -> MetResult:
+def evaluate(
+    estimators: Sequence[Estimator],
+    events: Any,
+    leptons: ak.Array,
+    vertex: str = DEFAULT,
+    radiation: ak.Array | None = None,
+) -> MetResult:
     """Run estimators on events. Estimators that share candidates also share the work of reading or making them.
 
     Args:
@@ -98,6 +104,7 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, ve
         leptons: jagged records with eta, phi (rad) and pdgId: the leptons of each event's boson. The vertex ``lepton``
             also needs dz (cm).
         vertex: ``default``, or ``lepton`` for the vertex of the lepton in single-lepton events (see ptmiss.vertex).
+        radiation: jagged photons that the leptons radiated, with pt, eta, phi and pdgId; left out like the leptons.
 
     Returns:
         pTmiss in GeV, shape (events, 2), for each estimator, and the notes.
@@ -117,7 +124,7 @@ def evaluate(estimators: Sequence[Estimator], events: Any, leptons: ak.Array, ve
     sketches = book(networks) if (networks := [e.name for e in estimators if network_of(e)]) else None
     for made_by in dict.fromkeys(e.reconstruction for e in with_candidates):
         own = [e for e in with_candidates if e.reconstruction == made_by]
-        found, covariances = _on_candidates(own, made_by, events, leptons, vertex, notes, sketches)
+        found, covariances = _on_candidates(own, made_by, events, leptons, vertex, notes, sketches, radiation)
         met, covariance = met | found, covariance | covariances
     met = {e.name: met[e.name] for e in estimators}
     varied = {name: {s: m for s, m in mets.items() if s != NOMINAL} for name, mets in met.items() if len(mets) > 1}
@@ -162,6 +169,7 @@ def _on_candidates(
     vertex: str,
     notes: Counter[str],
     sketches: hist.Hist | None,
+    radiation: ak.Array | None,
 ) -> tuple[dict[str, dict[str, Vector]], dict[str, Array]]:
     """The (events, 2) pTmiss by systematic, GeV, of estimators that share their candidates; NaN without elements.
 
@@ -169,7 +177,8 @@ def _on_candidates(
     """
     columns = {column for estimator in estimators for column in estimator.columns}
     columns |= needs(columns) if vertex == LEPTON else set()
-    photons = bool(ak.any(leptons.pdgId == PHOTON, axis=None))
+    out = leptons if radiation is None else _together(leptons, radiation)
+    photons = bool(ak.any(out.pdgId == PHOTON, axis=None))
     columns |= {"pdgId", "pt", "eta", "phi"} if photons else set()
     source = pf_candidates.read if made_by is None else made_by.candidates
     candidates = source(events, columns)
@@ -185,7 +194,7 @@ def _on_candidates(
         candidates = at_lepton(candidates, events, leptons, notes)
     selected = np.zeros(candidates.offsets[-1], bool)
     if photons or any(estimator.treatment == EXACT or estimator.significance for estimator in estimators):
-        seen = leptons[(ak.local_index(leptons.eta) >= 0) & ~blind]
+        seen = out[(ak.local_index(out.eta) >= 0) & ~blind]
         selected, notes[f"{of}selected lepton without a candidate"] = match(candidates, seen)
     candidates = mark_photons(candidates, selected) if photons else candidates
     for estimator in estimators:
@@ -199,6 +208,12 @@ def _on_candidates(
         for name, mets in met.items()
     }
     return seen_whole, covariances
+
+
+def _together(leptons: ak.Array, photons: ak.Array) -> ak.Array:
+    """(events, var) leptons and photons, as what is looked for among the candidates."""
+    both = ({name: part[name] for name in ("eta", "phi", "pdgId")} for part in (leptons, photons))
+    return ak.concatenate([ak.zip(columns) for columns in both], axis=1)
 
 
 def check_whole(events: Any, few: int) -> None:

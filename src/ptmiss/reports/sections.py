@@ -199,7 +199,7 @@ def transverse_masses(read: RecoilTable, label: str) -> list[Exhibit]:
     simulated = "genmet_pt" in read.data.column_names
     if simulated and np.isfinite(read["genmet_pt"]).all():
         vectors[plots.GENERATED] = read.vector("genmet")
-    histograms = book_met(list(vectors)) | book_mt(list(vectors))
+    histograms = book_met(list(vectors), read.selection.binning) | book_mt(list(vectors), read.selection.binning)
     for name, met in vectors.items():
         histograms["mt"].fill(NOMINAL, name, recoil.transverse_mass(lepton, met), weight=read["weight"])
         histograms["met"].fill(NOMINAL, name, recoil.magnitude(met), weight=read["weight"])

@@ -17,10 +17,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ptmiss import bootstrap, tables
+from ptmiss.binning import DEFAULT, Binning
 from ptmiss.bootstrap import REPLICAS
 from ptmiss.errors import FileError, OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path
-from ptmiss.histograms import BIN_MINIMUM, COMPONENTS, NPV_EDGES, QT_EDGES, QT_STORED, qt_bin
+from ptmiss.histograms import BIN_MINIMUM, COMPONENTS
 from ptmiss.plots import AXES, panels, save
 from ptmiss.recoil import Recoil, finite_in_all
 from ptmiss.table import RecoilTable
@@ -46,14 +47,19 @@ def compare(
 
 
 def compare_cells(
-    recoils: Mapping[str, Recoil], weight: NDArray, references: Sequence[str], replicas: int, cells: Sequence[Mask]
+    recoils: Mapping[str, Recoil],
+    weight: NDArray,
+    references: Sequence[str],
+    replicas: int,
+    cells: Sequence[Mask],
+    binning: Binning = DEFAULT,
 ) -> list[pd.DataFrame]:
     """The same in each cell, a mask of shape (events,); the response is that of all events in a bin of qT."""
     qt = next(iter(recoils.values())).qt
     if not len(qt):
         raise OptionError("no events to compare estimators on")
     numbers = [np.flatnonzero(cell) for cell in cells]
-    measured = partial(_measure, recoils, np.asarray(weight, np.float64), qt_bin(qt), numbers)
+    measured = partial(_measure, recoils, np.asarray(weight, np.float64), binning.qt_bin(qt), numbers)
     found = bootstrap.replicate(measured, len(qt), replicas)
     return [
         pd.DataFrame([_row(name, len(cell), found[i], references) for name in recoils])
@@ -86,7 +92,7 @@ def _measure(
 
 def responses(u: Recoil, weights: Array, bins: NDArray[np.intp]) -> Array:
     """(replicas, events) response of each event's bin of qT, of weights of that shape; NaN where there is none."""
-    along = np.full((len(weights), len(QT_STORED) + 1), np.nan)
+    along = np.full((len(weights), int(bins.max(initial=0)) + 1), np.nan)
     for b in np.unique(bins):
         here = np.flatnonzero(bins == b)
         along[:, b] = _divide(weights[:, here] @ u.u_par[here], weights[:, here] @ u.qt[here])
@@ -163,7 +169,8 @@ def of_table(
     chosen = np.flatnonzero(inside & usable)
     found = {name: Recoil(*(component[chosen] for component in u)) for name, u in every.items()}
     weight = table["weight"][chosen] if weighted else np.ones(len(chosen))
-    parts = compare_cells(found, weight, references, replicas, [masks[i][chosen] for i in filled])
+    here = [masks[i][chosen] for i in filled]
+    parts = compare_cells(found, weight, references, replicas, here, table.selection.binning)
     out = []
     for i, part in zip(filled, parts, strict=True):
         (axis, low, high), left_out = cells[i], np.count_nonzero(masks[i] & ~usable)
@@ -183,12 +190,12 @@ def _cells(edges: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, float, f
     return ((axis, low, high) for axis, values in edges.items() for low, high in pairwise(values))
 
 
-def edges(axes: Sequence[str]) -> dict[str, Sequence[float]]:
-    """The project's bin edges of axes by name."""
+def edges(axes: Sequence[str], binning: Binning = DEFAULT) -> dict[str, Sequence[float]]:
+    """The bin edges of axes by name."""
     known: dict[str, Sequence[float]] = {
-        "qt": QT_EDGES,
-        "npv": (*NPV_EDGES, np.inf),
-        "njets": (0, 1, 2, np.inf),
+        "qt": binning.qt,
+        "npv": (*binning.npv, np.inf),
+        "njets": (*binning.njets, np.inf),
     }
     for axis in axes:
         if axis not in known:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,9 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ptmiss import normalisation
+from ptmiss import binning, normalisation
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.histograms import COMPONENTS, QT_EDGES, book_recoil, fill_recoil, qt_range, scale, subtract
+from ptmiss.histograms import COMPONENTS, book_recoil, fill_recoil, scale, subtract
 from ptmiss.recoil import Recoil, finite_in_all, magnitude, project, recoil
 from ptmiss.results import RunResult
 from ptmiss.systematics import NOMINAL
@@ -94,33 +93,33 @@ def tabulate(histograms: Mapping[str, hist.Hist], kind: str = "plateau", window:
 def bins(histograms: Mapping[str, hist.Hist]) -> Iterator[tuple[str, str, float, float, Any]]:
     """Region, axis, edges and index of each bin that is shown."""
     npv = histograms["moments"].axes["npv"].edges
-    everywhere = slice(None)
-    below, above = qt_range(0, 50)[0], qt_range(50, np.inf)[0]
-    jets = {"0 jets": 0, "1 jet": 1, "2 or more jets": 2}
+    everywhere, binned = slice(None), binning.of(histograms["moments"])
+    below, above = binned.qt_range(0, binning.SPLIT)[0], binned.qt_range(binning.SPLIT, np.inf)[0]
     regions: dict[str, tuple[slice, Any]] = {
         "inclusive": (everywhere, everywhere),
-        "qT < 50 GeV": (below, everywhere),
-        "qT ≥ 50 GeV": (above, everywhere),
+        f"qT < {binning.SPLIT:g} GeV": (below, everywhere),
+        f"qT ≥ {binning.SPLIT:g} GeV": (above, everywhere),
     }
-    regions |= {name: (everywhere, number) for name, number in jets.items()}
+    regions |= {name: (everywhere, number) for number, name in enumerate(binned.jet_classes)}
     for region, (qt, njets) in regions.items():
         yield region, "inclusive", 0.0, np.inf, (qt, everywhere, njets)
         for i, (low, high) in enumerate(pairwise(npv), start=1):
             yield region, "npv", low, high, (qt, i, njets)
         if qt == everywhere:
-            for low, high in pairwise(QT_EDGES):
-                yield region, "qt", float(low), float(high), (qt_range(low, high)[0], everywhere, njets)
+            for low, high in pairwise(binned.qt):
+                yield region, "qt", float(low), float(high), (binned.qt_range(low, high)[0], everywhere, njets)
 
 
 def from_table(table: RecoilTable, boson: str = "boson") -> dict[str, hist.Hist]:
     """Histograms of every estimator of a recoil table, as a run fills them; see :func:`recoils`.
 
-    Variations of pTmiss are measured against the nominal boson: a table has no other.
+    Variations of pTmiss are measured against the nominal boson, but those of corrected momenta of the leptons against
+    the boson that they change.
     """
     table, found = recoils(table, boson)
-    histograms, along = book_recoil(table.estimators), recoil_along(table, boson)
+    histograms, along = book_recoil(table.estimators, table.selection.binning), recoil_along(table, boson)
     for name, u in found.items():
-        of_met = {systematic: along(table.varied(name, systematic)) for systematic in table.systematics(name)}
+        of_met = {each: along(table.varied(name, each), each) for each in table.systematics(name)}
         for systematic, shifted in {NOMINAL: u, **of_met}.items():
             fill_recoil(histograms, name, shifted, table["npv"], table["njets"], table.weight(), systematic)
         for variation in table.weights:
@@ -154,12 +153,27 @@ def recoils(table: RecoilTable, boson: str = "boson", common: bool = True) -> tu
     return table, {name: along(table.met(name)) for name in table.estimators}
 
 
-def recoil_along(table: RecoilTable, boson: str) -> Callable[[Vector], Recoil]:
-    """What makes a recoil of (events, 2) pTmiss, GeV, in all events of a table (see :func:`recoils`)."""
+def recoil_along(table: RecoilTable, boson: str) -> Callable[..., Recoil]:
+    """What makes a recoil of (events, 2) pTmiss, GeV, and a systematic, in all events of a table (see :func:`recoils`).
+
+    A systematic of the leptons changes the boson, or what is seen of the generated one.
+    """
     axis = table.vector(boson)
-    if boson == "genmet":
-        return lambda met: Recoil(*project(met, axis), magnitude(axis))
-    return partial(recoil, axis, visible=visible(table) if boson == "genboson" else None)
+
+    def along(met: Vector, systematic: str = "") -> Recoil:
+        if boson == "genmet":
+            return Recoil(*project(met, axis), magnitude(axis))
+        if boson == "genboson":
+            return recoil(axis, met, visible(table) + moved(table, systematic))
+        return recoil(axis + moved(table, systematic), met)
+
+    return along
+
+
+def moved(table: RecoilTable, systematic: str) -> Vector:
+    """(events, 2) by how much a systematic changes the sum of the selected leptons, GeV."""
+    of_pair, of_one = (table.vector(name, systematic) - table.vector(name) for name in ("boson", "lepton"))
+    return np.nan_to_num(np.where(np.isfinite(of_pair), of_pair, of_one))
 
 
 def has_boson(table: RecoilTable, boson: str) -> NDArray[np.bool_]:

@@ -6,13 +6,15 @@ Moments are sums over events (see ptmiss.histograms.Moment), so nothing depends 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 from typing import Any
 
 import hist
 import numpy as np
 
+from ptmiss import binning as binnings
+from ptmiss.binning import Binning
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import MOMENTS, Moment
 from ptmiss.systematics import NOMINAL
@@ -24,9 +26,10 @@ EVERYWHERE = (slice(None), slice(None), slice(None))
 
 @dataclass(frozen=True)
 class Sums:
-    """Moments of one estimator (see histograms.Moment), each of shape (qt, npv, njets) with flow bins."""
+    """Moments of one estimator (see histograms.Moment), each of shape (qt, npv, njets) with flow bins of a binning."""
 
     moments: Mapping[Moment, Array]
+    binning: Binning = binnings.DEFAULT
 
     def __call__(self, weight: int = 1, par: int = 0, perp: int = 0, qt: int = 0) -> Array:
         """The sum of ``w^weight u_par^par u_perp^perp qT^qt``."""
@@ -34,30 +37,30 @@ class Sums:
 
     def part(self, where: Any) -> Sums:
         """Sums over part of the grid: an index or mask over (qt, npv, njets)."""
-        return Sums({moment: np.asarray(m[where]).sum() for moment, m in self.moments.items()})
+        return replace(self, moments={moment: np.asarray(m[where]).sum() for moment, m in self.moments.items()})
 
     def along_qt(self, where: tuple[slice, Any, Any] = EVERYWHERE) -> Sums:
         """(bins,) sums over part of the grid in each of its qT bins: a slice in qT, numbers or slices in the others."""
-        return Sums({moment: m[where].reshape(len(m[where]), -1).sum(axis=1) for moment, m in self.moments.items()})
+        along = {moment: m[where].reshape(len(m[where]), -1).sum(axis=1) for moment, m in self.moments.items()}
+        return replace(self, moments=along)
 
     def of_order(self, weight: int) -> Sums:
         """Only the sums in this power of the weight."""
-        return Sums({moment: m for moment, m in self.moments.items() if moment.weight == weight})
+        return replace(self, moments={moment: m for moment, m in self.moments.items() if moment.weight == weight})
 
     def total(self) -> Sums:
         """Sums over all bins."""
-        return Sums({moment: m.sum() for moment, m in self.moments.items()})
+        return replace(self, moments={moment: m.sum() for moment, m in self.moments.items()})
 
     def correct(self, response: Array) -> Sums:
         """Moments of ``u / R``, for one response R or (qT bins,) responses; where R is NaN the events are left out."""
         r = np.reshape(response, (-1, 1, 1))
         keep = np.broadcast_to(np.isfinite(r), self().shape)
-        return Sums(
-            {
-                moment: np.divide(m, r ** (moment.par + moment.perp), out=np.zeros_like(m), where=keep)
-                for moment, m in self.moments.items()
-            }
-        )
+        corrected = {
+            moment: np.divide(m, r ** (moment.par + moment.perp), out=np.zeros_like(m), where=keep)
+            for moment, m in self.moments.items()
+        }
+        return replace(self, moments=corrected)
 
     def central(self, component: str, order: int, about: Array, weight: int = 1) -> Array:
         """Sum of ``w^weight (x - about)^order`` in each bin, GeV^order, of x: ``u_par - qT`` or ``u_perp``."""
@@ -79,7 +82,7 @@ def sums(moments: hist.Hist, estimator: str, systematic: str = NOMINAL) -> Sums:
     if systematic not in list(moments.axes["systematic"]) or not np.any(moments.view(flow=True)):
         raise OptionError(f"the histograms of estimator {estimator!r} are empty: no event was selected")
     view = moments[{"systematic": systematic, "estimator": estimator}].view(flow=True)
-    return Sums(dict(zip(MOMENTS, np.moveaxis(view, -1, 0), strict=True)))
+    return Sums(dict(zip(MOMENTS, np.moveaxis(view, -1, 0), strict=True)), binnings.of(moments))
 
 
 def ratio(numerator: Any, denominator: Any) -> Array:

@@ -1,9 +1,9 @@
 """The response correction: what u is divided by, and what its error adds to the error of a corrected width.
 
-``R`` is 1 (``none``), the response for 150 < qT < 1000 GeV (``plateau``), or the response of each stored bin of qT
-above 10 GeV (``bin``; events below are left out, since a ratio of sums says nothing there). R is measured on events
-of the same sample: the plateau's error shifts every bin at once, and the events of a bin that R is made of move both
-R and the width."""
+``R`` is 1 (``none``), the response in the plateau of the binning (``plateau``; 150 < qT < 1000 GeV unless a selection
+has another), or the response of each stored bin of qT above 10 GeV (``bin``; events below are left out, since a ratio
+of sums says nothing there). R is measured on events of the same sample: the plateau's error shifts every bin at once,
+and the events of a bin that R is made of move both R and the width."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.histograms import BIN_MINIMUM, PLATEAU, QT_STORED, qt_range
+from ptmiss.histograms import BIN_MINIMUM
 from ptmiss.typing import Array
 
 from .moments import Sums, ratio, response, rms
@@ -72,26 +72,27 @@ class ResponseCorrection:
 
 def correction(s: Sums, kind: str) -> ResponseCorrection:
     """A response correction by its name (see CORRECTIONS), from sums over (qt, npv, njets) with flow bins."""
-    bins = np.arange(len(QT_STORED) + 1)
+    stored, plateau = s.binning.qt_stored, s.binning.plateau
+    bins = np.arange(len(stored) + 1)
     if kind == NONE:
         return ResponseCorrection(np.ones(len(bins)), np.full(len(bins), -1), np.full(len(bins), -1), *np.empty((2, 0)))
     if kind == IN_PLATEAU:
-        inside = qt_range(*PLATEAU)
-        plateau = s.part(inside)
-        value, error = response(plateau)
+        inside = s.binning.qt_range(*plateau)
+        there = s.part(inside)
+        value, error = response(there)
         if not value > 0:
             raise OptionError(
-                f"no plateau response: no events with {PLATEAU[0]} < qT < {PLATEAU[1]} GeV; "
+                f"no plateau response: no events with {plateau[0]:g} < qT < {plateau[1]:g} GeV; "
                 "use --correction none or bin"
             )
         measures = np.full(len(bins), -1)
         measures[inside[0]] = 0
-        of_plateau = np.reshape(plateau(qt=1), 1), np.reshape(error**2, 1)
+        of_plateau = np.reshape(there(qt=1), 1), np.reshape(error**2, 1)
         return ResponseCorrection(np.full(len(bins), value), 0 * bins, measures, *of_plateau, common=True)
     if kind == IN_BINS:
         along = s.along_qt()
         value, error = response(along)
-        known = (value > 0) & (np.asarray([-np.inf, *QT_STORED]) >= BIN_MINIMUM)
+        known = (value > 0) & (np.asarray([-np.inf, *stored]) >= BIN_MINIMUM)
         number = np.where(known, bins, -1)
         return ResponseCorrection(np.where(known, value, np.nan), number, number, along(qt=1), np.nan_to_num(error**2))
     raise UnknownName("response correction", kind, CORRECTIONS)

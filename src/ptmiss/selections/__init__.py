@@ -22,8 +22,8 @@ from .objects import (
     vertex_count,
 )
 from .presets import PRESETS, load_selection, of_channel
-from .quality import judge, of_events, own_events, remarks, triggered
-from .schema import GAMMAJET, WENU, WMUNU, ZEE, ZMUMU, Selection
+from .quality import judge, own_events, remarks, triggered
+from .schema import GAMMAJET, WENU, WMUNU, ZEE, ZMUMU, Selection, of_events
 
 __all__ = [
     "GAMMAJET",

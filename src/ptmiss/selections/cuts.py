@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .objects import b_tagged, invariant_mass, opposite_pair, others
-from .quality import judge, of_events
-from .schema import Selection
+from .quality import judge
+from .schema import Selection, of_events
 
 if TYPE_CHECKING:
     from coffea.analysis_tools import PackedSelection

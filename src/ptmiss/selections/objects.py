@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from ptmiss.angles import delta_r
 from ptmiss.errors import ColumnError
+from ptmiss.momenta import evaluation as momenta
+from ptmiss.momenta import radiation
 
 from .jet_quality import jet_ids
-from .schema import ELECTRON, MUON, Jets, LeptonCuts, Photon, Selection
+from .schema import ELECTRON, MUON, Jets, LeptonCuts, Photon, Selection, of_events
 
 COLLECTIONS = {MUON: "Muon", ELECTRON: "Electron"}
 PDG_ID = {MUON: 13, ELECTRON: 11}
@@ -42,6 +44,7 @@ def _boson_branches(selection: Selection) -> Iterator[str]:
     else:
         names = dict.fromkeys((*LEPTON_BRANCHES, *_columns(selection.leptons)))
         yield from (f"{COLLECTIONS[selection.leptons.flavour]}_{name}" for name in names)
+        yield from radiation.BRANCHES if selection.leptons.fsr else ()
 
 
 def _columns(cuts: LeptonCuts | Photon) -> tuple[str, ...]:
@@ -71,19 +74,24 @@ def good_leptons(events: Any, selection: Selection) -> ak.Array:
     """Leptons that pass the cuts, with the pdgId that their charge gives, hardest first.
 
     The field ``index`` has the place of each in its collection; ``superclusterEta`` of electrons is the eta of the
-    supercluster, or their own where the file does not have it.
+    supercluster, or their own where the file does not have it. Momenta are corrected if the selection says so, and have
+    photons of final-state radiation added: see ptmiss.momenta.
     """
-    cuts = selection.leptons
+    cuts = of_events(events, selection).leptons
     leptons = _indexed(events[COLLECTIONS[cuts.flavour]])
+    if cuts.flavour == ELECTRON:
+        leptons = ak.with_field(leptons, supercluster_eta(leptons), SUPERCLUSTER)
+    if cuts.momentum:
+        leptons = momenta.corrected(leptons, events, cuts.flavour, cuts.momentum)
     if cuts.leading:
         leptons = leptons[ak.argsort(leptons.pt, ascending=False)][:, :2]
     good = passing(leptons, cuts, COLLECTIONS[cuts.flavour])
     chosen = leptons[good & ak.any(good & (leptons.pt > cuts.leading_pt), axis=-1)]
-    dz = ("dz",) if "dz" in chosen.fields else ()
-    fields = {name: chosen[name] for name in (*LEPTON_BRANCHES, *dz, "index")}
-    if cuts.flavour == ELECTRON:
-        fields["superclusterEta"] = supercluster_eta(chosen)
-    return _hardest_first(ak.zip({**fields, "pdgId": -PDG_ID[cuts.flavour] * chosen.charge}))
+    optional = {"dz", SUPERCLUSTER, *((radiation.INDEX,) if cuts.fsr else ())}
+    more = [name for name in chosen.fields if name in optional or name.startswith(momenta.SHIFT)]
+    fields = {name: chosen[name] for name in (*LEPTON_BRANCHES, *more, "index")}
+    found = ak.zip({**fields, "pdgId": -PDG_ID[cuts.flavour] * chosen.charge})
+    return _hardest_first(radiation.recovered(found, events, cuts.fsr) if cuts.fsr else found)
 
 
 def good_photons(events: Any, selection: Selection) -> ak.Array:

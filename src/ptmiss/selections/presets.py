@@ -21,6 +21,8 @@ PLACE = Path(__file__).parents[1] / "data" / "selections"
 PRESETS = tuple(sorted(path.stem for path in PLACE.glob("*.toml")))
 BASE, DEFAULT = "base", "default"
 FILES = (
+    "leptons.momentum.file",
+    "leptons.momenta.*.file",
     "jets.identification_file",
     "jets.identification_files.*",
     "quality.golden_json",

@@ -18,7 +18,7 @@ from ptmiss.errors import ColumnError, hint
 from . import filters, jet_quality, sections
 from .jet_quality import in_veto_map
 from .objects import identified_jets, in_acceptance
-from .schema import Selection
+from .schema import Selection, metadata_of, of_events
 
 GOLDEN_JSON, TRIGGER, OVERLAP, FLAG, VETO_MAP = "golden JSON", "trigger", "overlap", "Flag_", "jet veto map"
 NO_FILTERS = "event of a file without any Flag_, so without filters of noise"
@@ -41,11 +41,6 @@ def judge(events: Any, selection: Selection) -> Masks:
     }
 
 
-def of_events(events: Any, selection: Selection) -> Selection:
-    """What a selection asks of these events, by the era of their dataset."""
-    return selection.of_era(metadata_of(events).get("era"))
-
-
 def asked_sections(metadata: Mapping[str, Any], selection: Selection) -> str:
     """The golden JSON of a dataset, else of the selection; empty if neither names one."""
     return metadata.get("golden_json") or selection.quality.golden_json
@@ -54,11 +49,6 @@ def asked_sections(metadata: Mapping[str, Any], selection: Selection) -> str:
 def asked_triggers(metadata: Mapping[str, Any], selection: Selection) -> tuple[str, ...]:
     """The triggers of which an event must have fired one: of its dataset, else of the selection."""
     return tuple(metadata.get("triggers") or selection.quality.triggers)
-
-
-def metadata_of(events: Any) -> Mapping[str, Any]:
-    """What the fileset says of the dataset of these events."""
-    return getattr(events, "metadata", None) or {}
 
 
 def own_events(events: Any) -> NDArray[np.bool_]:

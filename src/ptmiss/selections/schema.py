@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import field_validator, model_validator
 
+from ptmiss.binning import Binning
+from ptmiss.momenta.schema import Fsr, Momentum
 from ptmiss.userfiles import Flag, Number, Section, Whole, key
 from ptmiss.weights.schema import AnyWeight, weight
 
@@ -48,7 +50,7 @@ class LeptonCuts(Section):
 
 
 class Leptons(LeptonCuts):
-    """The leptons of the boson."""
+    """The leptons of the boson. Cuts are on corrected pT, without the photons that are added."""
 
     flavour: Literal["muon", "electron"] = key(MUON, "`muon` or `electron`")
     number: tuple[Literal[1, 2], ...] = key(
@@ -60,6 +62,15 @@ class Leptons(LeptonCuts):
     identification: str = key("looseId", "branch of the identification, without `Muon_` or `Electron_`; none if empty")
     isolation: str = key("pfRelIso04_all", "branch of the relative isolation; none if empty")
     isolation_maximum: Number = key(0.15, "relative isolation below", gt=0)
+    momentum: Momentum | None = key(None, "correction of scale and resolution; pT of the file if it is not there")
+    momenta: dict[str, Momentum] = key({}, "the same by era, in place of `momentum`")
+    fsr: Fsr | None = key(None, "photons of final-state radiation added to muons; none if it is not there")
+
+    @model_validator(mode="after")
+    def _of_muons(self) -> Leptons:
+        if self.fsr and self.flavour != MUON:
+            raise ValueError("fsr adds photons to muons: expected flavour = 'muon'")
+        return self
 
 
 class Vetoes(Section):
@@ -142,6 +153,7 @@ class Selection(Section):
     photon: Photon | None = key(None, "the photon; a selection without it has none")
     jets: Jets = Jets()
     btag: BTag = BTag()
+    binning: Binning = Binning()
     quality: Quality = Quality()
     weights: dict[str, AnyWeight] = key({}, "weights of simulated events by their names; see docs/howto/weights.md")
 
@@ -182,12 +194,24 @@ class Selection(Section):
         taggers = _of_era(self.btag.eras, said, self.btag.taggers)
         file = _of_era(self.jets.identification_files, said, self.jets.identification_file)
         where = _of_era(self.quality.veto_maps, said, self.quality.veto_map)
+        momentum = _of_era(self.leptons.momenta, said, self.leptons.momentum)
         changed = {
+            "leptons": self.leptons.model_copy(update={"momentum": momentum, "momenta": {}}),
             "btag": self.btag.model_copy(update={"taggers": taggers, "eras": {}}),
             "jets": self.jets.model_copy(update={"identification_file": file, "identification_files": {}}),
             "quality": self.quality.model_copy(update={"veto_map": where, "veto_maps": {}}),
         }
         return self.model_copy(update=changed)
+
+
+def metadata_of(events: Any) -> Mapping[str, Any]:
+    """What the fileset says of the dataset of these events."""
+    return getattr(events, "metadata", None) or {}
+
+
+def of_events(events: Any, selection: Selection) -> Selection:
+    """What a selection asks of these events, by the era of their dataset."""
+    return selection.of_era(metadata_of(events).get("era"))
 
 
 def _of_era(by_era: Mapping[str, Value], era: str | None, otherwise: Value) -> Value:
