@@ -229,14 +229,15 @@ class CorrectedProcessor(RecoilProcessor):
             yield name, self.corrections.met(estimator, met, boson, npv, njets, sample, systematic, visible)
 
 
-def with_weights(mets: Iterable[tuple[str, Vector]], weights: EventWeights) -> Iterator[tuple[str, Vector, Array]]:
-    """Names of systematics, (events, 2) pTmiss and (events,) weights: of pTmiss, then of the weights."""
+def with_weights(
+    mets: Iterable[tuple[str, Vector]], weights: EventWeights
+) -> Iterator[tuple[str, Vector, Mapping[str, Array]]]:
+    """Names of systematics of pTmiss, (events, 2) pTmiss, and its (events,) weights by systematic.
+
+    Nominal pTmiss has all variations of the weights, a varied one the nominal weight.
+    """
     for name, met in mets:
-        if name == NOMINAL:
-            unvaried = met
-        yield name, met, weights.nominal
-    for name, weight in weights.varied.items():
-        yield name, unvaried, weight
+        yield name, met, {name: weights.nominal, **(weights.varied if name == NOMINAL else {})}
 
 
 def sample_of(metadata: Mapping[str, Any]) -> str:

@@ -15,8 +15,8 @@ from ptmiss.histograms import (
     book_significance,
     fill_met,
     fill_met_xy,
-    fill_recoil,
     fill_residuals,
+    fill_variations,
 )
 from ptmiss.recoil import recoil, transverse_sum
 from ptmiss.typing import Vector
@@ -44,9 +44,10 @@ class Boson(CorrectedProcessor):
             fill_residuals(histograms, name, u, kept.njets, kept.weights.nominal)
             frame = partial(self.frame, kept.objects[good], name)
             mets = self.varied(kept.events, name, kept.mets.of(name, good), frame, *where)
-            for systematic, corrected, weight in with_weights(mets, kept.weights[good]):
-                fill_recoil(histograms, name, recoil(frame(systematic)[0], corrected), *where, weight, systematic)
-                fill_met(histograms, name, corrected, weight, systematic, kept.covariance(name))
+            for systematic, corrected, weights in with_weights(mets, kept.weights[good]):
+                fill_variations(histograms, name, recoil(frame(systematic)[0], corrected), *where, weights)
+                for each, weight in weights.items():
+                    fill_met(histograms, name, corrected, weight, each, kept.covariance(name))
         return {**histograms, "cutflow": kept.cutflow, "notes": kept.notes | kept.remarks, **kept.mets.sketched()}
 
     def frame(self, objects: ak.Array, estimator: str, systematic: str) -> tuple[Vector, Vector]:

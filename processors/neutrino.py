@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import selections as select
-from ptmiss.histograms import book_met, book_mt, book_recoil, book_significance, fill_met, fill_recoil
+from ptmiss.histograms import book_met, book_mt, book_recoil, book_significance, fill_met, fill_variations
 from ptmiss.momenta.propagation import bare
 from ptmiss.recoil import recoil, transverse_mass
 from ptmiss.systematics import NOMINAL
@@ -40,13 +40,15 @@ class Neutrino(CorrectedProcessor):
         for name in self.names:
             frame = partial(self.frame, leptons, boson, seen, name)
             mets_varied = self.varied(events, name, kept.mets.of(name, good), frame, npv, njets)
-            for systematic, corrected, weight in with_weights(mets_varied, chosen):
+            for systematic, corrected, weights in with_weights(mets_varied, chosen):
                 mt = transverse_mass(self.leptons(leptons, name, systematic), corrected)
                 has = np.isfinite(mt)
-                histograms["mt"].fill(systematic=systematic, estimator=name, mt=mt[has], weight=weight[has])
-                fill_met(histograms, name, corrected, weight, systematic, kept.covariance(name))
+                for each, weight in weights.items():
+                    histograms["mt"].fill(systematic=each, estimator=name, mt=mt[has], weight=weight[has])
+                    fill_met(histograms, name, corrected, weight, each, kept.covariance(name))
                 u = recoil(boson[known], corrected[known], frame(systematic)[1][known])
-                fill_recoil(histograms, name, u, npv[known], njets[known], weight[known], systematic)
+                of_known = {each: weight[known] for each, weight in weights.items()}
+                fill_variations(histograms, name, u, npv[known], njets[known], of_known)
         notes |= {} if is_data(events) else without_boson(known)
         return {**histograms, "cutflow": kept.cutflow, "notes": notes | kept.remarks, **kept.mets.sketched()}
 

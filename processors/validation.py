@@ -11,7 +11,7 @@ from coffea.analysis_tools import PackedSelection
 
 from ptmiss import selections as select
 from ptmiss.errors import OptionError
-from ptmiss.histograms import book_met, book_recoil, book_significance, fill_met, fill_recoil
+from ptmiss.histograms import book_met, book_recoil, book_significance, fill_met, fill_variations
 from ptmiss.recoil import Recoil, magnitude, project
 from ptmiss.truth import generated_met
 
@@ -44,10 +44,11 @@ class Validation(RecoilProcessor):
         npv, njets = select.vertex_count(events, self.selection), ak.to_numpy(ak.num(jets))
         everyone = np.ones(len(events), bool)
         for name in self.names:
-            for systematic, met, weight in with_weights(mets.of(name, everyone).items(), weights):
+            for _, met, varied in with_weights(mets.of(name, everyone).items(), weights):
                 along = Recoil(*project(met, truth), magnitude(truth))
-                fill_recoil(histograms, name, along, npv, njets, weight, systematic)
-                fill_met(histograms, name, met, weight, systematic, mets.covariance.get(name))
+                fill_variations(histograms, name, along, npv, njets, varied)
+                for systematic, weight in varied.items():
+                    fill_met(histograms, name, met, weight, systematic, mets.covariance.get(name))
         return {
             **histograms,
             "cutflow": select.cutflow(PackedSelection(), weights.nominal),

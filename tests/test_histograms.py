@@ -3,7 +3,17 @@ import pytest
 
 from ptmiss import binning
 from ptmiss.errors import OptionError
-from ptmiss.histograms import MOMENTS, book_met, book_mt, book_recoil, fill_met, fill_recoil, scale, subtract
+from ptmiss.histograms import (
+    MOMENTS,
+    book_met,
+    book_mt,
+    book_recoil,
+    fill_met,
+    fill_recoil,
+    fill_variations,
+    scale,
+    subtract,
+)
 from ptmiss.recoil import Recoil
 from ptmiss.resolutions.moments import sums
 
@@ -140,3 +150,14 @@ def test_pt_miss_by_size_and_direction():
     assert size[{"met": 2}].value == 1  # 5 GeV in bins of 2
     assert size.view(flow=True)[-1]["value"] == 2
     assert out["met_phi"].sum().value == 3
+
+
+def test_several_weights_in_one_pass_are_those_one_after_the_other():
+    recoil, npv, njets, weight = sample()
+    varied = {"nominal": weight, "pu_up": 1.2 * weight, "pu_down": 0.5 - weight}
+    together, apart = book_recoil(["pf", "puppi"]), book_recoil(["pf", "puppi"])
+    fill_variations(together, "puppi", recoil, npv, njets, varied)
+    for name, each in varied.items():
+        fill_recoil(apart, "puppi", recoil, npv, njets, each, name)
+    for name, histogram in apart.items():
+        assert together[name] == histogram

@@ -6,7 +6,7 @@ lost to the range or the bin width of a histogram; every axis has an overflow bi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import hist
@@ -159,40 +159,61 @@ def fill_recoil(
     systematic: str = NOMINAL,
 ) -> None:
     """Fill one estimator's recoil; arrays of shape (events,). Events whose recoil is not finite are left out."""
+    fill_variations(histograms, estimator, recoil, npv, njets, {systematic: weight})
+
+
+def fill_variations(
+    histograms: Mapping[str, hist.Hist],
+    estimator: str,
+    recoil: Recoil,
+    npv: NDArray,
+    njets: NDArray,
+    weights: Mapping[str, NDArray[np.float64]],
+) -> None:
+    """The same with several weights of the events, (events,) by systematic: their cells are found once."""
     finite = np.isfinite(recoil.u_par + recoil.u_perp + recoil.qt)
     if not finite.all():
         recoil = Recoil(*(part[finite] for part in recoil))
-        npv, njets, weight = npv[finite], njets[finite], weight[finite]
-    weight = np.asarray(weight, np.float64)
+        npv, njets, weights = npv[finite], njets[finite], {name: weight[finite] for name, weight in weights.items()}
+    weights = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
     bins = binning.of(histograms["moments"])
     cell = cells.numbers(recoil.qt, npv, bins.jet_class(njets), np.array(bins.qt_stored), np.array(bins.npv))
-    cells.add_moments(cells.flat(_view(histograms["moments"], estimator, systematic), 3), cell, *recoil, weight)
+    for view, weight in _views(histograms["moments"], estimator, weights):
+        cells.add_moments(cells.flat(view, 3), cell, *recoil, weight)
     for name, value in (("u_par", recoil.u_par), ("u_perp", recoil.u_perp)):
-        _fill_spectrum(histograms[name], estimator, systematic, value, weight)
-    if systematic == NOMINAL:
-        spectra = cells.flat(_view(histograms["spectra"], estimator), 3)
+        _fill_spectrum(histograms[name], estimator, value, weights)
+    if NOMINAL in weights:
+        spectra = cells.flat(histograms["spectra"].view(flow=True)[histograms["spectra"].axes[0].index(estimator)], 3)
         for number, residual in enumerate((recoil.u_par - recoil.qt, recoil.u_perp)):
-            cells.add_spectrum(spectra[:, number], cell, residual, weight, *RESIDUAL[1:])
+            cells.add_spectrum(spectra[:, number], cell, residual, weights[NOMINAL], *RESIDUAL[1:])
 
 
-def _fill_spectrum(histogram: hist.Hist, estimator: str, systematic: str, value: Array, weight: Array) -> None:
+def _fill_spectrum(histogram: hist.Hist, estimator: str, value: Array, weights: Mapping[str, Array]) -> None:
     """Fill a spectrum of one quantity, (events,); compiled where its bins have one width."""
-    view, axis = _view(histogram, estimator, systematic), histogram.axes[-1]
-    if isinstance(axis, hist.axis.Regular):
+    axis = histogram.axes[-1]
+    if not isinstance(axis, hist.axis.Regular):
+        for systematic, weight in weights.items():
+            histogram.fill(systematic, estimator, value, weight=weight)
+        return
+    for view, weight in _views(histogram, estimator, weights):
         cells.add_spectrum(view, None, value, weight, axis.edges[0], axis.edges[-1])
-    else:
-        histogram.fill(systematic, estimator, value, weight=weight)
 
 
-def _view(histogram: hist.Hist, estimator: str, systematic: str | None = None) -> NDArray:
-    """The storage of one estimator, flow bins included, and of a systematic, which the histogram may not have yet."""
-    index = [histogram.axes["estimator"].index(estimator)]
-    if systematic is not None:
-        if systematic not in histogram.axes["systematic"]:
-            first = [axis.value(0) for axis in list(histogram.axes)[1:]]
-            histogram.fill(systematic, *first, weight=0.0)
-        index.insert(0, histogram.axes["systematic"].index(systematic))
-    return histogram.view(flow=True)[tuple(index)]
+def _views(histogram: hist.Hist, estimator: str, weights: Mapping[str, Array]) -> Iterator[tuple[NDArray, Array]]:
+    """The storage of one estimator for each systematic, flow bins included, and its weights.
+
+    Systematics that the histogram does not have yet are added all at once: each time its storage is copied.
+    """
+    if missing := [name for name in weights if name not in histogram.axes["systematic"]]:
+        first = [axis.value(0) for axis in list(histogram.axes)[1:]]
+        histogram.fill(missing, *first, weight=0.0)
+    view, of, axis = (
+        histogram.view(flow=True),
+        histogram.axes["estimator"].index(estimator),
+        histogram.axes["systematic"],
+    )
+    for name, weight in weights.items():
+        yield view[axis.index(name), of], weight
 
 
 def fill_met(

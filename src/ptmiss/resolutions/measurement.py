@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ptmiss import binning, normalisation
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.histograms import COMPONENTS, book_recoil, fill_recoil, scale, subtract
+from ptmiss.histograms import COMPONENTS, book_recoil, fill_recoil, fill_variations, scale, subtract
 from ptmiss.recoil import Recoil, finite_in_all, magnitude, project, recoil
 from ptmiss.results import RunResult
 from ptmiss.systematics import NOMINAL
@@ -120,10 +120,10 @@ def from_table(table: RecoilTable, boson: str = "boson") -> dict[str, hist.Hist]
     histograms, along = book_recoil(table.estimators, table.selection.binning), recoil_along(table, boson)
     for name, u in found.items():
         of_met = {each: along(table.varied(name, each), each) for each in table.systematics(name)}
-        for systematic, shifted in {NOMINAL: u, **of_met}.items():
+        weights = {each: table.weight(each) for each in (NOMINAL, *table.weights)}
+        fill_variations(histograms, name, u, table["npv"], table["njets"], weights)
+        for systematic, shifted in of_met.items():
             fill_recoil(histograms, name, shifted, table["npv"], table["njets"], table.weight(), systematic)
-        for variation in table.weights:
-            fill_recoil(histograms, name, u, table["npv"], table["njets"], table.weight(variation), variation)
     return histograms
 
 
