@@ -172,6 +172,8 @@ def recoil_along(table: RecoilTable, boson: str) -> Callable[..., Recoil]:
 
 def moved(table: RecoilTable, systematic: str) -> Vector:
     """(events, 2) by how much a systematic changes the sum of the selected leptons, GeV."""
+    if not systematic:
+        return np.zeros((len(table), 2))
     of_pair, of_one = (table.vector(name, systematic) - table.vector(name) for name in ("boson", "lepton"))
     return np.nan_to_num(np.where(np.isfinite(of_pair), of_pair, of_one))
 
