@@ -84,15 +84,21 @@ def test_files_by_era_are_beside_the_selection(written, tmp_path):
     mine = load_selection(
         written(
             '[jets]\nidentification_file = "id.json"\nidentification_files = {2022EE = "ee.json"}\n[quality]\n'
-            'golden_json = "golden.json"\n[quality.veto_maps.2023]\nfile = "/maps/a.json"\nname = "map"\n'
+            'golden_json = "golden.json"\n[quality.veto_maps.2022EE]\nfile = "b.json"\nname = "map"\n'
+            '[quality.veto_maps.2023]\nfile = "/maps/a.json"\nname = "map"\n'
         )
     )
     assert mine.quality.golden_json == str(tmp_path / "golden.json")
     assert mine.of_era("2022E").jets.identification_file == str(tmp_path / "ee.json")
-    assert mine.of_era("2018").jets.identification_file == str(tmp_path / "id.json")
+    with pytest.raises(OptionError, match=r"quality\.veto_maps has no era '2023D'; there: 2022EE, 2023"):
+        mine.of_era("2023D")
+    with pytest.raises(
+        OptionError, match=r"quality\.veto_maps has values by era, and neither fileset nor quality\.era"
+    ):
+        mine.of_era(None)
     where = mine.of_era("2023C").quality.veto_map
     assert (where.file, where.name) == ("/maps/a.json", "map")
-    assert mine.of_era("2023D").quality.veto_map is None
+    assert mine.of_era("2023C").jets.identification_file == str(tmp_path / "id.json")
     assert mine.of_era("2023C").of_era("2018") == mine.of_era("2023C")
 
 

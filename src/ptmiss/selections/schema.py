@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import field_validator, model_validator
 
 from ptmiss.binning import Binning
+from ptmiss.errors import OptionError
 from ptmiss.momenta.schema import Fsr, Momentum
 from ptmiss.userfiles import Flag, Number, Section, Whole, key
 from ptmiss.weights.schema import AnyWeight, weight
@@ -189,12 +190,13 @@ class Selection(Section):
         """What is asked in datasets of an era, such as ``2022F``: what has a value by era has that of this one.
 
         The selection's own era goes before it. Keys are eras as datasets name them, or periods such as ``2022EE``.
+        OptionError where an era is in none of them, and there is no value for all others.
         """
         said = self.quality.era or era
-        taggers = _of_era(self.btag.eras, said, self.btag.taggers)
-        file = _of_era(self.jets.identification_files, said, self.jets.identification_file)
-        where = _of_era(self.quality.veto_maps, said, self.quality.veto_map)
-        momentum = _of_era(self.leptons.momenta, said, self.leptons.momentum)
+        taggers = _of_era("btag.eras", self.btag.eras, said, self.btag.taggers)
+        file = _of_era("jets.identification_files", self.jets.identification_files, said, self.jets.identification_file)
+        where = _of_era("quality.veto_maps", self.quality.veto_maps, said, self.quality.veto_map)
+        momentum = _of_era("leptons.momenta", self.leptons.momenta, said, self.leptons.momentum)
         changed = {
             "leptons": self.leptons.model_copy(update={"momentum": momentum, "momenta": {}}),
             "btag": self.btag.model_copy(update={"taggers": taggers, "eras": {}}),
@@ -214,6 +216,10 @@ def of_events(events: Any, selection: Selection) -> Selection:
     return selection.of_era(metadata_of(events).get("era"))
 
 
-def _of_era(by_era: Mapping[str, Value], era: str | None, otherwise: Value) -> Value:
+def _of_era(key: str, by_era: Mapping[str, Value], era: str | None, otherwise: Value) -> Value:
     """The value of an era, by its name or by the period that it is of."""
-    return by_era.get(era or "", by_era.get(filters.period(era), otherwise))
+    found = by_era.get(era or "", by_era.get(filters.period(era), otherwise))
+    if by_era and not found:
+        said = f"no era {era!r}" if era else "values by era, and neither fileset nor quality.era says which it is"
+        raise OptionError(f"{key} has {said}; there: {', '.join(by_era)}")
+    return found

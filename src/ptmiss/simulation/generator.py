@@ -40,6 +40,7 @@ MONASH = Tune()
 _OF_TUNE = ("SpaceShower:alphaSvalue", "MultipartonInteractions:pT0Ref")
 _Z = ("23:onMode = off", "23:onIfAny = 13", "PhaseSpace:mHatMin = 50.")
 _Z_E = ("23:onMode = off", "23:onIfAny = 11", "PhaseSpace:mHatMin = 50.")
+_Z_TAU = ("WeakSingleBoson:ffbar2gmZ = on", "23:onMode = off", "23:onIfAny = 15", "PhaseSpace:mHatMin = 50.")
 _W_MU = ("24:onMode = off", "24:onIfAny = 13")
 _W_E = ("24:onMode = off", "24:onIfAny = 11")
 _TOP = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on")
@@ -134,8 +135,14 @@ PROCESSES: dict[str, Process] = {
     "wenu": Process("W -> e nu, inclusive", ("WeakSingleBoson:ffbar2W = on", *_W_E), cross_section=20508.9),
     "ztautau": Process(
         "Z/gamma* -> tau tau, inclusive, m > 50 GeV",
-        ("WeakSingleBoson:ffbar2gmZ = on", "23:onMode = off", "23:onIfAny = 15", "PhaseSpace:mHatMin = 50."),
+        _Z_TAU,
         cross_section=2025.7,
+    ),
+    "ztautau_dimuon": Process(
+        "Z/gamma* -> tau tau -> mu mu, m > 50 GeV, both muons above 20 GeV in |eta| < 2.5",
+        (*_Z_TAU, "15:onMode = off", "15:onIfAny = 13"),
+        central=_TWO_MUONS,
+        cross_section=2025.7 * 0.1739**2 * 0.033,
     ),
     "wz": Process("W Z -> anything", ("WeakDoubleBoson:ffbar2ZW = on",), cross_section=47.1),
     "ttbar": Process("top pairs, all decays", _TOP, cross_section=831.8),
