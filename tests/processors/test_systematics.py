@@ -60,11 +60,15 @@ def test_each_variation_is_corrected_like_the_nominal(correction_file, invented)
     processor = Wmunu(make_estimators(["puppi"]), corrections=correction_file)
     npv = ak.to_numpy(source.PV.npvs)
     met = np.random.default_rng(1).normal(0, 20, (len(source), 2))
-    found = dict(processor.varied(source, "puppi", {NOMINAL: met, "jes_up": met + 1}, met, npv, npv))
+
+    def frame(_):
+        return met, met
+
+    found = dict(processor.varied(source, "puppi", {NOMINAL: met, "jes_up": met + 1}, frame, npv, npv))
     assert list(found) == [NOMINAL, "jes_up"]
     np.testing.assert_allclose(found["jes_up"] - found[NOMINAL], 1)
     source.metadata.update({"role": "signal"})
-    found = dict(processor.varied(source, "puppi", {NOMINAL: met, "jes_up": met + 1}, met, npv, npv))
+    found = dict(processor.varied(source, "puppi", {NOMINAL: met, "jes_up": met + 1}, frame, npv, npv))
     assert set(found) == {"jes_up", *corrections.load(correction_file).systematics("puppi")}
     assert np.isfinite(found["jes_up"]).all()
 

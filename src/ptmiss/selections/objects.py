@@ -30,8 +30,8 @@ SUPERCLUSTER, TO_SUPERCLUSTER = "superclusterEta", "deltaEtaSC"
 def branches(selection: Selection) -> tuple[str, ...]:
     """Branches that selecting leptons or a photon, and counting jets, needs."""
     return (
-        selection.vertices,
         *_boson_branches(selection),
+        selection.vertices,
         *(f"{COLLECTIONS[flavour]}_{name}" for flavour, cuts in vetoes(selection) for name in _columns(cuts)),
         *(f"Jet_{name}" for name in JET_BRANCHES),
     )
