@@ -115,5 +115,5 @@ def test_a_table_of_each_version(files, version):
 
 
 def test_scouting_has_no_muons_of_nanoaod(files):
-    with pytest.raises(ColumnError, match=r"needs branch PV_npvs, which a\.root does not have"):
+    with pytest.raises(ColumnError, match=r"needs branch Muon_pt, which a\.root does not have"):
         Skim(make_estimators(["stored.ScoutingMET"])).require(files["scouting"].branches, "a.root", {})
