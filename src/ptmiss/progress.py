@@ -23,7 +23,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-UNITS = {"training": "batches", "warm start": "batches", "fit": "batches", "fits": "fits", "sources": "sources"}
+UNITS = {"training": "batches", "warm start": "batches", "fit": "batches"}
+UNITS |= {name: name for name in ("fits", "sources", "tables", "figures")}
 """What is counted by the name of the work; events elsewhere."""
 
 log = logging.getLogger("ptmiss")

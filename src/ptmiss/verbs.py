@@ -243,7 +243,7 @@ def resolution(
         formats: of the figures.
         label: above the figures.
         force: replace results that are there.
-        **options: boson, dataset, subtract, rescale; see ptmiss.reports.resolution_report.
+        **options: boson, dataset, backgrounds, rescale; see ptmiss.reports.resolution_report.
 
     Returns:
         A table with errors, and what draws it.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ptmiss.evaluation.displays import of_groups, strongest
+from ptmiss.evaluation.displays import of_event, of_groups, strongest
 from ptmiss.evaluation.study import Shown
 
 torch = pytest.importorskip("torch")
@@ -38,3 +38,13 @@ def test_where_all_elements_see_each_other_there_are_none():
 def test_the_strongest_edge_of_each_element():
     edges, strength = np.array([[0, 1], [1, 2], [0, 2], [2, 3]]), np.array([0.9, 0.2, 0.5, 0.1])
     np.testing.assert_array_equal(strongest(edges, strength), [[0, 1], [0, 2], [2, 3]])
+
+
+def test_words_are_beside_the_event_and_not_over_it():
+    elements = random_elements([100])
+    columns = {"pt": elements["pt"], "eta": elements["eta"], "phi": elements["phi"], "pdgId": np.full(100, 211)}
+    figure = of_event(Shown(elements, {"pf": columns}), "label")
+    for ax in figure.axes[:2]:
+        assert ax.get_ylim() == (-np.pi, np.pi)
+        corner = ax.transAxes.inverted().transform(ax.get_legend().get_bbox_to_anchor().p0)
+        assert corner[1] == pytest.approx(1)  # the legend begins where the axes end

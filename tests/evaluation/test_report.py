@@ -60,7 +60,7 @@ def test_targets_are_ideal(measured):
 
 def test_the_directory(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        report.figures, "draw_all", lambda tables, to, label, formats: unsaved(None, to / "met", formats)
+        report.figures, "draw_all", lambda tables, to, label, formats, progress: unsaved(None, to / "met", formats)
     )
     monkeypatch.setattr(report, "save", unsaved)
     output = tmp_path / "out"

@@ -43,7 +43,7 @@ BOSONS = ("boson", "genboson", "genmet")
 @click.option("--dataset", help="For a run or table with several datasets: the one to measure.")
 @click.option(
     "--background",
-    "subtract",
+    "backgrounds",
     callback=pairs,
     multiple=True,
     metavar="NAME=FACTOR",
@@ -60,7 +60,7 @@ def resolution(
     correction: str,
     boson: str,
     dataset: str | None,
-    subtract: dict[str, str],
+    backgrounds: dict[str, str],
     rescale: bool,
     window: float | None,
     formats: tuple[str, ...],
@@ -71,8 +71,8 @@ def resolution(
     from ptmiss import verbs
     from ptmiss.reports import resolution_report
 
-    factors = {name: number(name, value) for name, value in subtract.items()}
-    of_run = {"dataset": dataset, "subtract": factors, "rescale": rescale}
+    factors = {name: number(name, value) for name, value in backgrounds.items()}
+    of_run = {"dataset": dataset, "backgrounds": factors, "rescale": rescale}
     made = verbs.resolution(
         source, output, correction, window=window, formats=formats, label=label, force=force, boson=boson, **of_run
     )
@@ -224,13 +224,19 @@ def evaluate_mlpf(files: tuple[str, ...], output: Path, force: bool, **options: 
 )
 @click.option("--weights", callback=pairs, multiple=True, metavar="NAME=FILE", help="Weights file of a network.")
 @click.option("-o", "--output", type=PATH, required=True, help="Directory for tables and figure.")
+@click.option("--label", default="", help="Text above the figure.")
 @click.option("--force", is_flag=True, help="Replace results that are there.")
-def evaluate_vertex(file: str, estimators: list[str], weights: dict[str, str], output: Path, force: bool) -> None:
+def evaluate_vertex(
+    file: str, estimators: list[str], weights: dict[str, str], output: Path, label: str, force: bool
+) -> None:
     """Compare the file's vertex with that of the lepton, in a FILE of simulated W decays to muons."""
     from ptmiss import results
     from ptmiss.estimators import make_estimators
     from ptmiss.evaluation import vertex
+    from ptmiss.progress import progress_bar, progress_callback
 
     results.check_writable(output, force)
-    for table in vertex.write(file, output, make_estimators(estimators, weights)).values():
+    with progress_bar() as bar:
+        made = vertex.write(file, output, make_estimators(estimators, weights), progress_callback(bar), label)
+    for table in made.values():
         click.echo(table.to_string(line_width=80))

@@ -30,6 +30,8 @@ RUN_OPTIONS = (
     "retries",
     "timeout",
     "skip_bad_files",
+    "limit_files",
+    "limit_chunks",
 )  # of ptmiss.runs.options.RunOptions
 
 
@@ -237,6 +239,8 @@ def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--retries", type=click.IntRange(0), default=2, show_default=True, help="Attempts after a read error."
     )
+    @click.option("--limit-files", type=click.IntRange(1), metavar="N", help="A trial: N files of each dataset.")
+    @click.option("--limit-chunks", type=click.IntRange(1), metavar="N", help="A trial: N chunks of each dataset.")
     @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Most seconds for a chunk.")
     @wraps(verb)
     def call(**options: Any) -> None:

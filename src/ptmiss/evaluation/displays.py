@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,13 +35,13 @@ def of_event(event: Shown, label: str = "") -> Figure:
         columns = {column: made[column] for column in ("eta", "phi", "pt")}
         title = f"{label_of(name)}, {len(made['pt'])} candidates"
         draws.append(partial(scatter, columns, classes(made["pdgId"]), of_class, title))
-    return grid(draws, label, "", 2)
+    return grid(draws, label, "", 2, shared=False)
 
 
 def of_groups(event: Shown, label: str = "") -> Figure:
     """Elements by the window or learned bin that they are in, a panel a layer."""
     draws = [partial(members, event, i) for i in range(len(event.groups))]
-    return grid(draws, label, "", min(len(draws), 3))
+    return grid(draws, label, "", min(len(draws), 3), shared=False)
 
 
 def members(event: Shown, layer: int, ax: Axes) -> None:
@@ -54,12 +55,12 @@ def members(event: Shown, layer: int, ax: Axes) -> None:
     area = np.clip(12 * elements["pt"], 20, 900)
     ax.scatter(eta, phi, s=area, c=groups.number % 10, cmap="tab10", vmin=0, vmax=10, alpha=0.8, lw=0, zorder=2)
     ax.set_xlim(*RANGE)
-    ax.set_ylim(-1.05 * np.pi, 1.25 * np.pi)
+    ax.set_ylim(-np.pi, np.pi)
     ax.set_xlabel(r"$\eta$ at the calorimeter")
     ax.set_ylabel(r"$\phi$ at the calorimeter")
     told = "bins, each element's strongest edge" if len(groups.edges) else "windows"
     count = len(np.unique(groups.number))
-    ax.text(0.03, 0.97, f"Layer {layer + 1}: {count} {told}", transform=ax.transAxes, va="top", fontsize="x-small")
+    ax.set_title(f"Layer {layer + 1}: {count} {told}", fontsize="x-small", loc="left")
 
 
 def strongest(edges: NDArray, strength: NDArray) -> NDArray:
@@ -80,7 +81,17 @@ def scatter(
         ax.scatter(columns["eta"][own], columns["phi"][own], s=area, color=colour, alpha=0.5, lw=0)
         ax.scatter([], [], s=60, color=colour, label=name)
     ax.set_xlim(*RANGE)
-    ax.set_ylim(-np.pi, 1.45 * np.pi)
+    ax.set_ylim(-np.pi, np.pi)
     ax.set_xlabel(r"$\eta$")
-    ax.set_ylabel(r"$\phi$")
-    ax.legend(title=title, fontsize="xx-small", title_fontsize="x-small", loc="upper center", ncols=3)
+    ax.set_ylabel(r"$\phi$ (rad)")
+    above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderpad": 0}
+    ax.legend(
+        title=title,
+        fontsize="xx-small",
+        title_fontsize="x-small",
+        alignment="left",
+        ncols=3,
+        columnspacing=0.8,
+        handletextpad=0,
+        **above,
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +16,8 @@ from matplotlib.figure import Figure
 
 from ptmiss.elements import CLASSES
 from ptmiss.evaluation import jets, particles
-from ptmiss.plots import STYLE, colour_of, label_of, points, save
+from ptmiss.plots import STYLE, colour_of, label_of, mark, points, save
+from ptmiss.progress import Callback
 
 FORMATS = ("png", "pdf")
 GENERATED_PT = r"Generated $p_\mathrm{T}$ (GeV)"
@@ -24,6 +26,7 @@ JET_TITLES = {jets.CHS: "CHS jets", jets.PUPPI: "PUPPI jets"}
 AXES = {"pt": r"$p_\mathrm{T}$ (GeV)", "eta": r"$|\eta|$"}
 TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 400)
 SHIFT = 0.12  # of half a bin, between estimators
+LEGEND_COLUMNS = 5
 RATES = {"efficiency": "Efficiency", "fake_rate": "Fake rate"}
 WAYS = {particles.ALIGNED: "same element", particles.MATCHED: r"within $\Delta R < 0.15$"}
 PLAIN = ("pf", "elements", "mlpf", "targets")
@@ -53,23 +56,33 @@ class Tables(NamedTuple):
     particle_response: pd.DataFrame
 
 
-def draw_all(tables: Tables, directory: Path, label: str = "", formats: Sequence[str] = FORMATS) -> list[Path]:
+def draw_all(
+    tables: Tables,
+    directory: Path,
+    label: str = "",
+    formats: Sequence[str] = FORMATS,
+    progress: Callback = lambda *_: None,
+) -> list[Path]:
     """Every figure in the directory; returns the files."""
-    keep: Callable[[Figure, str], list[Path]] = lambda figure, name: save(figure, directory / name, formats)
-    paths: list[Path] = []
-    for kind in jets.KINDS:
-        for region in jets.REGIONS:
-            paths += keep(of_jets(tables.jets, kind, region, label), f"jets_{kind}_{region.lower()}")
+    makers, paths = figures(tables, label), []
+    for number, (name, make) in enumerate(makers.items()):
+        progress("figures", number, len(makers))
+        paths += save(make(), directory / name, formats)
+    return paths
+
+
+def figures(tables: Tables, label: str = "") -> dict[str, Callable[[], Figure]]:
+    """What makes each figure, by its name."""
+    makers: dict[str, Callable[[], Figure]] = {}
+    for kind, region in product(jets.KINDS, jets.REGIONS):
+        makers[f"jets_{kind}_{region.lower()}"] = partial(of_jets, tables.jets, kind, region, label)
     for name, estimators in (("met", PLAIN), ("met_puppi", WITH_PUPPI)):
-        paths += keep(of_met(tables, estimators, label), name)
-    for way in WAYS:
-        for axis in AXES:
-            for rate in RATES:
-                paths += keep(of_rates(tables.rates, way, axis, rate, label), f"{rate}_{axis}_{way}")
-        for quantity in ("pt", "energy"):
-            figure = of_particles(tables.particle_response, way, quantity, label)
-            paths += keep(figure, f"particle_{quantity}_{way}")
-    return paths + keep(of_confusion(tables.confusion, label), "confusion")
+        makers[name] = partial(of_met, tables, estimators, label)
+    for way, axis, rate in product(WAYS, AXES, RATES):
+        makers[f"{rate}_{axis}_{way}"] = partial(of_rates, tables.rates, way, axis, rate, label)
+    for way, quantity in product(WAYS, ("pt", "energy")):
+        makers[f"particle_{quantity}_{way}"] = partial(of_particles, tables.particle_response, way, quantity, label)
+    return makers | {"confusion": partial(of_confusion, tables.confusion, label)}
 
 
 def of_jets(table: pd.DataFrame, kind: str, region: str, label: str = "") -> Figure:
@@ -95,10 +108,10 @@ def of_met(tables: Tables, estimators: Sequence[str], label: str = "") -> Figure
     one = Panel
     return grid(
         [
-            partial(steps, distribution, one("share", "Events / 10 GeV", MET, None, "y")),
-            partial(steps, distribution, one("beyond", "Events beyond", MET, None, "y")),
+            partial(steps, distribution, one("share", "Fraction of events / 10 GeV", MET, None, "y")),
+            partial(steps, distribution, one("beyond", "Fraction of events beyond", MET, None, "y")),
             partial(
-                panel, tails, one("share", "Events with a larger difference", "Difference to truth (GeV)", None, "y")
+                panel, tails, one("share", "Fraction of events farther off", "Distance from truth (GeV)", None, "y")
             ),
             partial(
                 panel, _of(tables.met_response, estimators), one("response", "Median response", f"Generated {MET}", 1)
@@ -150,19 +163,20 @@ def of_particles(table: pd.DataFrame, way: str, quantity: str, label: str = "") 
 def of_confusion(table: pd.DataFrame, label: str = "") -> Figure:
     """Matrices of true and found class, normalised to the true class, of what is aligned but the targets themselves."""
     names = [name for name in table["estimator"].unique() if name != "targets"]
-    return grid(
-        [partial(matrix, table[table["estimator"] == name]) for name in names], label, "", max(len(names), 1), 12
-    )
+    draws = [partial(matrix, table[table["estimator"] == name]) for name in names]
+    return grid(draws, label, "", max(len(names), 1), 12, shared=False)
 
 
 def by_class(rows: pd.DataFrame, shared: Panel, label: str, title: str) -> Figure:
     """A panel a class."""
     names = [name for name in CLASSES[1:] if name in set(rows["class"])]
-    return grid([partial(panel, rows[rows["class"] == name], shared, title=name) for name in names], label, title, 4)
+    return grid([partial(panel, rows[rows["class"] == name], shared, title=name) for name in names], label, title, 3)
 
 
-def grid(draws: Sequence[Callable[[Axes], None]], label: str, title: str, columns: int, size: float = 8) -> Figure:
-    """A figure of panels, so many in a row."""
+def grid(
+    draws: Sequence[Callable[[Axes], None]], label: str, title: str, columns: int, size: float = 8, shared: bool = True
+) -> Figure:
+    """A figure of panels, so many in a row; shared: with one legend below all of them."""
     rows = max(-(-len(draws) // columns), 1)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.1 * size * columns, size * rows), layout="constrained")
@@ -171,9 +185,23 @@ def grid(draws: Sequence[Callable[[Axes], None]], label: str, title: str, column
             draw(ax)
         for ax in axes[len(draws) :]:
             ax.set_axis_off()
-        if text := ", ".join(part for part in (label, title) if part):
+        if shared:
+            mark(axes[0], label)
+            legend(figure, axes)
+        if text := title if shared else ", ".join(filter(None, (label, title))):
             figure.suptitle(text, fontsize="medium")
     return figure
+
+
+def legend(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend of all panels, below them: each name once."""
+    found: dict[str, Any] = {}
+    for ax in axes:
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    if found:
+        columns = min(len(found), LEGEND_COLUMNS)
+        figure.legend(handles=list(found.values()), labels=list(found), loc="outside lower center", ncols=columns)
 
 
 def panel(rows: pd.DataFrame, what: Panel, ax: Axes, title: str = "") -> None:
@@ -187,7 +215,7 @@ def panel(rows: pd.DataFrame, what: Panel, ax: Axes, title: str = "") -> None:
     if "x" in what.log and len(rows):
         ax.set_xlim(0.9 * rows["low"].min(), 1.1 * rows["high"].max())
     if "y" in what.log and len(rows):
-        ax.set_ylim(0.3 * rows[what.quantity].min(), 10)
+        ax.set_ylim(0.3 * rows[what.quantity].min(), 2)
 
 
 def steps(rows: pd.DataFrame, what: Panel, ax: Axes, title: str = "") -> None:
@@ -205,11 +233,11 @@ def steps(rows: pd.DataFrame, what: Panel, ax: Axes, title: str = "") -> None:
     dress(ax, what, title)
     if "y" in what.log:
         smallest = rows.loc[rows[what.quantity] > 0, what.quantity].min()
-        ax.set_ylim(0.5 * smallest, 10)
+        ax.set_ylim(0.5 * smallest, 2)
 
 
 def dress(ax: Axes, what: Panel, title: str) -> None:
-    """Labels, scales, ranges and legend."""
+    """Labels, scales, ranges and the title inside of the panel."""
     ax.set_xlabel(what.xlabel)
     ax.set_ylabel(what.title)
     if "x" in what.log:
@@ -225,11 +253,10 @@ def dress(ax: Axes, what: Panel, title: str) -> None:
         ax.set_ylim(low, ax.get_ylim()[1] if np.isnan(high) else high)
     if "y" not in what.log:
         low, high = ax.get_ylim()
-        ax.set_ylim(low, high + 0.25 * (high - low))
+        ax.set_ylim(low, high + (0.15 if title else 0.05) * (high - low))
     if not ax.get_legend_handles_labels()[0]:
-        ax.text(0.5, 0.5, "no bin has enough", transform=ax.transAxes, ha="center")
-    else:
-        ax.legend(title=title or None, fontsize="xx-small", title_fontsize="x-small", loc="upper right", ncols=2)
+        ax.text(0.5, 0.5, "no bin has enough events", transform=ax.transAxes, ha="center", fontsize="x-small")
+    ax.text(0.95, 0.95, title, transform=ax.transAxes, ha="right", va="top", fontsize="small")
 
 
 def matrix(rows: pd.DataFrame, ax: Axes) -> None:
@@ -248,7 +275,7 @@ def matrix(rows: pd.DataFrame, ax: Axes) -> None:
     ax.minorticks_off()
     ax.set_xlabel("Found")
     ax.set_ylabel("True, % of the row")
-    ax.set_title(label_of(rows["estimator"].iloc[0]))
+    ax.set_title(label_of(rows["estimator"].iloc[0]), fontsize="medium")
 
 
 def _of(table: pd.DataFrame, estimators: Iterable[str]) -> pd.DataFrame:

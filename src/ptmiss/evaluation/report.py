@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def evaluate(
     measured = study(paths, reconstructions, networks, max_events=max_events, window=window, progress=progress)
     if groups:
         measured = group(measured, reconstructions[1])
-    found = tabulate(measured, replicas)
+    found = tabulate(measured, replicas, progress or (lambda *_: None))
     made = provenance(
         files=list(paths),
         events=len(measured),
@@ -69,7 +70,7 @@ def evaluate(
         networks=[network.manifest_entry() for network in networks],
         notes={what: n for what, n in measured.notes.items() if n},
     )
-    write(found, measured, as_path(output), made, label, formats)
+    write(found, measured, as_path(output), made, label, formats, progress or (lambda *_: None))
     return found
 
 
@@ -79,22 +80,33 @@ def group(measured: Study, mlpf: Reconstruction) -> Study:
     return replace(measured, shown=[event._replace(groups=groups(event.elements)) for event in measured.shown])
 
 
-def tabulate(measured: Study, replicas: int = bootstrap.REPLICAS) -> Tables:
+def tabulate(measured: Study, replicas: int = bootstrap.REPLICAS, progress: Progress = lambda *_: None) -> Tables:
     """All tables, with errors of the same draws of events."""
     drawn = bootstrap.draws(len(measured), replicas)
-    return Tables(
-        jets=jets.table(measured.jets, drawn),
-        met=met.table(measured.met, measured.generated, measured.npv, drawn),
-        met_response=met.responses(measured.met, measured.generated, drawn),
-        met_distribution=met.distribution(measured.met, measured.generated, drawn),
-        rates=particles.rates(measured.particles, drawn),
-        confusion=particles.confusions(measured.particles, drawn),
-        particle_response=particles.responses(measured.particles, drawn),
-    )
+    makers = {
+        "jets": partial(jets.table, measured.jets),
+        "met": partial(met.table, measured.met, measured.generated, measured.npv),
+        "met_response": partial(met.responses, measured.met, measured.generated),
+        "met_distribution": partial(met.distribution, measured.met, measured.generated),
+        "rates": partial(particles.rates, measured.particles),
+        "confusion": partial(particles.confusions, measured.particles),
+        "particle_response": partial(particles.responses, measured.particles),
+    }
+    found = {}
+    for number, (name, make) in enumerate(makers.items()):
+        progress("tables", number, len(makers))
+        found[name] = make(drawn)
+    return Tables(**found)
 
 
 def write(
-    found: Tables, measured: Study, output: Path, made: dict[str, Any], label: str, formats: Sequence[str]
+    found: Tables,
+    measured: Study,
+    output: Path,
+    made: dict[str, Any],
+    label: str,
+    formats: Sequence[str],
+    progress: Progress = lambda *_: None,
 ) -> None:
     """Tables as CSV and JSON, figures and displays, whole or not at all."""
     with results.replacing_directory(output) as temporary:
@@ -103,7 +115,7 @@ def write(
         numbers = {"jets": found.jets, "met": found.met}
         records = {name: json.loads(table.to_json(orient="records")) for name, table in numbers.items()}
         (temporary / "headline.json").write_text(results.as_json(records))
-        figures.draw_all(found, temporary, label, formats)
+        figures.draw_all(found, temporary, label, formats, progress)
         for i, event in enumerate(measured.shown):
             save(displays.of_event(event, label), temporary / f"event_{i}", formats)
             if event.groups:

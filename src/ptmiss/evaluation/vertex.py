@@ -30,9 +30,10 @@ from ptmiss import candidates as pf_candidates
 from ptmiss.bootstrap import Draws
 from ptmiss.candidates import Candidates
 from ptmiss.estimators import Estimator, evaluate_in_parts
-from ptmiss.events import inspect
+from ptmiss.events import inspect, read_chunks
 from ptmiss.files import AnyPath, as_path
 from ptmiss.leptons import match
+from ptmiss.progress import Callback
 from ptmiss.recoil import finite_in_all, magnitude
 from ptmiss.resolutions.comparison import gain, rms
 from ptmiss.selections import Selection, good_leptons
@@ -163,13 +164,14 @@ def spreads(residuals: Mapping[str, Vector], drawn: Draws) -> dict[str, dict[str
     return found
 
 
-def figure(fraction: pd.DataFrame, width: pd.DataFrame) -> Figure:
+def figure(fraction: pd.DataFrame, width: pd.DataFrame, label: str = "") -> Figure:
     """Wrong vertices against the boson's pT; RMS of each estimator from each vertex."""
     with mpl.rc_context(plots.STYLE):
         drawn = Figure(figsize=(20, 8), layout="constrained")
         left, right = drawn.subplots(1, 2)
         draw_fractions(left, fraction[np.isfinite(fraction["high"])])
         draw_widths(right, width)
+        plots.mark(left, label)
     return drawn
 
 
@@ -185,7 +187,7 @@ def draw_fractions(ax: Axes, table: pd.DataFrame) -> None:
         }
         ax.errorbar(centre, part["fraction"], part["fraction_error"], half, **style)
     ax.set_xlabel(r"Generated boson $p_\mathrm{T}$ (GeV)")
-    ax.set_ylabel("Default vertex wrong")
+    ax.set_ylabel("Fraction with a wrong default vertex")
     ax.set_ylim(-0.01, 0.5)
     ax.legend(fontsize="x-small")
 
@@ -203,15 +205,16 @@ def draw_widths(ax: Axes, table: pd.DataFrame) -> None:
         }
         ax.errorbar(np.arange(len(part)) + 0.14 * (k - 2), part["rms"], part["rms_error"], **style)
     ax.set_xticks(range(len(estimators)), [plots.label_of(name) for name in estimators])
-    ax.set_ylabel(r"RMS of $p_\mathrm{T}^\mathrm{miss}$ less generated, each axis (GeV)")
+    ax.set_ylabel(r"RMS of $p_{\mathrm{T},x}^\mathrm{miss}$ about truth (GeV)")
+    ax.tick_params(axis="x", which="minor", bottom=False, top=False)
     ax.set_ylim(0, 1.4 * ax.get_ylim()[1])
     ax.legend(fontsize="x-small", ncols=2)
 
 
-def study(path: str, estimators: Sequence[Estimator]) -> dict[str, pd.DataFrame]:
+def study(path: str, estimators: Sequence[Estimator], progress: Callback = lambda *_: None) -> dict[str, pd.DataFrame]:
     """How often the file's vertex is wrong, what the lepton chooses, and widths, by the name of the table."""
     pieces, every = [], []
-    for events in inspect(path).chunks(CHUNK):
+    for events in read_chunks([inspect(path)], CHUNK, None, progress, "evaluating"):
         every.append(pd.DataFrame({"boson_pt": magnitude(generated_boson(events)), "right": events.PV.isHard}))
         pieces.append(rows(estimators, events))
     frame = pd.concat(pieces, ignore_index=True)
@@ -228,11 +231,17 @@ def study(path: str, estimators: Sequence[Estimator]) -> dict[str, pd.DataFrame]
     return {"fractions": fractions({"all W": pd.concat(every)} | muon), "choices": choices(muon), "widths": width}
 
 
-def write(path: AnyPath, output: AnyPath, estimators: Sequence[Estimator]) -> dict[str, pd.DataFrame]:
+def write(
+    path: AnyPath,
+    output: AnyPath,
+    estimators: Sequence[Estimator],
+    progress: Callback = lambda *_: None,
+    label: str = "",
+) -> dict[str, pd.DataFrame]:
     """The tables of :func:`study`, written into a directory with their figure."""
-    tables = study(str(as_path(path)), estimators)
+    tables = study(str(as_path(path)), estimators, progress)
     with results.replacing_directory(as_path(output)) as temporary:
         for name, table in tables.items():
             table.to_csv(temporary / f"{name}.csv", index=False, float_format="%.4g")
-        plots.save(figure(tables["fractions"], tables["widths"]), temporary / "vertex", ["png"])
+        plots.save(figure(tables["fractions"], tables["widths"], label), temporary / "vertex", ["png"])
     return tables

@@ -24,25 +24,25 @@ def histograms_of(
     *,
     boson: str = "boson",
     dataset: str | None = None,
-    subtract: Mapping[str, float] | None = None,
+    backgrounds: Mapping[str, float] | None = None,
     rescale: bool = False,
 ) -> dict[str, hist.Hist]:
     """Moments and spectra of a recoil table, or of one dataset of it or of a run, with backgrounds subtracted.
 
-    rescale: take what a run read for the whole, if it skipped something.
+    backgrounds: a factor for the weights of each; rescale: take what a run read for the whole, if it skipped something.
     """
     if isinstance(source, Path) and source.is_dir():
         result = results.load(source)
     else:
         events = read_table(source) if isinstance(source, Path) else source
-        if not subtract:
+        if not backgrounds:
             return resolutions.from_table(events.of(dataset), boson)
         result = resolutions.as_run(events, boson)
-    candidates = [name for name in result.histograms if name not in (subtract or {})]
+    candidates = [name for name in result.histograms if name not in (backgrounds or {})]
     if dataset is None and len(candidates) != 1:
         where = source if isinstance(source, Path) else "the table"
         raise OptionError(f"{where} has several datasets, --dataset takes one of {', '.join(candidates)}")
-    return resolutions.without_backgrounds(result, dataset or candidates[0], subtract or {}, rescale)
+    return resolutions.without_backgrounds(result, dataset or candidates[0], backgrounds or {}, rescale)
 
 
 def write(

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     MEMORY = "memory"
     WORKER = "worker"
     USER = "user"
+    LIMIT = "limit"
 
 
 @dataclass(frozen=True)

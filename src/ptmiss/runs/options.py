@@ -9,6 +9,7 @@ from typing import Any
 
 from ptmiss.runs import memory as budgets
 from ptmiss.runs.failures import Policy
+from ptmiss.runs.limits import Limits
 from ptmiss.runs.pools import pool
 
 
@@ -25,6 +26,8 @@ class RunOptions:
         retries: attempts after a failure to read.
         timeout: most seconds for a chunk.
         skip_bad_files: leave out what cannot be read; the ledger lists it.
+        limit_files: a trial of the first files of each dataset, so many.
+        limit_chunks: a trial of the first chunks of each dataset, so many.
     """
 
     executor: str = "iterative"
@@ -35,6 +38,8 @@ class RunOptions:
     retries: int = 2
     timeout: float | None = None
     skip_bad_files: bool = False
+    limit_files: int | None = None
+    limit_chunks: int | None = None
 
     @contextmanager
     def open(self) -> Iterator[dict[str, Any]]:
@@ -42,4 +47,5 @@ class RunOptions:
         budget = None if self.memory is None else budgets.parse(self.memory)
         policy = Policy(self.retries, self.timeout, self.skip_bad_files)
         with pool(self.executor, self.workers, self.scheduler, budget) as workers:
-            yield {"pool": workers, "chunksize": self.chunksize, "budget": budget, "policy": policy}
+            how = {"pool": workers, "chunksize": self.chunksize, "budget": budget, "policy": policy}
+            yield {**how, "limits": Limits(self.limit_files, self.limit_chunks)}

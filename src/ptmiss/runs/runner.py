@@ -25,6 +25,7 @@ from coffea.processor.executor import WorkItem
 
 from ptmiss.errors import FileError, Interrupted, OptionError, UnknownName
 from ptmiss.events import EventSchema
+from ptmiss.normalisation import Skipped
 from ptmiss.runs import addresses, ledger, memory
 from ptmiss.runs.chunks import Chunk, as_stored
 from ptmiss.runs.directory import Entry, Plan, RunDirectory, open_directory
@@ -33,6 +34,7 @@ from ptmiss.runs.failures import Policy
 from ptmiss.runs.fileset import Fileset
 from ptmiss.runs.inputs import InputFile, describe, inspect_files
 from ptmiss.runs.ledger import Counted
+from ptmiss.runs.limits import NONE, Limits
 from ptmiss.runs.merging import Merging
 from ptmiss.runs.pools import InProcess, Pool
 from ptmiss.runs.tracker import ChunkTracker
@@ -48,8 +50,8 @@ class Run:
 
     directory: of the finished chunks, to resume from. pool: the workers. chunksize: most events of a chunk; None for
     that of the resumed run, or for ptmiss.runs.memory.default. budget: bytes for a worker, from which the chunk size is
-    chosen. policy: the treatment of failures. After the run ``seconds`` has the time of each stage, and ``stored`` the
-    finished chunks in the order of the files.
+    chosen. policy: the treatment of failures. limits: of a trial. After the run ``seconds`` has the time of each stage,
+    and ``stored`` the finished chunks in the order of the files.
     """
 
     fileset: Fileset
@@ -59,12 +61,14 @@ class Run:
     chunksize: int | None = None
     budget: int | None = None
     policy: Policy = field(default_factory=Policy)
+    limits: Limits = NONE
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     stored: list[ledger.Part] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.chunksize is not None and self.chunksize < 1:
             raise OptionError(f"--chunksize {self.chunksize}: expected at least 1")
+        self.limits.check()
 
     def stream(self, sink: Sink, check: Callable[[Sequence[InputFile]], None] = lambda _: None) -> dict[str, Any]:
         """Process all chunks, and call the sink with dataset, number, and chunk (None if skipped) as they are finished.
@@ -73,10 +77,12 @@ class Run:
         about the datasets and the work.
         """
         with self.measure_time("look"):
-            sources, self.directory.ledger.skipped = inspect_files(self.fileset, self.processor, self.policy)
+            fileset, left_out = self.limits.fileset(self.fileset)
+            sources, unread = inspect_files(fileset, self.processor, self.policy)
             check(sources)
         with self.measure_time("plan"):
-            plan, items = self.plan(sources)
+            plan, items, beyond = self.plan(sources)
+            self.directory.ledger.skipped = [*left_out, *unread, *beyond]
             changed = addresses.changes(self.directory.before.recipe, plan.recipe) if self.directory.before else []
             if changed and self.directory.finished:
                 raise OptionError(
@@ -105,14 +111,14 @@ class Run:
         }
         return details | {"seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()}}
 
-    def plan(self, sources: Sequence[InputFile]) -> tuple[Plan, dict[WorkItem, str]]:
-        """The chunks, and the address of each."""
+    def plan(self, sources: Sequence[InputFile]) -> tuple[Plan, dict[WorkItem, str], list[Skipped]]:
+        """The chunks, the address of each, and what a trial leaves out."""
         recipe = addresses.recipe(self.processor)
         chunksize = self._chunksize(sources, recipe)
-        items = [item for source in sources for item in source.chunks(chunksize)]
+        items, beyond = self.limits.items([item for source in sources for item in source.chunks(chunksize)])
         found = {item: addresses.address(recipe, item) for item in items}
         entries = [Entry(i.dataset, i.filename, i.entrystart, i.entrystop, at) for i, at in found.items()]
-        return Plan(recipe, chunksize, self.budget, entries), found
+        return Plan(recipe, chunksize, self.budget, entries), found, beyond
 
     def _chunksize(self, sources: Sequence[InputFile], recipe: addresses.Recipe) -> int:
         before = self.directory.before
@@ -252,6 +258,7 @@ def run(
     chunksize: int | None = None,
     budget: int | None = None,
     policy: Policy | None = None,
+    limits: Limits = NONE,
     directory: RunDirectory | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Run a processor over a fileset. The result is the same for every pool.
@@ -263,6 +270,7 @@ def run(
         chunksize: most events of a chunk; None for that of a resumed run, or for ptmiss.runs.memory.default.
         budget: bytes for a worker, from which the chunk size is chosen.
         policy: the treatment of failures.
+        limits: of a trial.
         directory: of the finished chunks, to resume from; None to keep none.
 
     Returns:
@@ -279,9 +287,8 @@ def run(
         sums[dataset].add(number, chunk and dict(chunk.out))
 
     with open_directory(None) if directory is None else nullcontext(directory) as place:
-        details = Run(fileset, processor, place, pool or InProcess(), chunksize, budget, policy or Policy()).stream(
-            merge
-        )
+        how = (pool or InProcess(), chunksize, budget, policy or Policy(), limits)
+        details = Run(fileset, processor, place, *how).stream(merge)
     return {dataset: finished(processor, sums[dataset].total() or {}) for dataset in details["datasets"]}, details
 
 

@@ -28,6 +28,7 @@ from ptmiss.runs.chunks import Chunk
 from ptmiss.runs.failures import Policy
 from ptmiss.runs.fileset import Fileset
 from ptmiss.runs.inputs import InputFile, describe
+from ptmiss.runs.limits import NONE, Limits
 from ptmiss.runs.monitoring import MONITORING, monitor
 from ptmiss.runs.pools import InProcess, Pool
 from ptmiss.runs.runner import Run
@@ -111,6 +112,7 @@ def skim(
     chunksize: int | None = None,
     budget: int | None = None,
     policy: Policy | None = None,
+    limits: Limits = NONE,
     resume: bool = False,
 ) -> dict[str, Any]:
     """Write the recoil table of all files of a fileset, in their order; return how it was made.
@@ -120,6 +122,8 @@ def skim(
     """
     from ptmiss.processors.skim import Skim
 
+    if friend is not None and limits.chunks is not None:
+        raise OptionError("--friend has every entry of its file: --limit-files limits it, --limit-chunks does not")
     path = None if corrections is None else as_path(corrections)
     processor = Skim(estimators, load_selection(selection), vertex, path)
     weighting, output = weighting or Weighting(), as_path(output)
@@ -142,7 +146,7 @@ def skim(
             columns.update(chunk.out["rows"].column_names)
 
     with run_directory.open_directory(parts_of(output), resume) as directory:
-        run = Run(fileset, processor, directory, pool or InProcess(), chunksize, budget, policy or Policy())
+        run = Run(fileset, processor, directory, pool or InProcess(), chunksize, budget, policy or Policy(), limits)
         details = run.stream(receive, check)
         made = provenance(
             estimators=[estimator.manifest_entry() for estimator in estimators],
