@@ -9,7 +9,6 @@ Their sizes are the quadratic sums of all our variations' effects on the mean an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,7 +16,7 @@ from correctionlib import schemav2 as cs
 
 from .binning import Cell
 from .calibrate import Calibration
-from .export import PATCH, binning, by_jets, category, formula, metadata, variable
+from .export import PATCH, binning, by_jets, category, describe, formula, metadata, variable
 from .quantile_corrections import QuantileCorrection
 
 NAMES = {"par": "para", "perp": "perp"}
@@ -45,8 +44,8 @@ def correction_set(calibration: Calibration, estimator: str, era: str, order: st
             "Recoil_correction_Uncertainty", era, order, {f"H{NAMES[c]}": _uncertainty(d) for c, d in both.items()}
         ),
     ]
-    made = {**metadata(calibration), "schema": "cms-recoil", "laws": [], "estimator": estimator}
-    return cs.CorrectionSet(schema_version=2, description=json.dumps(made), corrections=corrections)
+    made = {**metadata(calibration), "schema": "cms-recoil", "estimators": [estimator]}
+    return cs.CorrectionSet(schema_version=2, description=describe(made), corrections=corrections)
 
 
 def _correction(name: str, era: str, order: str, by_variable: Mapping[str, cs.Binning]) -> cs.Correction:

@@ -52,17 +52,15 @@ def correction_set(calibration: Calibration) -> cs.CorrectionSet:
     for estimator in calibration.estimators:
         out.append(response_correction(estimator, {s: calibration.responses[s][estimator] for s in SAMPLES}))
     out += first_corrections(calibration.preparation)
-    return cs.CorrectionSet(schema_version=2, description=json.dumps(metadata(calibration)), corrections=out)
+    return cs.CorrectionSet(schema_version=2, description=describe(metadata(calibration)), corrections=out)
 
 
 def preparation_set(preparation: Preparation, made: Mapping[str, Any]) -> cs.CorrectionSet:
     """XY lines and pile-up weights alone, for the next runs of a calibration; made: what they were derived from."""
     names = list(preparation.shifts["mc"])
-    description = provenance(
-        schema=SCHEMA, estimators=names, systematics=[NOMINAL], **preparation.record, inputs=dict(made)
-    )
-    out = first_corrections(preparation)
-    return cs.CorrectionSet(schema_version=2, description=json.dumps(description), corrections=out)
+    about = {"schema": SCHEMA, "estimators": names, "systematics": [NOMINAL], **preparation.record}
+    description = describe({**first_facts(), **about, "inputs": dict(made)})
+    return cs.CorrectionSet(schema_version=2, description=description, corrections=first_corrections(preparation))
 
 
 def first_corrections(preparation: Preparation) -> list[cs.Correction]:
@@ -72,20 +70,39 @@ def first_corrections(preparation: Preparation) -> list[cs.Correction]:
     return out if preparation.pileup is None else [*out, pileup_weight(preparation.pileup)]
 
 
-def metadata(calibration: Calibration) -> dict[str, Any]:
-    """How the corrections were made: inputs and their hashes, versions, binning, every law, and what is absent."""
-    derivations = list(calibration.derivations.values())
-    return provenance(
-        schema=SCHEMA,
-        estimators=calibration.estimators,
-        systematics=derivations[0].systematics,
-        **calibration.preparation.record,
-        inputs=dict(calibration.made),
-        binning={d.name: {"qt": d.nominal.qt.tolist(), "njets": d.classes} for d in derivations},
-        absent={d.name: dict(d.absent) for d in derivations if d.absent},
-        statistical_held={d.name: round(d.held, 4) for d in derivations},
-        laws=[row for derivation in derivations for row in law_rows(derivation)],
+def describe(made: Mapping[str, Any]) -> str:
+    """The description of a set: a sentence for readers, and how it was made, as JSON in a line of its own."""
+    names = ", ".join(made.get("estimators", ()))
+    return f"Hadronic recoil of {names}, derived by ptmiss {made['ptmiss']}; the line below is for programs.\n" + (
+        json.dumps(made, separators=(",", ":"))
     )
+
+
+def first_facts() -> dict[str, Any]:
+    """What began the work: version, time and command; a manifest has more."""
+    return {name: value for name, value in provenance().items() if name in ("ptmiss", "created", "command")}
+
+
+def metadata(calibration: Calibration) -> dict[str, Any]:
+    """How the corrections were made, as far as applying them needs it, with inputs and their hashes."""
+    return {
+        **first_facts(),
+        "schema": SCHEMA,
+        "estimators": calibration.estimators,
+        "systematics": next(iter(calibration.derivations.values())).systematics,
+        **calibration.preparation.record,
+        "inputs": dict(calibration.made),
+    }
+
+
+def details(calibration: Calibration) -> dict[str, Any]:
+    """Binning of each map, what is absent of it, and how much of the statistical error its variations hold."""
+    derivations = list(calibration.derivations.values())
+    return {
+        "binning": {d.name: {"qt": d.nominal.qt.tolist(), "njets": d.classes} for d in derivations},
+        "absent": {d.name: dict(d.absent) for d in derivations if d.absent},
+        "statistical_held": {d.name: round(d.held, 4) for d in derivations},
+    }
 
 
 def law_rows(derivation: QuantileCorrection) -> list[dict[str, Any]]:

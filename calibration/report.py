@@ -73,7 +73,7 @@ def calibrate(
             test_closure(half, *unseen, [replace(o, factor=o.factor / PARTS) for o in others], temporary, names)
         options = {"minimum": minimum, "pileup": pileup, "era": era, "order": order}
         about = {"options": options, "recorded": recorded.recorded, "sha256": applied.sha256}
-        made = provenance(inputs=dict(calibration.made), **about)
+        made = provenance(inputs=dict(calibration.made), **about, **export.details(calibration))
         (temporary / results.MANIFEST).write_text(results.as_json(made))
     return output / CORRECTIONS
 

@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +14,7 @@ from ptmiss import project, sample
 from ptmiss.errors import ColumnError, FileError, OptionError
 from ptmiss.events import EventFile
 from ptmiss.runs import fileset
+from ptmiss.selections import load_selection
 
 from .helpers import call, failure
 
@@ -27,6 +30,24 @@ def test_a_project_of_the_embedded_sample(tmp_path):
     assert str(sample.events("wmunu")) in (tmp_path / "first/fileset.json").read_text()
 
 
+def test_files_of_data_and_of_simulation_are_calibrated():
+    kept = frozenset({"PuppiMET_pt", "PuppiMET_phi"})
+    first = {f"{kind}_*.root": EventFile(f"{kind}_1.root", "Events", "root", 1, b"", kept) for kind in ("dy", "data")}
+    first["data_*.root"] = replace(first["data_*.root"], recorded=True)
+    found = project.fileset(first)
+    assert list(fileset.parse(found)) == list(found) == ["dy", "data"]
+    assert found["data"]["files"][0].endswith("/data_*.root")
+    steps = project.makefile(["stored.PuppiMET"], list(found))
+    assert "DATA := out/recoil.parquet:data\n" in steps
+    assert "calibration=out/calibration" in steps
+    assert "calibration=out/calibration" not in project.makefile(["stored.PuppiMET"], ["dy"])
+
+
+def test_the_selection_is_the_default_one_with_words():
+    assert load_selection(tomllib.loads(project.selection())) == load_selection("default")
+    assert "# pT above, GeV" in project.selection()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_make_leads_from_files_to_a_page(tmp_path):
@@ -34,6 +55,7 @@ def test_make_leads_from_files_to_a_page(tmp_path):
     command = ["make", "-C", str(tmp_path), f"PTMISS={sys.executable} -m ptmiss", "ESTIMATORS=pf,puppi"]
     subprocess.run(command, check=True, capture_output=True)
     assert (tmp_path / "out/report.html").stat().st_size > 1e5
+    assert (tmp_path / "out/calibration/closure.csv").is_file()
     again = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "Nothing to be done" in again.stdout
     os.utime(tmp_path / "fileset.json")

@@ -195,11 +195,11 @@ def load(path: AnyPath) -> Corrections:
 
 
 def _metadata(path: Path, description: Any) -> dict[str, Any]:
-    """What ``ptmiss calibrate`` writes into the description of the set."""
+    """What ``ptmiss calibrate`` writes into the last line of the description of the set."""
     try:
-        metadata = json.loads(description)
+        metadata = json.loads(description.splitlines()[-1])
         found = metadata["schema"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise CorrectionError(f"{path} holds corrections, but not of ptmiss calibrate: no {SCHEMA} in it") from error
     if found != SCHEMA:
         raise CorrectionError(f"{path} has corrections of schema {found}, expected {SCHEMA}")
