@@ -9,9 +9,11 @@ import re
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 from functools import partial
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -210,6 +212,39 @@ def test_no_page_is_wider_than_its_window(parts, tmp_path, width):
     dumped, _ = browsed(page, "onmessage = ({ data }) => { document.title = `got ${data}` }", "--window-size=1400,900")
     needed, there = map(int, re.search(r"got (\d+),(\d+)", dumped).groups())
     assert needed <= there <= width
+
+
+AXE = """axe.run({ resultTypes: ["violations"] }).then(({ violations }) => {
+    const told = violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`);
+    document.title = JSON.stringify({ told, back: getComputedStyle(document.body).backgroundColor });
+})"""
+DARK = "--blink-settings=preferredColorScheme=0"
+
+
+@needs_chromium
+@pytest.mark.parametrize(("options", "back"), [((), "rgb(255, 255, 255)"), ((DARK,), "rgb(21, 24, 28)")])
+def test_axe_finds_nothing_in_the_light_and_in_the_dark(parts, tmp_path, options, back):
+    """All sections open, with a summary, warnings, a figure, tables and a card."""
+    axe = pytest.importorskip("axe_core_python", reason="the extra dev")
+    engine = (Path(axe.__file__).parent / "axe.min.js").read_text().replace("</script", "<\\/script")
+    summed = replace(parts[0], about="2 events of simulation", headline=pd.DataFrame({"rms_par": [2.0]}, ["pf"]))
+    page = tmp_path / "page.html"
+    page.write_text(html.render("A page", [summed, parts[1]]))
+    dumped, complaints = browsed(page, f"unfold();</script><script>{engine}</script><script>{AXE}", *options)
+    assert not complaints
+    seen = json.loads(unescape(re.search(r"<title>([^<]*)</title>\s*<link", dumped)[1]))
+    assert seen == {"told": [], "back": back}
+
+
+@needs_chromium
+def test_paper_has_all_sections_open(parts, tmp_path):
+    page, paper = tmp_path / "page.html", tmp_path / "page.pdf"
+    page.write_text(html.render("A page", [*parts, *parts]))
+    script = "dispatchEvent(new Event('beforeprint')); document.title = sections.every((one) => one.open)"
+    dumped, _ = browsed(page, script)
+    assert "<title>true</title>" in dumped
+    browsed(page, "", f"--print-to-pdf={paper}")
+    assert paper.read_bytes()[:5] == b"%PDF-"
 
 
 @needs_chromium
