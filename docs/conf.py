@@ -31,5 +31,6 @@ pygments_dark_style = "github-dark"
 html_title = "ptmiss"
 html_copy_source = False
 html_show_copyright = False
-html_static_path = ["style.css"]
+html_static_path = ["style.css", "zoom.js"]
 html_css_files = ["style.css"]
+html_js_files = ["zoom.js"]

@@ -108,7 +108,7 @@ MARGINS = {"left": 0.14, "right": 0.96, "bottom": 0.11, "top": 0.94, "hspace": 0
 MIN_EVENTS = 10  # effective events: a point with fewer is in the table but not in the figure
 LEAST_ERROR = 0.5  # a ratio with a larger error is in the table but not in the figure
 OUTSIDE = 0.001  # of the events on either side lie outside of the figure
-MOST = 1.5  # of the median: the end of a range, see ``usual``
+MOST = 1.8  # of the median: the end of a range, see ``usual``
 RATIO_RANGE = (0.55, 1.45)  # of data over simulation
 ROOM = 0.42  # of the range of the points, for the legend above them
 GENERATED = "generated"
@@ -438,10 +438,10 @@ def filled_range(edges: Array, counts: Array) -> tuple[float, float]:
     return float(edges[first]), float(edges[min(last, len(counts) - 1) + 1])
 
 
-def save(figure: Figure, stem: Path, formats: Iterable[str]) -> list[Path]:
+def save(figure: Figure, stem: Path, formats: Iterable[str], dpi: float = 120) -> list[Path]:
     """Save a figure in each format; return the files."""
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
     with mpl.rc_context(STYLE):
         for path in paths:
-            figure.savefig(path, dpi=120)
+            figure.savefig(path, dpi=dpi)
     return paths

@@ -105,6 +105,7 @@ def draw_spectra(found: Mapping[str, pd.DataFrame]) -> Figure:
                     centre = (rows.low + rows.high) / 2
                     axes.errorbar(centre, rows.number, rows.number_error, fmt="o", color=colour, label=name)
                 axes.set(yscale="log", ylabel=f"{title}s an event and bin", **axis[quantity])
+                axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
         figure.axes[0].legend(loc="lower left")
     return figure
 
