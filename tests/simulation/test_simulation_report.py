@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptmiss import table
+from ptmiss import results, table
 from ptmiss.reports import simulation_report
 from ptmiss.selections import Selection
 from ptmiss.simulation import output
@@ -73,3 +73,12 @@ def test_validation_makes_its_samples_first(monkeypatch, tmp_path, sample):
     assert list(reported) == list(simulation_report.PROCESSES)
     assert all(path.is_file() for path in reported.values())
     assert switched.title == "Differences of the pseudo-data, each alone"
+
+
+def test_a_validation_that_was_stopped_goes_on_and_a_finished_one_stays(tmp_path):
+    directory = tmp_path / "v"
+    assert not simulation_report.is_unfinished(directory)
+    results.claim(directory, (simulation_report.PAGE,))
+    assert simulation_report.is_unfinished(directory)
+    (directory / simulation_report.PAGE).touch()
+    assert not simulation_report.is_unfinished(directory)

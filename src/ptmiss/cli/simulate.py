@@ -79,15 +79,15 @@ def simulate(
     if output is None or (process is None) != validate:
         raise OptionError("expected --output, and either a process or --validate (--list prints the processes)")
     if process is None:
-        results.check_writable(output, force)
+        from ptmiss.reports import simulation_report
+
+        results.check_writable(output, force or simulation_report.is_unfinished(output))
     else:
         check_file(output, (".root",), force)
     values = {name: number(name, value) for name, value in overrides.items()}
     with progress_bar() as bar:
         show = progress_callback(bar)
         if process is None:
-            from ptmiss.reports import simulation_report
-
             page = simulation_report.validate(output, n, seed, workers=workers, reference=reference, progress=show)
             click.echo(page)
             return

@@ -17,6 +17,7 @@ import pandas as pd
 import uproot
 from numpy.typing import NDArray
 
+from ptmiss import results
 from ptmiss.estimators import make_estimators
 from ptmiss.files import write_atomically
 from ptmiss.recoil import cartesian
@@ -32,6 +33,7 @@ LEPTONIC = ("zmumu", "zmumu_boosted", "wmunu")
 PROCESSES = (*LEPTONIC, "qcd")
 """What :func:`report` knows how to look at."""
 LABEL = "CMS-like simulation (13 TeV)"
+PAGE = "validation.html"
 
 
 def peak(table: Path) -> pd.DataFrame:
@@ -63,6 +65,11 @@ def differences(directory: Path, n: int, seed: int, workers: int = 1, library: P
     return pd.DataFrame(rows)
 
 
+def is_unfinished(directory: Path) -> bool:
+    """Whether a validation began in a directory and has no page yet: the same command goes on."""
+    return Path(PAGE) in results.written(directory) and not (directory / PAGE).exists()
+
+
 def validate(
     directory: Path | str,
     n: int,
@@ -79,7 +86,7 @@ def validate(
     quarter of the events.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    results.claim(directory, (*(f"{name}.root" for name in PROCESSES), PAGE))
     samples: dict[str, Path | str] = {}
     options: dict[str, Any] = {"workers": workers, "library": library}
     for i, name in enumerate(PROCESSES):
@@ -107,7 +114,7 @@ def report(
         table = pd.concat(found, names=["sample"]).reset_index("sample")
         more = [Exhibit("Spectra of each type of candidate", table, contents.draw_spectra(found)), *more]
     parts.append(Section("Comparisons", "simulation", more, text="CMS-like, never CMS."))
-    page = directory / "validation.html"
+    page = directory / PAGE
     write_atomically(page, html.render("The open simulation, validated", parts))
     return page
 
