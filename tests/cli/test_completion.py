@@ -26,7 +26,7 @@ def test_verbs_options_and_values():
     assert completed("run", "zm") == ["zmumu"]
     assert completed("simulate", "wmu") == ["wmunu", "wmunu_fiducial"]
     assert completed("resolution", "x", "--correction", "") == ["bin", "plateau", "none"]
-    assert completed("train", "deepmet", "--network", "") == ["cmssw-v1", "jme-24-001", "linear"]
+    assert completed("train", "deepmet", "--network", "") == ["cmssw-v1", "jme-24-001", "neighbours", "linear"]
 
 
 def test_the_last_of_several_names():
