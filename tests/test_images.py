@@ -14,8 +14,10 @@ from matplotlib.testing.compare import compare_images
 from ptmiss import plots, stacks
 from ptmiss.calibration import figures as calibration
 from ptmiss.calibration.panels import Names
+from ptmiss.elements import CLASSES
+from ptmiss.evaluation import displays, jets
 from ptmiss.evaluation import figures as evaluation
-from ptmiss.evaluation import jets
+from ptmiss.evaluation.study import Shown
 
 PICTURES = Path(__file__).parent / "images"
 DPI, TOLERANCE = 40, 4  # of the RMS difference between pixels of 0 to 255
@@ -102,7 +104,29 @@ def jet_response():
     return evaluation.of_jets(pd.DataFrame(rows), jets.CHS, "all", LABEL)
 
 
-FIGURES = {f.__name__: f for f in (resolution, spectrum, stack, closure, jet_response)}
+def display():
+    """Elements of an event, and what two reconstructions make of them."""
+    rng = np.random.default_rng(3)
+    n = 120
+    columns = {"eta": rng.uniform(-5, 5, n), "phi": rng.uniform(-np.pi, np.pi, n), "pt": rng.exponential(3, n)}
+    kinds = rng.choice([211, 22, 130, 13], n)
+    elements = {**columns, "type": rng.choice([1, 4, 5], n)}
+    made = {name: {**columns, "pdgId": kinds} for name in ("pf", "mlpf")}
+    return displays.of_event(Shown(elements, made), LABEL)
+
+
+def confusion():
+    """True and found classes of elements and of MLPF."""
+    rows = [
+        {"estimator": name, "true": true, "found": found, "share": share if true == found else (1 - share) / 7}
+        for name, share in (("elements", 0.6), ("mlpf", 0.9))
+        for true in CLASSES
+        for found in CLASSES
+    ]
+    return evaluation.of_confusion(pd.DataFrame(rows), LABEL)
+
+
+FIGURES = {f.__name__: f for f in (resolution, spectrum, stack, closure, jet_response, display, confusion)}
 
 
 def drawn(name, directory):
