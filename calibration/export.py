@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from correctionlib import schemav2 as cs
 
-from ptmiss.corrections import AXES, PILEUP, SAMPLES, SCHEMA
+from ptmiss.corrections import AXES, CONTENT, PILEUP, SAMPLES, SCHEMA, content_digest
 from ptmiss.provenance import provenance
 from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array
@@ -52,15 +52,14 @@ def correction_set(calibration: Calibration) -> cs.CorrectionSet:
     for estimator in calibration.estimators:
         out.append(response_correction(estimator, {s: calibration.responses[s][estimator] for s in SAMPLES}))
     out += first_corrections(calibration.preparation)
-    return cs.CorrectionSet(schema_version=2, description=describe(metadata(calibration)), corrections=out)
+    return whole(metadata(calibration), out)
 
 
 def preparation_set(preparation: Preparation, made: Mapping[str, Any]) -> cs.CorrectionSet:
     """XY lines and pile-up weights alone, for the next runs of a calibration; made: what they were derived from."""
     names = list(preparation.shifts["mc"])
     about = {"schema": SCHEMA, "estimators": names, "systematics": [NOMINAL], **preparation.record}
-    description = describe({**first_facts(), **about, "inputs": dict(made)})
-    return cs.CorrectionSet(schema_version=2, description=description, corrections=first_corrections(preparation))
+    return whole({**first_facts(), **about, "inputs": dict(made)}, first_corrections(preparation))
 
 
 def first_corrections(preparation: Preparation) -> list[cs.Correction]:
@@ -68,6 +67,13 @@ def first_corrections(preparation: Preparation) -> list[cs.Correction]:
     names = preparation.shifts["mc"]
     out = [xy_correction(name, {s: preparation.shifts[s][name] for s in SAMPLES}) for name in names]
     return out if preparation.pileup is None else [*out, pileup_weight(preparation.pileup)]
+
+
+def whole(made: Mapping[str, Any], corrections: list[cs.Correction]) -> cs.CorrectionSet:
+    """A set with how it was made, and a hash of its corrections, which ptmiss.corrections checks."""
+    bare = cs.CorrectionSet(schema_version=2, corrections=corrections)
+    sha256 = content_digest(json.loads(bare.model_dump_json(exclude_unset=True)))
+    return bare.model_copy(update={"description": describe({**made, CONTENT: sha256})})
 
 
 def describe(made: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from ptmiss import binning as binnings
 from ptmiss import normalisation, results
 from ptmiss.binning import Binning
 from ptmiss.errors import ColumnError, OptionError, UnknownName
-from ptmiss.files import digest
+from ptmiss.files import as_path, digest
 from ptmiss.histograms import (
     book_calibration,
     book_met,
@@ -167,10 +167,10 @@ class Background:
 
 def background(given: str, data: Sample) -> Background:
     """A background, ``SOURCE`` or ``SOURCE=FACTOR``; without one the factor comes from both samples' metadata."""
-    name, _, factor = given.partition("=")
-    source = read(name)
+    name, _, factor = (given, "", "") if as_path(given).exists() else given.rpartition("=")
+    source = read(name or given)
     _require(source, "--background", "mc", "background")
-    return Background(source, _number(given, factor) if factor else _normalisation(source, data))
+    return Background(source, _number(given, factor) if name and factor else _normalisation(source, data))
 
 
 def _number(given: str, factor: str) -> float:

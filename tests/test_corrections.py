@@ -166,3 +166,13 @@ def test_without_weights_of_the_vertices_every_weight_is_one():
     text = json.dumps({"schema_version": 2, "corrections": [other]})
     alone = corrections.Corrections("a.json", "", {}, correctionlib.CorrectionSet.from_string(text))
     np.testing.assert_array_equal(alone.weight([3, 40]), 1.0)
+
+
+def test_a_changed_digit_is_noticed(correction_file, tmp_path):
+    content = json.loads(gzip.decompress(correction_file.read_bytes()))
+    assert corrections.load(correction_file).metadata["corrections_sha256"]
+    (weights,) = (each for each in content["corrections"] if each["name"] == "npv_weight")
+    weights["data"]["content"][3] *= 1.1
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    with pytest.raises(CorrectionError, match=r"c\.json was changed after it was written"):
+        corrections.load(tmp_path / "c.json")

@@ -196,3 +196,10 @@ def test_weights_that_were_scaled_already():
 def test_a_kind_that_nothing_says():
     with pytest.raises(OptionError, match=r"dataset 'x' needs a kind in its metadata, .*: 'data' or 'mc'"):
         normalisation.kind_of("x", simulated(1, 1.0))
+
+
+def test_a_dataset_without_a_ledger_is_one_line():
+    described = dataset(cross_section=1.0)
+    del described["ledger"]["sumw"]
+    with pytest.raises(LedgerError, match="ledger of a dataset has no sumw"):
+        normalisation.factor("dy", described, 1.0)

@@ -1,4 +1,5 @@
 import json
+import re
 import time
 import zipfile
 from contextlib import suppress
@@ -13,6 +14,7 @@ from ptmiss.errors import FileError, OptionError
 from ptmiss.files import digest
 from ptmiss.histograms import book_met, book_recoil
 
+from .helpers import stacked_run
 from .malice import PICKLE
 
 
@@ -184,3 +186,27 @@ def test_the_same_histograms_are_the_same_bits(tmp_path, monkeypatch):
     assert first == second
     assert "histograms" in repr(results.load(tmp_path / "a"))
     assert len(repr(results.load(tmp_path / "a"))) < 500
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (("datasets",), "datasets: Input should be a valid dictionary"),
+        (("datasets", "dy"), "datasets.dy: Input should be a valid dictionary"),
+        (("datasets", "dy", "ledger"), "datasets.dy.ledger: Input should be a valid dictionary"),
+        (("datasets", "dy", "ledger", "skipped"), "datasets.dy.ledger.skipped: Input should be a valid list"),
+        (("datasets", "dy", "ledger", "sumw"), "datasets.dy.ledger.sumw: Input should be a valid number"),
+        (("datasets", "dy", "metadata"), "datasets.dy.metadata: Input should be a valid dictionary"),
+    ],
+)
+def test_a_manifest_with_null_is_one_line(tmp_path, place, message):
+    made = stacked_run()
+    results.save(tmp_path, {"datasets": {"dy": made.manifest["datasets"]["dy"]}}, {"dy": made.histograms["dy"]})
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    at = manifest
+    for key in place[:-1]:
+        at = at[key]
+    at[place[-1]] = None
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(FileError, match=re.escape(f"manifest.json: {message}")):
+        results.load(tmp_path)

@@ -43,6 +43,15 @@ def test_a_process_without_a_selected_event_stacks_as_nothing():
     np.testing.assert_array_equal(rows["simulation"], rows["dy"])
 
 
+def test_a_dataset_may_be_called_as_a_column():
+    result = stacked_run()
+    for kept in (result.histograms, result.manifest["datasets"]):
+        kept["simulation"] = kept.pop("dy")
+    rows, plain = (stacks.rows(stacks.of_run(each), "met", "pf") for each in (result, stacked_run()))
+    np.testing.assert_array_equal(rows["simulation"], plain["simulation"])
+    np.testing.assert_array_equal(rows["simulation (dataset)"], plain["dy"])
+
+
 def test_one_process_needs_no_cross_section():
     result = stacked_run(dy=about("mc", 5000))
     alone = RunResult(result.manifest, {name: result.histograms[name] for name in ("run_a", "dy")})

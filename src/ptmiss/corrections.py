@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ SCHEMA = "ptmiss-calibration-2"
 SAMPLES = ("data", "mc")
 AXES = ("x", "y")
 PILEUP = "npv_weight"
+CONTENT = "corrections_sha256"  # in the description
 
 
 @dataclass(frozen=True)
@@ -187,11 +189,18 @@ def load(path: AnyPath) -> Corrections:
     if version != correctionlib.schemav2.VERSION:
         raise CorrectionError(f"{path} has correctionlib schema {version}, expected {correctionlib.schemav2.VERSION}")
     metadata = _metadata(path, content.get("description"))
+    if metadata.get(CONTENT, own := content_digest(content)) != own:
+        raise CorrectionError(f"{path} was changed after it was written: its corrections have another SHA-256")
     try:
         evaluators = correctionlib.CorrectionSet.from_string(text)
     except (RuntimeError, IndexError, ValueError) as error:
         raise CorrectionError(f"{path}: {str(error).splitlines()[0]}") from error
     return Corrections(str(path), digest(raw), metadata, evaluators)
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the corrections of a set, whatever its JSON looks like."""
+    return digest(json.dumps(content.get("corrections"), sort_keys=True).encode())
 
 
 def _metadata(path: Path, description: Any) -> dict[str, Any]:

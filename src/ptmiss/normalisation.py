@@ -51,7 +51,7 @@ def total(dataset: Dataset) -> Total:
     It is that of all that was generated, where the fileset or the files say it: a skim has fewer events. Where all
     of them are there, and have other weights than the files say, those of the events count.
     """
-    ledger = dataset["ledger"]
+    ledger = _ledger(dataset)
     share = ledger["events"] / ledger["listed"] if ledger["listed"] else 1.0
     if stated := dataset["metadata"].get("sumw"):
         _require_known(dataset, "sum of weights")
@@ -74,11 +74,11 @@ def _contradicts(ledger: Mapping[str, Any]) -> bool:
 
 def warning(dataset: Dataset) -> str | None:
     """What is to be told of the sum of weights of a dataset; None if it is as it should be."""
-    generated = dataset["ledger"].get("generated")
+    generated = _ledger(dataset).get("generated")
     if generated is None or "sumw" in dataset["metadata"] or dataset["metadata"].get("kind") == "data":
         return None
-    read = f"the weights of {dataset['ledger']['events']} events read add up to {dataset['ledger']['sumw']:.7g}"
-    if _contradicts(dataset["ledger"]):
+    read = f"the weights of {_ledger(dataset)['events']} events read add up to {_ledger(dataset)['sumw']:.7g}"
+    if _contradicts(_ledger(dataset)):
         said = f"{generated['events']} events and {generated['sumw']:.7g}"
         return f"{read}, `Runs` of the files say {said}; that of the events is used"
     if generated["files"] < generated["of"]:
@@ -129,7 +129,7 @@ def luminosity(name: str, dataset: Dataset, rescale: bool = False, otherwise: st
     if not rescale:
         require_complete(name, dataset, otherwise)
     skipped = _require_known(dataset, "luminosity")
-    read = dataset["ledger"]["events"]
+    read = _ledger(dataset)["events"]
     return float(stated * read / (read + sum(skipped)) if skipped else stated)
 
 
@@ -142,7 +142,7 @@ def luminosities(datasets: Mapping[str, Dataset], rescale: bool = False, otherwi
     found = {name: luminosity(name, dataset, rescale, otherwise) for name, dataset in datasets.items()}
     groups: list[list[str]] = []
     for name, dataset in datasets.items():
-        same = dataset["ledger"].get("same_sections", {})
+        same = _ledger(dataset).get("same_sections", {})
         for other in (other for other in same if other in datasets):
             _require_same(datasets, name, other)
         group = next((names for names in groups if not same.keys().isdisjoint(names)), None)
@@ -156,7 +156,7 @@ def luminosities(datasets: Mapping[str, Dataset], rescale: bool = False, otherwi
 def _require_same(datasets: Mapping[str, Dataset], name: str, other: str) -> None:
     own, others = (datasets[each]["metadata"]["luminosity"] for each in (name, other))
     if abs(own - others) > ROUNDING * own:
-        count = datasets[name]["ledger"]["same_sections"][other]
+        count = _ledger(datasets[name])["same_sections"][other]
         raise LedgerError(
             f"datasets {name!r} and {other!r} have {count} luminosity sections in common, and luminosities of {own:g} "
             f"and {others:g} fb^-1: expected the same, which is counted once, or sections of their own"
@@ -166,7 +166,7 @@ def _require_same(datasets: Mapping[str, Dataset], name: str, other: str) -> Non
 def require_distinct(datasets: Mapping[str, Dataset]) -> None:
     """Raise LedgerError if some of these datasets share events: they and their luminosity would count twice."""
     for name, dataset in datasets.items():
-        duplicates = dataset["ledger"]["duplicates"] or {}
+        duplicates = _ledger(dataset)["duplicates"] or {}
         if others := [other for other in duplicates.get("datasets", []) if other in datasets]:
             raise LedgerError(
                 f"datasets {name!r} and {others[0]!r} share events, of which {duplicates['events']} are there more "
@@ -202,8 +202,8 @@ def require_complete(name: str, dataset: Dataset, otherwise: str = RESCALE) -> N
     if missing := _missing(dataset):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise LedgerError(f"dataset {name!r} is not complete: {Skipped(**missing[0])}{more}; {otherwise}")
-    if dataset["ledger"]["duplicates"] and dataset["metadata"].get("kind") == "data":
-        raise LedgerError(f"dataset {name!r}: {duplicates_line(dataset['ledger']['duplicates'])}; {otherwise}")
+    if _ledger(dataset)["duplicates"] and dataset["metadata"].get("kind") == "data":
+        raise LedgerError(f"dataset {name!r}: {duplicates_line(_ledger(dataset)['duplicates'])}; {otherwise}")
 
 
 def duplicates_line(duplicates: Mapping[str, Any]) -> str:
@@ -222,5 +222,13 @@ def _require_known(dataset: Dataset, what: str) -> list[int]:
     return [entry["events"] for entry in _missing(dataset)]
 
 
+def _ledger(dataset: Dataset) -> Mapping[str, Any]:
+    """What a manifest says of a dataset's events; LedgerError if it does not say all that counts."""
+    found: Mapping[str, Any] = dataset.get("ledger") or {}
+    if missing := [key for key in ("listed", "events", "sumw", "skipped", "duplicates") if key not in found]:
+        raise LedgerError(f"the manifest's ledger of a dataset has no {missing[0]}: how many events it has is unknown")
+    return found
+
+
 def _missing(dataset: Dataset) -> list[dict[str, Any]]:
-    return [entry for entry in dataset["ledger"]["skipped"] if entry["events"] != 0]
+    return [entry for entry in _ledger(dataset)["skipped"] if entry["events"] != 0]

@@ -23,7 +23,9 @@ from typing import Any
 
 import hist
 import uhi.io.zip
+from pydantic import BaseModel, ConfigDict
 
+from ptmiss import userfiles
 from ptmiss.errors import FileError, OptionError
 from ptmiss.files import AnyPath, as_path, digest, write_atomically
 
@@ -52,6 +54,36 @@ class RunResult:
             f"{name}: {'' if events[name] is None else f'{events[name]} events, '}histograms {', '.join(found)}"
             for name, found in self.histograms.items()
         )
+
+
+class LedgerRecord(BaseModel):
+    """What a manifest says of a dataset's events."""
+
+    model_config = ConfigDict(extra="allow")
+
+    listed: int = 0
+    events: int = 0
+    sumw: float = 0.0
+    skipped: list[dict[str, Any]] = []
+    duplicates: dict[str, Any] | None = None
+
+
+class DatasetRecord(BaseModel):
+    """What a manifest says of a dataset."""
+
+    model_config = ConfigDict(extra="allow")
+
+    metadata: dict[str, Any] = {}
+    ledger: LedgerRecord = LedgerRecord()
+
+
+class ManifestRecord(BaseModel):
+    """What the manifest of a run has; what is there is of these types, and never null."""
+
+    model_config = ConfigDict(extra="allow")
+
+    datasets: dict[str, DatasetRecord]
+    sha256: dict[str, str]
 
 
 def as_json(manifest: Mapping[str, Any]) -> str:
@@ -116,6 +148,7 @@ def load(directory: AnyPath) -> RunResult:
     directory = as_path(directory)
     try:
         manifest = json.loads((directory / MANIFEST).read_text())
+        userfiles.validate(ManifestRecord, manifest, f"{directory / MANIFEST}: ", FileError)
         content = (directory / HISTOGRAMS).read_bytes()
         if digest(content) != manifest["sha256"][HISTOGRAMS]:
             raise ValueError(f"{HISTOGRAMS} has another SHA-256 than {MANIFEST} states")

@@ -70,7 +70,12 @@ def of_run(result: RunResult) -> Stack | None:
     normalisation.require_distinct({name: about[name] for name in data})
     factors, luminosity = normalise({name: about[name] for name in simulated}, {name: about[name] for name in data})
     recorded = {which: sum_of([result.histograms[name][which] for name in data]) for which in common_spectra(result)}
-    scaled = {name: {which: result.histograms[name][which] * factors[name] for which in recorded} for name in simulated}
+    scaled = {
+        f"{name} (dataset)" if name in COLUMNS else name: {
+            which: result.histograms[name][which] * factors[name] for which in recorded
+        }
+        for name in simulated
+    }
     return Stack(recorded, scaled, luminosity, samples({"datasets": {name: about[name] for name in data}}))
 
 
@@ -99,6 +104,10 @@ def normalise(simulation: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[d
         return factors, None
     luminosity = normalisation.luminosities(data, rescale=True)
     return {name: factor * luminosity for name, factor in factors.items()}, luminosity
+
+
+COLUMNS = ("estimator", "axis", "low", "high", "data", "simulation", "systematic", "ratio")
+"""Columns of a table of a stack: a simulated dataset of such a name has another there."""
 
 
 def rows(stack: Stack, which: str, estimator: str) -> pd.DataFrame:

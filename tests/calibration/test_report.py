@@ -169,6 +169,9 @@ def test_a_background_is_not_normalised_by_what_a_ledger_forbids(tmp_path, name,
     with pytest.raises(LedgerError, match=message):
         sources.background(str(tmp_path / "top.parquet"), data)
     assert sources.background(f"{tmp_path / 'top.parquet'}=3", data).factor == 3
+    (tmp_path / "era=2018").mkdir()
+    (tmp_path / "top.parquet").rename(tmp_path / "era=2018" / "top.parquet")
+    assert sources.background(f"{tmp_path}/era=2018/top.parquet=0.18", data).factor == 0.18
 
 
 def test_samples_that_their_metadata_contradict(tmp_path):
