@@ -154,8 +154,8 @@ def test_splitting_files_changes_nothing(weights, cuts):
         assert found.sumw == pytest.approx(expected.sumw, rel=1e-9, abs=1e-9)
 
 
-@given(st.lists(st.floats(-10, 0), max_size=5), st.booleans())
-def test_sums_that_are_zero_or_negative_are_one_line(weights, with_runs):
+@given(st.lists(st.floats(-10, 0) | st.just(float("nan")), max_size=5), st.booleans())
+def test_sums_that_are_zero_negative_or_no_number_are_one_line(weights, with_runs):
     said = generated(2 * len(weights), 2 * sum(weights)) if with_runs else None
     with pytest.raises(LedgerError, match="which scales to nothing") as error:
         normalisation.factor("mc", simulated(len(weights), sum(weights), said=said, cross_section=1.0), 1.0)

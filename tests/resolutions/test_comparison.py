@@ -235,3 +235,18 @@ def test_order_of_estimators_and_scale_of_weights_change_nothing(order, scale):
     expected = compare(made, weight, ["other"], 5).set_index("estimator")
     found = compare({name: made[name] for name in order}, scale * weight, ["other"], 5).set_index("estimator")
     pd.testing.assert_frame_equal(found.loc[expected.index], expected)
+
+
+OF_U, WEIGHT = st.integers(-200, 200), st.sampled_from([-1.0, 0.0, 1.0, 1e6])
+FEW = st.lists(st.tuples(OF_U, OF_U, st.floats(1, 400), WEIGHT), min_size=1, max_size=6)
+
+
+@given(FEW)
+@settings(max_examples=20)
+def test_any_few_events_give_numbers_or_nan_and_no_warning(events):
+    """One event, events below 10 GeV, negative and absurd weights, and a reference without any width."""
+    par, perp, qt, weight = np.array(events, float).T
+    flat = Recoil(qt, 0 * perp, qt)
+    found = compare({"some": Recoil(par, perp, qt), "flat": flat}, weight, ["some", "flat"], 2)
+    assert not (found[list(WIDTHS)] < 0).any(axis=None)
+    assert not np.isinf(found.select_dtypes("number")).any(axis=None)
