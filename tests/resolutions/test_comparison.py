@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from ptmiss import bootstrap, resolutions, sample, table
 from ptmiss.binning import DEFAULT
-from ptmiss.data import production
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.recoil import Recoil, met_from_recoil
 from ptmiss.resolutions import comparison
@@ -121,9 +120,9 @@ def zmumu():
 
 def test_estimators_of_a_table_in_bins(zmumu):
     found = of_table(zmumu, ["pf"], edges={"npv": (0, 25, np.inf)}, replicas=10)
-    rows = len(production.ESTIMATORS)
+    rows = len(zmumu.estimators)
     assert found["axis"].tolist() == ["inclusive"] * rows + ["npv"] * 2 * rows
-    assert set(found["estimator"]) == set(production.ESTIMATORS)
+    assert set(found["estimator"]) == set(zmumu.estimators)
     events = found[found["estimator"] == "pf"].set_index(["axis", "low"])["events"]
     assert events["npv"].sum() == events["inclusive"].sum()
     puppi = found[found["estimator"] == "puppi"]
