@@ -83,6 +83,20 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path, stopped):
     pd.testing.assert_frame_equal(again.drop(columns="seconds"), log.drop(columns="seconds"), check_exact=True)
 
 
+def test_the_best_or_the_last_epoch_is_kept(tmp_path):
+    """The validation loss rises on purpose: the best epoch is the first."""
+    kept = {}
+    for choice in ("best", "last"):
+        run = made(tmp_path / choice, epochs=3, choice=choice)
+        losses = iter((1.0, 2.0, 3.0))
+        run.validate = lambda net, losses=losses: {"loss": next(losses)}
+        epochs = []
+        run.save = lambda optimizer, state, best, run=run, epochs=epochs: epochs.append(bits(run.network))
+        run.run()
+        kept[choice] = epochs.index(bits(run.network))
+    assert kept == {"best": 0, "last": 2}
+
+
 def test_averages_are_resumed_to_the_same_bits(tmp_path):
     """And they are what is validated and kept."""
     options = {"kind": DecoupledSettings, "average": 0.9}

@@ -6,12 +6,15 @@ from safetensors import safe_open
 
 from ptmiss import sample
 from ptmiss.errors import FileError, OptionError
+from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.linear import Linear
 from ptmiss.networks.registry import load_model
 
 torch = pytest.importorskip("torch")
 
-from ptmiss.models.deepmet.recipe import Recipe
+from ptmiss.models.deepmet.dataset import Loader, batch
+from ptmiss.models.deepmet.network import Network
+from ptmiss.models.deepmet.recipe import Recipe, begin
 from ptmiss.models.deepmet.train import train_files
 from ptmiss.models.workflow import hold_out, make_recipe
 
@@ -69,6 +72,22 @@ def test_a_network_that_inference_cannot_run_is_not_trained(tmp_path):
 def test_a_wider_network_is_run_by_inference(tmp_path):
     train_files({ZMUMU: 10}, {ZMUMU: 10}, tmp_path, None, options(network="96-48-24"))
     assert load_model(tmp_path).parameters == 9565
+
+
+def test_a_network_that_sees_neighbours(tmp_path, embedded):
+    """It begins with what it starts from, and inference says what the trained network says."""
+    recipe = make_recipe(Recipe, options(network="neighbours", start_from="deepmet", average=0.9, choice="last"))
+    network = Network("neighbours")
+    begin(network, Loader(embedded, 8, 1), recipe)
+    some = batch(embedded, np.arange(6), np.zeros((6, 2), bool))
+    inputs = Inputs(some.features.numpy(), some.categories.numpy().astype(np.uint8), embedded.offsets[:7])
+    np.testing.assert_allclose(network(some).detach(), load_model("deepmet").evaluate(inputs), atol=5e-3)
+    train_files({ZMUMU: 20}, {ZMUMU: 10}, tmp_path, "near", recipe.model_dump())
+    model = load_model(tmp_path)
+    assert model.sees_neighbours
+    assert model.tensors["context.kernel"].any()
+    network.load(model.tensors)
+    np.testing.assert_allclose(network(some).detach(), model.evaluate(inputs), atol=5e-3)
 
 
 def test_force_begins_again(tmp_path):
