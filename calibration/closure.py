@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from ptmiss.binning import DEFAULT
-from ptmiss.corrections import Corrections
+from ptmiss.corrections import RAPIDITY, Corrections
 from ptmiss.histograms import book_met, book_recoil, fill_met, fill_recoil
 from ptmiss.recoil import recoil
 from ptmiss.resolutions import moments
@@ -80,13 +80,16 @@ def fill(
     events = source.events
     boson, npv, njets = events.vector("boson"), events["npv"], events["njets"]
     weight = events["weight"] * (corrections.weight(npv) if weigh and sample != "data" else 1.0)
+    mets = {name: events.met(name) for name in corrections.estimators}
+    rapidity = events[RAPIDITY] if RAPIDITY in corrections.context else None
     out = book_recoil(corrections.estimators) | book_met(corrections.estimators)
     for estimator in corrections.estimators:
         systematics = corrections.systematics(estimator) if apply and sample == "mc" else [NOMINAL]
         for systematic in systematics:
-            met = events.met(estimator)
+            met = mets[estimator]
             if apply:
-                met = corrections.met(estimator, met, boson, npv, njets, sample, systematic)
+                where = boson, npv, njets, sample, systematic, None, mets, rapidity
+                met = corrections.met(estimator, met, *where)
             fill_recoil(out, estimator, recoil(boson, met), npv, njets, weight, systematic)
             fill_met(out, estimator, met, weight, systematic)
     return out
@@ -155,6 +158,8 @@ SOURCES = {
     "smoothing": "smoothing",
     "Gaussians": "gaussians",
     "nJets": "njets_inclusive",
+    "context": "context",
+    "method": "method",
     "background": "background_",
 }
 """Systematics that make one source of uncertainty, by the beginning of their names."""

@@ -49,10 +49,14 @@ SAMPLE = variable("sample", "string", "data or mc")
 def correction_set(calibration: Calibration) -> cs.CorrectionSet:
     """All corrections, and how they were made."""
     out = [quantile_correction(derivation) for derivation in calibration.derivations.values()]
-    for estimator in calibration.estimators:
-        out.append(response_correction(estimator, {s: calibration.responses[s][estimator] for s in SAMPLES}))
-    out += first_corrections(calibration.preparation)
-    return whole(metadata(calibration), out)
+    return whole(metadata(calibration), [*out, *other_corrections(calibration)])
+
+
+def other_corrections(calibration: Calibration) -> list[cs.Correction]:
+    """All but the maps of the recoil."""
+    by_estimator = {e: {s: calibration.responses[s][e] for s in SAMPLES} for e in calibration.estimators}
+    responses = [response_correction(estimator, measured) for estimator, measured in by_estimator.items()]
+    return [*responses, *first_corrections(calibration.preparation)]
 
 
 def preparation_set(preparation: Preparation, made: Mapping[str, Any]) -> cs.CorrectionSet:

@@ -21,6 +21,8 @@ SHADES = {
     "smoothing": "#e69f00",
     "Gaussians": "#009e73",
     "nJets": "#cc79a7",
+    "context": "#0072b2",
+    "method": "#009e73",
     "background": "#f0e442",
 }
 SOURCES = {
@@ -29,6 +31,8 @@ SOURCES = {
     "smoothing": "histograms for Gaussians",
     "Gaussians": "three Gaussians for two",
     "nJets": "one law for all jets",
+    "context": "context of qT alone",
+    "method": "double Gaussians for the flow",
     "background": "background",
 }
 """The sources of uncertainty, as a reader of a figure knows them."""

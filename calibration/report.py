@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ptmiss import corrections, results
-from ptmiss.errors import OptionError
+from ptmiss.errors import OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path
 from ptmiss.plots import save
 from ptmiss.progress import Callback
@@ -24,6 +25,8 @@ from .pileup import PileUp
 from .sources import Background, Sample
 
 CORRECTIONS = "corrections.json.gz"
+METHODS = GAUSSIANS, FLOW = "gaussians", "flow"
+TRAINING = "training"  # where a flow that was stopped has its checkpoints
 PARTS = 2  # of the events in a closure test: one to derive, one to test
 
 
@@ -40,9 +43,13 @@ def calibrate(
     era: str = "all",
     order: str = "any",
     label: str = "",
+    method: str = GAUSSIANS,
+    flow: Mapping[str, Any] | None = None,
     progress: Callback = lambda *_: None,
 ) -> Path:
     """Derive, export and draw the calibration of these estimators; with a test of the closure. Returns the corrections.
+
+    method: GAUSSIANS or FLOW; flow: options of the latter, see ptmiss.calibration.flow.derivation.Options.
 
     Of runs without corrections they are XY lines and pile-up weights alone: what the next runs are to be filled after.
     """
@@ -55,12 +62,14 @@ def calibrate(
     if preparation.before_xy([recorded, *all_simulated]):
         return prepare(recorded, simulated, estimators, output, pileup, label)
     names = Names(label, recorded.recorded)
+    derivation = derivation_of(method, flow or {}, output)
 
-    def calibration_of(data: Sample, mc: Sample, share: float) -> Calibration:
+    def calibration_of(data: Sample, mc: Sample, share: float, name: str) -> Calibration:
         scaled = [replace(other, factor=share * other.factor) for other in others]
-        return derive(data, mc, scaled, estimators, minimum=minimum, pileup=pileup, progress=progress)
+        asked: dict[str, Any] = {"minimum": minimum, "pileup": pileup, "progress": progress}
+        return derivation(data, mc, scaled, estimators, name, asked)
 
-    calibration = calibration_of(recorded, simulated, 1.0)
+    calibration = calibration_of(recorded, simulated, 1.0, "all")
     with results.replacing_directory(output) as temporary:
         write(calibration, temporary, era, order)
         applied = corrections.load(temporary / CORRECTIONS)
@@ -68,14 +77,44 @@ def calibrate(
         comparison = closure.compare(recorded, simulated, others, applied) if of_tables else None
         figures.draw(calibration, comparison, temporary, names)
         if test:
-            half = calibration_of(recorded.part(0, PARTS), simulated.part(0, PARTS), 1 / PARTS)
+            half = calibration_of(recorded.part(0, PARTS), simulated.part(0, PARTS), 1 / PARTS, "half")
             unseen = recorded.part(1, PARTS), simulated.part(1, PARTS)
             test_closure(half, *unseen, [replace(o, factor=o.factor / PARTS) for o in others], temporary, names)
-        options = {"minimum": minimum, "pileup": pileup, "era": era, "order": order}
+        options = {"method": method, "minimum": minimum, "pileup": pileup, "era": era, "order": order}
         about = {"options": options, "recorded": recorded.recorded, "sha256": applied.sha256}
         made = provenance(inputs=dict(calibration.made), **about, **export.details(calibration))
         (temporary / results.MANIFEST).write_text(results.as_json(made))
+    if method == FLOW:
+        shutil.rmtree(output / TRAINING, ignore_errors=True)
     return output / CORRECTIONS
+
+
+def derivation_of(method: str, options: Mapping[str, Any], output: Path) -> Callable[..., Calibration]:
+    """What derives a calibration, from its samples and the name of its part of the events."""
+    if method == GAUSSIANS:
+        return lambda data, mc, others, estimators, _, asked: derive(data, mc, others, estimators, **asked)
+    if method != FLOW:
+        raise UnknownName("--method", method, METHODS)
+    from .flow import derivation as flows
+
+    chosen = flows.Options(**options)
+
+    def of_flow(
+        data: Sample, mc: Sample, others: Sequence[Background], estimators: Sequence[str], name: str, asked: Any
+    ) -> Calibration:
+        own = replace(chosen, training=output / TRAINING / name)
+        return flows.derive(data, mc, others, estimators, own, **asked)
+
+    return of_flow
+
+
+def corrections_of(calibration: Calibration) -> bytes:
+    """The correction file of a calibration of either method."""
+    if type(calibration) is Calibration:
+        return export.compress(export.correction_set(calibration))
+    from .flow import export as flows
+
+    return export.compress(flows.correction_set(calibration))  # type: ignore[arg-type]
 
 
 def prepare(
@@ -106,7 +145,11 @@ def _pileup_table(pileup: PileUp | None, directory: Path) -> None:
 
 def write(calibration: Calibration, directory: Path, era: str, order: str) -> None:
     """The correction files and the tables of fits, responses and pile-up weights."""
-    (directory / CORRECTIONS).write_bytes(export.compress(export.correction_set(calibration)))
+    (directory / CORRECTIONS).write_bytes(corrections_of(calibration))
+    if type(calibration) is not Calibration:
+        from .flow import report as flows
+
+        flows.write(calibration, directory)  # type: ignore[arg-type]
     for estimator in calibration.estimators:
         layout = cms.correction_set(calibration, estimator, era, order)
         (directory / f"cms_{estimator}.json.gz").write_bytes(export.compress(layout))
@@ -136,7 +179,7 @@ def test_closure(
 ) -> None:
     """Tables and figure of a calibration applied to events that it was not derived from."""
     path = directory / "closure.json.gz"
-    path.write_bytes(export.compress(export.correction_set(calibration)))
+    path.write_bytes(corrections_of(calibration))
     comparison = closure.compare(data, mc, backgrounds, corrections.load(path))
     table = closure.tabulate(comparison)
     _table(directory / "closure.csv", table)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ptmiss import selections as select
 from ptmiss import vertex as vertices
-from ptmiss.corrections import Corrections, load
+from ptmiss.corrections import RAPIDITY, Corrections, load
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import Estimator, MetResult, evaluate
 from ptmiss.momenta import evaluation as momenta
@@ -161,6 +161,19 @@ class CorrectedProcessor(RecoilProcessor):
         for name in self.names:
             if name not in known:
                 raise UnknownName(f"estimator of {self.path}", name, known)
+            self._require_others(name)
+
+    def _require_others(self, estimator: str) -> None:
+        """Raise OptionError unless there is all that a joint map of an estimator needs."""
+        if self.corrections is None:
+            return
+        missing = [name for name in self.corrections.needed(estimator) if name not in self.names]
+        if missing:
+            raise OptionError(
+                f"{self.path} maps {estimator} together with others: --estimators needs {', '.join(missing)} too"
+            )
+        if RAPIDITY in self.corrections.context:
+            raise OptionError(f"{self.path} needs the boson's rapidity, which a run does not have: derive it without")
 
     def require(self, there: Collection[str], path: str, metadata: Mapping[str, Any]) -> None:
         """As every recoil processor; with corrections also OptionError unless the metadata say how they are applied."""
@@ -212,11 +225,13 @@ class CorrectedProcessor(RecoilProcessor):
         frame: Frame,
         npv: NDArray,
         njets: NDArray,
+        others: Mapping[str, Mapping[str, Vector]] | None = None,
     ) -> Iterator[tuple[str, Vector]]:
         """Names of systematics, ``nominal`` first, and (events, 2) pTmiss with each; the recoil is varied in signal.
 
         mets: the estimator's own variations, each of which is corrected like the nominal one (see MetResult.of).
         frame: gives the (events, 2) boson, and what is seen of it (see ptmiss.recoil.recoil), with a systematic.
+        others: the same as mets of all estimators, for a joint map.
         """
         if self.corrections is None:
             yield from mets.items()
@@ -226,7 +241,9 @@ class CorrectedProcessor(RecoilProcessor):
         own = [(name, met, NOMINAL) for name, met in mets.items()]
         for name, met, systematic in [*own, *((name, mets[NOMINAL], name) for name in names if name != NOMINAL)]:
             boson, visible = frame(name)
-            yield name, self.corrections.met(estimator, met, boson, npv, njets, sample, systematic, visible)
+            beside = {each: by.get(name, by[NOMINAL]) for each, by in (others or {}).items()}
+            where = boson, npv, njets, sample, systematic, visible, beside
+            yield name, self.corrections.met(estimator, met, *where)
 
 
 def with_weights(

@@ -38,12 +38,13 @@ class Boson(CorrectedProcessor):
         histograms |= book_significance(kept.mets.covariance)
         boson, good = transverse_sum(kept.objects), kept.good
         where = kept.npv[good], kept.njets[good]
+        every = {name: kept.mets.of(name, good) for name in self.names}
         for name, met in kept.mets.met.items():
             fill_met_xy(histograms, name, met, kept.npv, kept.weights.nominal)
             u = recoil(boson, self.centred(kept.events, name, met, kept.npv))
             fill_residuals(histograms, name, u, kept.njets, kept.weights.nominal)
             frame = partial(self.frame, kept.objects[good], name)
-            mets = self.varied(kept.events, name, kept.mets.of(name, good), frame, *where)
+            mets = self.varied(kept.events, name, every[name], frame, *where, every)
             for systematic, corrected, weights in with_weights(mets, kept.weights[good]):
                 fill_variations(histograms, name, recoil(frame(systematic)[0], corrected), *where, weights)
                 for each, weight in weights.items():

@@ -37,9 +37,10 @@ class Neutrino(CorrectedProcessor):
         boson = generated_boson(events)
         seen = visible_boson(events, bare(leptons))
         known = np.isfinite(boson[:, 0])
+        every = {name: kept.mets.of(name, good) for name in self.names}
         for name in self.names:
             frame = partial(self.frame, leptons, boson, seen, name)
-            mets_varied = self.varied(events, name, kept.mets.of(name, good), frame, npv, njets)
+            mets_varied = self.varied(events, name, every[name], frame, npv, njets, every)
             for systematic, corrected, weights in with_weights(mets_varied, chosen):
                 mt = transverse_mass(self.leptons(leptons, name, systematic), corrected)
                 has = np.isfinite(mt)

@@ -78,10 +78,11 @@ class Skim(CorrectedProcessor):
             boson = np.where(single, generated_boson(events), boson)
             seen = np.where(single, visible_boson(events, bare(objects)), seen)
         everywhere = np.ones(len(events), bool)
+        every = {name: mets.of(name, everywhere) for name in self.names}
+        where = columns["npv"], columns["njets"], every
         for name in self.names:
-            own = mets.of(name, everywhere)
             frame = partial(self.frame, objects, boson, seen, single, name)
-            for systematic, met in self.varied(events, name, own, frame, columns["npv"], columns["njets"]):
+            for systematic, met in self.varied(events, name, every[name], frame, *where):
                 yield name, CORRECTED + ("" if systematic == NOMINAL else f"_{systematic}"), met
 
     def frame(

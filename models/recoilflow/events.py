@@ -56,15 +56,15 @@ class Events:
         return np.quantile(self.context[~self.data], [CLAMP, 1 - CLAMP], axis=0)
 
 
-def join(simulation: Sequence[Array], data: Sequence[Array]) -> Events:
+def join(simulation: Sequence[Array], data: Sequence[Array], names: Sequence[str] = ("simulation", "data")) -> Events:
     """Both samples, each as residuals, context and weights; OptionError where one has too few events."""
-    for (u, _, weights), name in ((simulation, "simulation"), (data, "data")):
-        check(u, weights, name)
+    for (_, _, weights), name in zip((simulation, data), names, strict=True):
+        check(weights, name)
     u, context, weights = (np.concatenate(pair) for pair in zip(simulation, data, strict=True))
     return Events(u, context, np.repeat([False, True], [len(simulation[0]), len(data[0])]), weights)
 
 
-def check(u: Array, weights: Array, name: str, least: float = LEAST) -> None:
+def check(weights: Array, name: str, least: float = LEAST) -> None:
     """Raise OptionError unless a sample has enough effective events for a flow."""
     total = weights.sum()
     if not total > 0:

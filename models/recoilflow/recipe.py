@@ -24,12 +24,12 @@ class Recipe(DecoupledSettings):
     hidden: widths of the layers of each conditioner; bins, splines: see network.
     """
 
-    epochs: int = Field(24, ge=1)
+    epochs: int = Field(40, ge=1)
     rate: float = Field(3e-3, gt=0)
-    patience: int | None = Field(8, ge=1)
+    patience: int | None = Field(10, ge=1)
     clip: float = Field(5.0, gt=0)
     average: float = Field(0.995, ge=0, lt=1)
-    batch: int = Field(1024, ge=2)
+    batch: int = Field(512, ge=2)
     hidden: tuple[int, ...] = (32, 32)
     bins: int = Field(8, ge=2)
     splines: int = Field(1, ge=1)

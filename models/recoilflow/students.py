@@ -6,7 +6,7 @@ much the component moves. Inputs stay at the ends of their ranges beyond them, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,56 +16,30 @@ from torch import Tensor, nn
 
 from ptmiss.typing import Array
 
+from .dense import Dense
+
 REACH = 6.0  # spreads of a residual inside which the map is taught
 CORE, FAR = 2.0, 5.0  # spreads
 CORE_ERROR, FAR_ERROR = 0.05, 0.5  # GeV, of the network inside of CORE and at FAR
-STRETCH = (1.0, 1.0, 1.6, 2.4)  # of residuals about their mean, for the tails
+STRETCH = (1.0, 1.5, 2.2, 3.0)  # of residuals about their mean, for the tails
+TOGETHER = 0.3  # share of the rows in which all components are stretched alike
 ROWS, BATCH, RATE = 120_000, 2048, 4e-3
-
-Map = Callable[[Array, Array], Array]
-"""(events, features) residuals and (events, columns) context to moved residuals, GeV."""
-
-
-@dataclass(frozen=True)
-class Student:
-    """A dense network with SiLU between its layers: weights (out, in) and biases (out,), float64.
-
-    low, high: (inputs,) ranges of its inputs, first the context, then residuals (GeV), its own the last. Scales are in
-    the first and last layers.
-    """
-
-    layers: tuple[tuple[Array, Array], ...]
-    low: Array
-    high: Array
-
-    def __call__(self, inputs: Array) -> Array:
-        """(events,) shift of the last input, GeV."""
-        x = np.clip(inputs, self.low, self.high)
-        for number, (weights, biases) in enumerate(self.layers):
-            x = x if not number else x / (1 + np.exp(-x))
-            x = x @ weights.T + biases
-        return x[:, 0]
-
-    def slope(self, inputs: Array, step: float = 0.1) -> Array:
-        """(events,) growth of the moved component with itself, over a step in GeV."""
-        moved = inputs.copy()
-        moved[:, -1] += step
-        return 1 + (self(moved) - self(inputs)) / step
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights and biases."""
-        return sum(weights.size + biases.size for weights, biases in self.layers)
 
 
 def sample(u: Array, context: Array, rows: int, seed: int) -> tuple[Array, Array]:
     """Residuals (rows, features) and context to teach with: those of events, and stretched about their mean."""
     rng = np.random.default_rng(seed)
     chosen = rng.integers(len(u), size=rows)
-    stretch = rng.choice(STRETCH, size=(rows, 1)) * rng.uniform(0.9, 1.1, size=(rows, u.shape[1]))
     mean, spread = u.mean(axis=0), u.std(axis=0)
-    moved = mean + (u[chosen] - mean) * stretch
+    moved = mean + (u[chosen] - mean) * _stretch(rng, rows, u.shape[1])
     return np.clip(moved, mean - REACH * spread, mean + REACH * spread), context[chosen]
+
+
+def _stretch(rng: np.random.Generator, rows: int, features: int) -> Array:
+    """(rows, features) factors: of all components, of one alone, or none."""
+    factor, kind = rng.choice(STRETCH, size=rows), rng.random(rows)
+    one = np.arange(features) == rng.integers(features, size=rows)[:, np.newaxis]
+    return np.where((kind < TOGETHER)[:, np.newaxis] | one, factor[:, np.newaxis], 1.0)
 
 
 def tolerance(pulls: Array) -> Array:
@@ -88,8 +62,8 @@ class Lesson:
 def lessons(u: Array, moved: Array, context: Array, own: Array | None = None) -> Iterator[Lesson]:
     """What each component's student learns; own: the last input of each if that is not u, (rows, features)."""
     own = u if own is None else own
-    mean, spread = u.mean(axis=0), u.std(axis=0)
-    low, high = mean - REACH * spread, mean + REACH * spread
+    low, high = u.min(axis=0), u.max(axis=0)
+    mean, spread = (low + high) / 2, (high - low) / (2 * REACH)
     for k in range(u.shape[1]):
         inputs = np.column_stack([context, u[:, :k], own[:, k]])
         pulls = (u[:, : k + 1] - mean[: k + 1]) / spread[: k + 1]
@@ -97,8 +71,8 @@ def lessons(u: Array, moved: Array, context: Array, own: Array | None = None) ->
         yield Lesson(inputs, moved[:, k] - own[:, k], tolerance(np.abs(pulls).max(axis=1)), *ends)
 
 
-def teach(lesson: Lesson, hidden: tuple[int, ...], epochs: int, seed: int = 1) -> Student:
-    """A student that has had its lesson."""
+def teach(lesson: Lesson, hidden: tuple[int, ...], epochs: int, seed: int = 1) -> Dense:
+    """A network that has had its lesson."""
     mean, spread = lesson.inputs.mean(axis=0), lesson.inputs.std(axis=0) + 1e-9
     scale = float(np.sqrt(np.mean(lesson.shift**2))) + 1e-6
     with torch.random.fork_rng():
@@ -112,7 +86,7 @@ def teach(lesson: Lesson, hidden: tuple[int, ...], epochs: int, seed: int = 1) -
     weights = [[p.detach().double().numpy() for p in (layer.weight, layer.bias)] for layer in layers]
     weights[0] = [weights[0][0] / spread, weights[0][1] - weights[0][0] @ (mean / spread)]
     weights[-1] = [part * scale for part in weights[-1]]
-    return Student(tuple((w, b) for w, b in weights), lesson.low, lesson.high)
+    return Dense(tuple((w, b) for w, b in weights), lesson.low, lesson.high)
 
 
 def _fit(network: nn.Module, x: Tensor, y: Tensor, w: Tensor, epochs: int) -> None:

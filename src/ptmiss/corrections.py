@@ -5,6 +5,9 @@ The file is correctionlib JSON, and its corrections can be evaluated without thi
 ``<estimator>_response`` (sample, kind, qt), and ``npv_weight`` (npv) where simulation was weighted. correctionlib maps
 a NaN or a negative qT to some bin without a word, so every input is checked here first.
 
+The maps of a flow are joint: those of an estimator have the context (qt, njets, npv, …) as inputs, and the components
+of the estimators before it in the file beside its own.
+
 The order is one: the mean is taken off, then the recoil is mapped. A file of ``<estimator>_xy`` and ``npv_weight``
 alone is what a calibration of runs begins with; it maps nothing.
 """
@@ -26,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptmiss.errors import CorrectionError, FileError, UnknownName
 from ptmiss.files import AnyPath, as_path, cached_by_file, digest
-from ptmiss.recoil import met_from_recoil, recoil
+from ptmiss.recoil import Recoil, met_from_recoil, recoil
 from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array, Vector
 
@@ -35,6 +38,7 @@ SAMPLES = ("data", "mc")
 AXES = ("x", "y")
 PILEUP = "npv_weight"
 CONTENT = "corrections_sha256"  # in the description
+RAPIDITY = "boson_rapidity"
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,21 @@ class Corrections:
         return frozenset(self.set)
 
     @property
+    def joint(self) -> list[str]:
+        """The estimators of a joint map in their order; empty where each has a map of its own."""
+        return list(self.metadata.get("joint", {}).get("estimators", []))
+
+    @property
+    def context(self) -> list[str]:
+        """What the maps depend on besides the recoil."""
+        return list(self.metadata.get("joint", {}).get("context", ["qt", "njets"]))
+
+    def needed(self, estimator: str) -> list[str]:
+        """The estimators whose pTmiss the map of this one depends on, itself the last."""
+        self._require(estimator)
+        return self.joint[: self.joint.index(estimator) + 1] if self.joint else [estimator]
+
+    @property
     def record(self) -> dict[str, Any]:
         """What the manifest of a run keeps of the corrections that it applied."""
         applied = {name: self.metadata[name] for name in ("xy", "pileup")}
@@ -87,16 +106,49 @@ class Corrections:
         """Corrected component ``par`` or ``perp`` of the recoil of simulation, GeV; arrays of shape (events,).
 
         The last bin goes on above its range of qT. CorrectionError where qT is not a number from 0, u not a number, or
-        nJets not an integer from 0.
+        nJets not an integer from 0, and of a joint map: that takes more than one component.
         """
+        if self.joint:
+            raise CorrectionError(f"{self.path} has a joint map of {', '.join(self.joint)}: expected met, with others")
+        self._require_systematic(estimator, systematic)
+        given = self._inputs({"qt": qt, "njets": njets, "u": u})
+        return np.asarray(self.set[f"{estimator}_u_{component}"].evaluate(*given.values(), systematic))
+
+    def _joint(
+        self,
+        estimator: str,
+        recoils: Mapping[str, Recoil],
+        context: Mapping[str, ArrayLike],
+        systematic: str,
+    ) -> tuple[Array, Array]:
+        """Both corrected components of an estimator, GeV, of the recoils of those that it needs, itself the last."""
+        self._require_systematic(estimator, systematic)
+        values = [part for u in recoils.values() for part in (u.u_par, u.u_perp)]
+        names = [f"{name}_u_{component}" for name in recoils for component in ("par", "perp")]
+        given = self._inputs(
+            {**{name: context[name] for name in self.context}, **dict(zip(names, values, strict=True))}
+        )
+        inputs = list(given.values())
+        par = self.set[f"{estimator}_u_par"].evaluate(*inputs[:-1], systematic)
+        return np.asarray(par), np.asarray(self.set[f"{estimator}_u_perp"].evaluate(*inputs, systematic))
+
+    def _require_systematic(self, estimator: str, systematic: str) -> None:
         if systematic not in self.systematics(estimator):
             raise UnknownName(f"systematic of {self.path}", systematic, self.systematics(estimator))
-        qt, u, njets = (np.asarray(values, float) for values in (qt, u, njets))
-        self._check("qt", qt, np.isfinite(qt) & (qt >= 0), "a number from 0")
-        self._check("u", u, np.isfinite(u), "a number")
-        self._check("njets", njets, (njets >= 0) & (njets == np.floor(njets)), "an integer from 0")
-        counts = np.minimum(njets, np.iinfo(np.int32).max).astype(np.int64)
-        return np.asarray(self.set[f"{estimator}_u_{component}"].evaluate(qt, counts, u, systematic))
+
+    def _inputs(self, given: Mapping[str, ArrayLike]) -> dict[str, NDArray]:
+        """What a map is evaluated with, checked."""
+        values: dict[str, NDArray] = {name: np.asarray(array, float) for name, array in given.items()}
+        for name, array in values.items():
+            if name == "njets":
+                self._check(name, array, (array >= 0) & (array == np.floor(array)), "an integer from 0")
+            elif name in ("qt", "npv"):
+                self._check(name, array, np.isfinite(array) & (array >= 0), "a number from 0")
+            else:
+                self._check(name, array, np.isfinite(array), "a number")
+        if "njets" in values:
+            values["njets"] = np.minimum(values["njets"], np.iinfo(np.int32).max).astype(np.int64)
+        return values
 
     def shift(self, estimator: str, npv: ArrayLike, sample: str) -> Vector:
         """(events, 2) mean pTmiss of ``data`` or ``mc`` against nPV, GeV, which the XY correction subtracts."""
@@ -133,24 +185,48 @@ class Corrections:
         sample: str = "mc",
         systematic: str = NOMINAL,
         visible: Vector | None = None,
+        others: Mapping[str, Vector] | None = None,
+        rapidity: ArrayLike | None = None,
     ) -> Vector:
         """(events, 2) corrected pTmiss, GeV.
 
         The mean is taken off first. Then of ``mc`` the recoil against the boson is mapped, with what is ``visible`` of
         the boson (see ptmiss.recoil); not of ``data``, nor of a simulated ``background``, nor of an event without a
         boson (NaN). An event whose pTmiss is not finite stays as it is.
+
+        others: (events, 2) pTmiss by estimator, GeV, as it came; a joint map needs that of the estimators ``needed``,
+        and, if ``context`` names it, the boson's rapidity (events,).
         """
         out = self.centred(estimator, met, npv, "data" if sample == "data" else "mc")
         if sample != "mc" or not self.maps:
             return out
         seen = boson if visible is None else visible
-        known = np.isfinite(out + boson + seen).all(axis=1)
-        boson, seen, njets = boson[known], seen[known], np.asarray(njets)[known]
-        u = recoil(boson, out[known], seen)
-        par = self.u(estimator, "par", u.qt, njets, u.u_par, systematic)
-        perp = self.u(estimator, "perp", u.qt, njets, u.u_perp, systematic)
+        mets = self._all(estimator, out, npv, others or {})
+        known = np.isfinite(sum(mets.values()) + boson + seen).all(axis=1)
+        boson, seen = boson[known], seen[known]
+        recoils = {name: recoil(boson, each[known], seen) for name, each in mets.items()}
+        u = recoils[estimator]
+        if self.joint:
+            context = {"qt": u.qt, "njets": np.asarray(njets)[known], "npv": np.asarray(npv)[known]}
+            if rapidity is not None:
+                context[RAPIDITY] = np.asarray(rapidity)[known]
+            par, perp = self._joint(estimator, recoils, context, systematic)
+        else:
+            par = self.u(estimator, "par", u.qt, np.asarray(njets)[known], u.u_par, systematic)
+            perp = self.u(estimator, "perp", u.qt, np.asarray(njets)[known], u.u_perp, systematic)
         out[known] = met_from_recoil(par, perp, boson, seen)
         return out
+
+    def _all(self, estimator: str, met: Vector, npv: ArrayLike, others: Mapping[str, Vector]) -> dict[str, Vector]:
+        """The simulated pTmiss less its mean of the estimators that are needed, this one the last."""
+        before = self.needed(estimator)[:-1]
+        missing = [name for name in before if name not in others]
+        if missing:
+            raise CorrectionError(
+                f"{self.path} maps {estimator} together with {', '.join(before)}: "
+                f"pTmiss of {', '.join(missing)} is needed"
+            )
+        return {**{name: self.centred(name, others[name], npv, "mc") for name in before}, estimator: met}
 
     def centred(self, estimator: str, met: Vector, npv: ArrayLike, sample: str) -> Vector:
         """(events, 2) pTmiss less its mean in ``data`` or ``mc``, GeV; what is not finite stays as it is."""

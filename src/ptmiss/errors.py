@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 
 
@@ -84,12 +84,21 @@ def hint(name: str, allowed: Iterable[str], likeness: float = 0.5) -> str:
     return f", did you mean {nearest[0]!r}?" if nearest else ""
 
 
-@contextmanager
-def needs_torch(what: str) -> Iterator[None]:
+def needs_torch(what: str) -> AbstractContextManager[None]:
     """Imports that need torch: where there is none, one line says what needs it."""
+    return _needs(what, "train", "torch")
+
+
+def needs_flow(what: str) -> AbstractContextManager[None]:
+    """Imports that need torch and zuko: where one is missing, one line says what needs it."""
+    return _needs(what, "flow", "torch", "zuko")
+
+
+@contextmanager
+def _needs(what: str, extra: str, *modules: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name not in modules:
             raise
-        raise OptionError(f"{what} needs torch, the extra train: pip install 'ptmiss[train]'") from error
+        raise OptionError(f"{what} needs {error.name}, the extra {extra}: pip install 'ptmiss[{extra}]'") from error

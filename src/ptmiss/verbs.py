@@ -316,6 +316,10 @@ def calibrate(
     output: AnyPath,
     estimators: Sequence[str] = ("pf", "puppi"),
     backgrounds: Sequence[str] = (),
+    *,
+    method: str = "gaussians",
+    force: bool = False,
+    resume: bool = False,
     **options: Any,
 ) -> correction_files.Corrections:
     """Calibrate the recoil of simulation to data, and write corrections for correctionlib.
@@ -326,15 +330,23 @@ def calibrate(
         output: directory of corrections, tables and figures; it must be empty unless ``force``.
         estimators: what to calibrate.
         backgrounds: ``SOURCE[=FACTOR]`` each.
-        **options: minimum, pileup, test, era, order, label, progress (see ptmiss.progress), force.
+        method: ``gaussians``, a map for each component of each estimator, or ``flow``, one for all of them at once
+            (needs the extra ``flow``).
+        force: replace results that are there.
+        resume: go on with the flows that a calibration which was stopped left in ``output``.
+        **options: minimum, pileup, test, era, order, label, progress (see ptmiss.progress); flow: options of that
+            method, see ptmiss.calibration.flow.derivation.Options.
 
     Returns:
         The corrections, ready to be applied. Of runs without corrections they are XY lines and pile-up weights alone
         (``maps`` is False): run again with them, and calibrate those runs.
     """
+    from ptmiss.calibration.report import TRAINING
     from ptmiss.calibration.report import calibrate as derive
 
-    results.check_writable(output, options.pop("force", False))
+    if not (resume and (as_path(output) / TRAINING).is_dir()):
+        results.check_writable(output, force)
+    options |= {"method": method}
     path = derive(str(as_path(data)), str(as_path(mc)), list(backgrounds), list(estimators), output, **options)
     return correction_files.load(path)
 
@@ -399,7 +411,7 @@ def report(sources: AnyPath | Sequence[AnyPath], output: AnyPath, *, force: bool
         sources: paths, ``NAME=PATH`` or names of models.
         output: the page, a ``.html`` file.
         force: replace a page that is there.
-        **options: title, correction, label, published (``QUANTITY=FILE`` each), progress.
+        **options: title, correction, label, progress.
 
     Returns:
         The page's path.

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ptmiss import plots, resolutions, results, sample, table
+from ptmiss import plots, results, sample, table
 from ptmiss.errors import FileError
 from ptmiss.evaluation import figures
 from ptmiss.histograms import book_met, book_recoil, fill_met
@@ -98,7 +98,7 @@ def test_a_dataset_of_a_run_has_its_cut_flow_and_what_was_skipped(tmp_path, undr
     twice = {"events": 3, "files": ["a.root", "b.root"]}
     described |= {
         "cutflow": {"events": {"all": 100, "two muons": 40}},
-        "ledger": {"listed": 100, "events": 91, "sumw": 91.0, "skipped": [entry], "duplicates": twice},
+        "ledger": {"skipped": [entry], "duplicates": twice},
     }
     manifest = {"datasets": {"dy": described}, "command": "ptmiss run", "plan": {"left": "out"}}
     results.save(tmp_path, manifest, {"dy": made.histograms["dy"]})
@@ -112,12 +112,9 @@ def test_a_dataset_of_a_run_has_its_cut_flow_and_what_was_skipped(tmp_path, undr
     ]
 
 
-COUNTED = {"listed": 9, "events": 9, "sumw": 9.0}
-
-
 def test_nothing_to_warn_of():
     assert sections.warnings({}) == []
-    assert sections.warnings({"ledger": {**COUNTED, "skipped": [], "duplicates": None}}) == []
+    assert sections.warnings({"ledger": {"skipped": [], "duplicates": None}}) == []
 
 
 def test_a_table_tells_its_notes_and_what_its_datasets_went_without(tmp_path, undrawn):
@@ -148,8 +145,7 @@ def test_a_table_tells_its_notes_and_what_its_datasets_went_without(tmp_path, un
 def test_every_figure_of_the_measurement_has_its_own_rows(undrawn):
     few = start_of("zmumu", 1000, ["pf", "puppi"])
     histograms = sections.resolutions.from_table(few, "boson")
-    found = sections.resolutions.tabulate(histograms, "bin").assign(n_eff=100.0)  # as if it had events enough
-    exhibits = sections.of_resolutions(found, "bin", "here")
+    exhibits = sections.of_resolutions(sections.resolutions.tabulate(histograms, "bin"), "bin", "here")
     assert len({one.title for one in exhibits}) == len(exhibits)
     shared = {}
     for one in exhibits:
@@ -198,14 +194,6 @@ def test_data_have_spectra_and_no_generated_mass(undrawn):
     exhibits = sections.transverse_masses(data, "")
     assert [one.title for one in exhibits] == ["Transverse mass", "pTmiss"]
     assert set(exhibits[0].table["estimator"]) == {"pf"}
-
-
-def test_bins_of_a_few_events_are_tables_without_frames(undrawn):
-    found = resolutions.tabulate(resolutions.from_table(start_of("zmumu", 30, ["pf"])), "bin")
-    for one in sections.of_resolutions(found, "bin", ""):
-        assert (one.figure is None) == one.caption.startswith("No figure") == (one.table["n_eff"].max() < 10)
-    few = sections.of_resolutions(found.assign(n_eff=9.0), "bin", "")
-    assert {one.figure for one in few} == {None}
 
 
 def test_a_table_without_a_mass_in_the_window_has_a_line_and_no_figures(undrawn):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ptmiss.cli.completion import Words, estimators
 from ptmiss.cli.options import PATH, Verb, cli, names, note
+
+CONTEXT = ["qt", "njets", "npv", "boson_rapidity"]
 
 
 @cli.command(
@@ -44,6 +47,25 @@ from ptmiss.cli.options import PATH, Verb, cli, names, note
 @click.option(
     "--pileup/--no-pileup", default=True, show_default=True, help="Reweight simulated tables to the data's vertices."
 )
+@click.option(
+    "--method",
+    type=click.Choice(["gaussians", "flow"]),
+    default="gaussians",
+    show_default=True,
+    help="A map for each component, or one flow for all estimators.",
+)
+@click.option(
+    "--context",
+    callback=names,
+    default="qt,njets,npv",
+    show_default=True,
+    type=Words("A,B,…", lambda: CONTEXT, several=True),
+    help="What a flow depends on, boson_rapidity too if tables have it.",
+)
+@click.option("--members", type=click.IntRange(2), default=8, show_default=True, help="Flows of the ensemble.")
+@click.option("--epochs", type=click.IntRange(1), default=None, help="Longest training of a flow.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the flows.")
+@click.option("--resume", is_flag=True, help="Go on with the flows of a calibration that was stopped.")
 @click.option("--closure", is_flag=True, help="Also derive corrections on half of the events, and test on the rest.")
 @click.option("--era", default="all", show_default=True, help="Key of the files in CMS's layout.")
 @click.option("--order", default="any", show_default=True, help="Key of the files in CMS's layout.")
@@ -57,6 +79,12 @@ def calibrate(
     output: Path,
     minimum: float,
     pileup: bool,
+    method: str,
+    context: list[str],
+    members: int,
+    epochs: int | None,
+    seed: int,
+    resume: bool,
     closure: bool,
     era: str,
     order: str,
@@ -67,10 +95,21 @@ def calibrate(
     from ptmiss import verbs
     from ptmiss.progress import progress_bar, progress_callback
 
-    options = {"minimum": minimum, "pileup": pileup, "test": closure, "era": era, "order": order, "label": label}
+    options: dict[str, Any] = {
+        "minimum": minimum,
+        "pileup": pileup,
+        "test": closure,
+        "era": era,
+        "order": order,
+        "label": label,
+    }
+    if method == "flow":
+        recipe = {"seed": seed} | ({} if epochs is None else {"epochs": epochs})
+        options["flow"] = {"context": tuple(context), "members": members, "recipe": recipe}
+    options |= {"method": method, "resume": resume, "force": force}
     with progress_bar() as bar:
         show = progress_callback(bar)
-        made = verbs.calibrate(data, mc, output, estimators, backgrounds, progress=show, force=force, **options)
+        made = verbs.calibrate(data, mc, output, estimators, backgrounds, progress=show, **options)
     click.echo(made.path)
     if not made.maps:
         note(

@@ -2,19 +2,17 @@
 
 Three measures: the RMS of mT minus the generated mT; the width of the falling edge above the peak, the sigma of a
 step ``erfc((mT - m0) / √2 sigma)`` fitted to the spectrum; and the distance from the peak to half its height on its
-right, of a cubic spline through the spectrum, so that neither depends on the events of a single bin. The last two need
-no truth, and know the natural width too. CMS-JME-24-001 has half widths of 26 GeV for PF, 18 GeV for PUPPI and 16 GeV
-for DeepMET, from bin to bin; the same spectra measured as here have 24.8, 18.5 and 15.7 GeV.
+right, in bins of 2 GeV. The last two need no truth, and know the natural width too. CMS-JME-24-001 has half widths of
+26 GeV for PF, 18 GeV for PUPPI and 16 GeV for DeepMET.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.interpolate import BSpline
 from scipy.optimize import least_squares
 from scipy.special import erfc
 
@@ -22,21 +20,17 @@ from ptmiss import bootstrap, tables
 from ptmiss.bootstrap import REPLICAS, Draws
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.recoil import transverse_mass
-from ptmiss.systematics import NOMINAL, total
 from ptmiss.table import RecoilTable
-from ptmiss.typing import Array, Mask
+from ptmiss.typing import Array
 
 from .comparison import MIN_EVENTS, gain, rms
 
 BINS = np.arange(30.0, 151.0, 3.0)  # GeV
 CENTRES = (BINS[1:] + BINS[:-1]) / 2
-FINE_BINS = np.arange(30.0, 121.0, 2.0)  # GeV, of the half width
-KNOTS = np.arange(30.0, 121.0, 10.0)  # GeV, of its spline: what is narrower is blurred
-CURVE = np.linspace(KNOTS[0], KNOTS[-1], 901)  # GeV, where the spline is evaluated
+FINE_BINS = np.arange(0.0, 161.0, 2.0)  # GeV, of the half width
 PEAK, END = 50.0, 130.0  # GeV: the peak is sought above, the edge is fitted from the peak to the end
 MIN_BINS = 4  # of an edge: more than a step has parameters
 GENERATED = "generated"
-CORRECTED = "corrected"  # begins the columns of corrected pTmiss, which is another and no variation
 
 
 def of_table(
@@ -46,9 +40,7 @@ def of_table(
 
     Columns ``rms`` (GeV, about the mean), ``edge`` (sigma, GeV), ``edge_at`` (m0, GeV), ``half_width`` (GeV), and
     ``rms_vs_<reference>`` and so on of all but ``edge_at``, how much smaller as a fraction; each with ``…_error``.
-    Variations of the table's pTmiss and weights give ``rms_systematic`` and so on (see ptmiss.systematics); the lepton
-    stays as it is. ``left_out`` are events with both leptons in which an estimator's pTmiss is not finite: they count
-    for none.
+    ``left_out`` are events with both leptons in which an estimator's pTmiss is not finite: they count for none.
     """
     for name in references:
         if name not in table.estimators:
@@ -65,26 +57,7 @@ def of_table(
     weight = table["weight"][keep] if weighted else np.ones(n)
     masses = {name: mass[keep] for name, mass in masses.items()}
     found = bootstrap.replicate(partial(measure, masses, weight), n, replicas)
-    rows = [{**row(name, n, found, references), **systematic(table, name, masses, weight, keep)} for name in found]
-    return pd.DataFrame(rows).assign(left_out=left_out)
-
-
-def systematic(
-    table: RecoilTable, name: str, masses: Mapping[str, Array], weight: Array, keep: Mask
-) -> dict[str, float]:
-    """Size of all variations of each width of an estimator, GeV; nothing without variations. keep: (events,)."""
-    lepton, one = table.vector("lepton")[keep], np.ones((1, int(np.count_nonzero(keep))))
-    own = table.systematics(name) if name != GENERATED else []
-    varied = {s: transverse_mass(lepton, table.varied(name, s)[keep]) for s in own if not s.startswith(CORRECTED)}
-    cases = {NOMINAL: (masses[name], weight), **{s: (mass, weight) for s, mass in varied.items()}}
-    cases |= {s: (masses[name], table.weight(s)[keep]) for s in (table.weights if name != GENERATED else ())}
-    found = {}
-    for case, (mass, of_event) in cases.items():
-        both = {name: np.where(np.isfinite(mass), mass, masses[name]), GENERATED: masses[GENERATED]}
-        found[case] = measure(both, of_event, one)[name]
-    away = lambda k: {s: float(of[k][0] - found[NOMINAL][k][0]) for s, of in found.items() if s != NOMINAL}
-    widths = ("rms", "edge", "half_width") if len(found) > 1 else ()
-    return {f"{width}_systematic": float(total(away(width))) for width in widths}
+    return pd.DataFrame([row(name, n, found, references) for name in found]).assign(left_out=left_out)
 
 
 def measure(masses: Mapping[str, Array], weight: Array, drawn: Draws) -> dict[str, dict[str, Array]]:
@@ -119,20 +92,15 @@ def falling_edge(mass: Array, weight: Array) -> tuple[float, float]:
     return (abs(found.x[2]), found.x[1]) if found.success else (np.nan, np.nan)
 
 
-@cache
-def spline() -> Array:
-    """(points of CURVE, bins) matrix that takes counts in FINE_BINS to the cubic spline of KNOTS nearest to them."""
-    knots = np.concatenate([KNOTS[:1], KNOTS[:1], KNOTS[:1], KNOTS, KNOTS[-1:], KNOTS[-1:], KNOTS[-1:]])
-    basis = lambda x: BSpline.design_matrix(x, knots, 3).toarray()
-    return np.asarray(basis(CURVE) @ np.linalg.pinv(basis((FINE_BINS[1:] + FINE_BINS[:-1]) / 2)))
-
-
 def right_half_width(mass: Array, weight: Array) -> float:
     """From the peak to half its height on the right, GeV; NaN without. mass (GeV), weight: (events,)."""
-    curve = spline() @ np.histogram(mass, FINE_BINS, weights=weight)[0]
-    top = int(np.argmax(curve))
-    below = np.flatnonzero(curve[top:] <= curve[top] / 2)
-    return float(CURVE[top + below[0]] - CURVE[top]) if curve[top] > 0 and len(below) else np.nan
+    counts = np.convolve(np.histogram(mass, FINE_BINS, weights=weight)[0], np.ones(3) / 3, "same")
+    top = int(np.argmax(counts))
+    below = np.flatnonzero(counts[top:] <= counts[top] / 2)
+    if not counts[top] > 0 or not len(below):
+        return np.nan
+    low, high = counts[top + below[0]], counts[top + below[0] - 1]
+    return float((FINE_BINS[1] - FINE_BINS[0]) * (below[0] - (counts[top] / 2 - low) / (high - low)))
 
 
 def step(mass: Array, height: float, position: float, width: float) -> Array:
