@@ -21,7 +21,7 @@ from ptmiss.resolutions import moments
 from ptmiss.resolutions.moments import Sums
 from ptmiss.systematics import NOMINAL, shares, total
 
-from .sources import Background, Histograms, Sample, add, less
+from .sources import Background, Histograms, Sample, add, less, needed
 
 QT_EDGES = (0, 5, 10, 20, 40, np.inf)
 JETS = {"0 jets": 0, "1 jet": 1, "≥ 2 jets": 2}
@@ -77,21 +77,21 @@ def fill(
 
     weigh: simulation for pile-up.
     """
-    events = source.events
-    boson, npv, njets = events.vector("boson"), events["npv"], events["njets"]
-    weight = events["weight"] * (corrections.weight(npv) if weigh and sample != "data" else 1.0)
-    mets = {name: events.met(name) for name in corrections.estimators}
-    rapidity = events[RAPIDITY] if RAPIDITY in corrections.context else None
     out = book_recoil(corrections.estimators) | book_met(corrections.estimators)
-    for estimator in corrections.estimators:
-        systematics = corrections.systematics(estimator) if apply and sample == "mc" else [NOMINAL]
-        for systematic in systematics:
-            met = mets[estimator]
-            if apply:
-                where = boson, npv, njets, sample, systematic, None, mets, rapidity
-                met = corrections.met(estimator, met, *where)
-            fill_recoil(out, estimator, recoil(boson, met), npv, njets, weight, systematic)
-            fill_met(out, estimator, met, weight, systematic)
+    rapidity = [RAPIDITY] if RAPIDITY in corrections.context else []
+    for events in source.batches([*needed(corrections.estimators), *rapidity]):
+        boson, npv, njets = events.vector("boson"), events["npv"], events["njets"]
+        weight = events["weight"] * (corrections.weight(npv) if weigh and sample != "data" else 1.0)
+        mets = {name: events.met(name) for name in corrections.estimators}
+        of_boson = events[RAPIDITY] if rapidity else None
+        for estimator in corrections.estimators:
+            for systematic in corrections.systematics(estimator) if apply and sample == "mc" else [NOMINAL]:
+                met = mets[estimator]
+                if apply:
+                    where = boson, npv, njets, sample, systematic, None, mets, of_boson
+                    met = corrections.met(estimator, met, *where)
+                fill_recoil(out, estimator, recoil(boson, met), npv, njets, weight, systematic)
+                fill_met(out, estimator, met, weight, systematic)
     return out
 
 

@@ -6,8 +6,10 @@ background may add ``=FACTOR``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import glob
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from ptmiss import binning as binnings
 from ptmiss import normalisation, results
 from ptmiss.binning import Binning
+from ptmiss.columns import Table
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.files import as_path, digest
 from ptmiss.histograms import (
@@ -33,12 +36,12 @@ from ptmiss.histograms import (
 )
 from ptmiss.provenance import samples
 from ptmiss.recoil import recoil
-from ptmiss.table import RecoilTable
-from ptmiss.table import read as read_table
+from ptmiss.table import RecoilTable, open_table
 
 from .xy import Shift
 
 Histograms = Mapping[str, hist.Hist]
+BOSON = ("boson_pt", "boson_phi", "boson_mass")
 MOST_CLASSES = 3  # of nJets: the laws have a term for the last one, see ptmiss.calibration.laws
 NEEDED = ("residuals", "met_xy", "moments")
 BOOKS = (book_calibration, book_recoil, book_met)
@@ -46,18 +49,21 @@ BOOKS = (book_calibration, book_recoil, book_met)
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample: a recoil table with its muon pairs in the mass window selected, or the histograms of a run.
+    """One sample: a recoil table, of which the muon pairs in the mass window count, or the histograms of a run.
 
-    name: as it was given; sha256: of the file; datasets: what a manifest or a table keeps of each of its datasets;
-    corrections: what a run's manifest says of those that it applied, None where it applied none.
+    name: as it was given; sha256: of the files; datasets: what a manifest or a table keeps of each of its datasets;
+    corrections: what a run's manifest says of those that it applied, None where it applied none. number, parts: of the
+    table's selected events those whose position is ``number`` modulo ``parts``.
     """
 
     name: str
     sha256: str
     datasets: Mapping[str, Any]
-    table: RecoilTable | None = None
+    table: Table | None = None
     filled: Histograms | None = None
     corrections: Mapping[str, Any] | None = None
+    number: int = 0
+    parts: int = 1
 
     @property
     def estimators(self) -> list[str]:
@@ -80,26 +86,49 @@ class Sample:
     @property
     def record(self) -> dict[str, Any]:
         """What a correction file keeps of it."""
-        return {"name": self.name, "sha256": self.sha256, "events": len(self.table) if self.table else None}
+        return {"name": self.name, "sha256": self.sha256, "events": self.size}
+
+    @cached_property
+    def size(self) -> int | None:
+        """How many events of a table count; None of a run."""
+        return None if self.table is None else sum(len(batch) for batch in self.batches(("npv",)))
 
     @property
     def events(self) -> RecoilTable:
-        """The selected events of a table; OptionError of a run, which has none."""
+        """The events of a table that count, in memory; OptionError of a run, which has none."""
+        (selected,) = self._selected([self._events.read()])
+        return selected
+
+    def batches(self, columns: Iterable[str]) -> Iterator[RecoilTable]:
+        """The same some at a time; columns: those that are needed beside the boson's."""
+        return self._selected(self._events.batches([*BOSON, *columns]))
+
+    @property
+    def _events(self) -> Table:
         if self.table is None:
             raise OptionError(f"{self.name} is a run: it keeps no events, a recoil table does")
         return self.table
 
+    def _selected(self, batches: Iterable[RecoilTable]) -> Iterator[RecoilTable]:
+        first = 0
+        for batch in batches:
+            selected = batch.select(batch.in_window())
+            position = np.arange(first, first + len(selected))
+            first += len(selected)
+            yield selected if self.parts == 1 else selected.select(position % self.parts == self.number)
+
     def part(self, number: int, parts: int) -> Sample:
         """Every n-th of a table's events."""
-        return replace(self, table=self.events.select(np.arange(len(self.events)) % parts == number))
+        return replace(self, number=number, parts=parts)
 
     def met_xy(self, estimators: Sequence[str]) -> hist.Hist:
         """The histogram ``met_xy``: pTmiss as it comes."""
         if self.table is None:
             return (self.filled or {})["met_xy"]
         out = book_calibration(estimators, self.binning)
-        for name in estimators:
-            fill_met_xy(out, name, self.table.met(name), self.table["npv"], self.table["weight"])
+        for events in self.batches(needed(estimators)):
+            for name in estimators:
+                fill_met_xy(out, name, events.met(name), events["npv"], events["weight"])
         return out["met_xy"]
 
     def histograms(
@@ -111,35 +140,42 @@ class Sample:
         """Histograms after the XY correction, with weights (events,) that depend on nPV; a run was filled so."""
         if self.table is None:
             return self.filled or {}
-        events, boson = self.table, self.table.vector("boson")
-        npv, njets = events["npv"], events["njets"]
-        weight = events["weight"] * (weigh(npv) if weigh else 1.0)
         out = {name: h for book in BOOKS for name, h in book(estimators, self.binning).items()}
-        for name in estimators:
-            fill_met_xy(out, name, events.met(name), npv, weight)
-            met = events.met(name) - shifts[name](npv)
-            u = recoil(boson, met)
-            fill_residuals(out, name, u, njets, weight)
-            fill_recoil(out, name, u, npv, njets, weight)
-            fill_met(out, name, met, weight)
+        for events in self.batches(needed(estimators)):
+            boson, npv, njets = events.vector("boson"), events["npv"], events["njets"]
+            weight = events["weight"] * (weigh(npv) if weigh else 1.0)
+            for name in estimators:
+                fill_met_xy(out, name, events.met(name), npv, weight)
+                met = events.met(name) - shifts[name](npv)
+                u = recoil(boson, met)
+                fill_residuals(out, name, u, njets, weight)
+                fill_recoil(out, name, u, npv, njets, weight)
+                fill_met(out, name, met, weight)
         return out
+
+
+def needed(estimators: Iterable[str]) -> list[str]:
+    """The columns of a table beside the boson's that a calibration of these estimators needs."""
+    return ["weight", "npv", "njets", *(f"met_{name}_{part}" for name in estimators for part in ("pt", "phi"))]
 
 
 def read(given: str) -> Sample:
     """A source from its name."""
     path, dataset = Path(given), None
-    if not path.exists() and ":" in given:
+    if not path.exists() and not glob.has_magic(given) and ":" in given:
         head, _, dataset = given.rpartition(":")
         path = Path(head)
-    return _of_run(given, path, dataset) if path.is_dir() else _of_table(given, path, dataset)
+    return _of_run(given, path, dataset) if results.is_run(path) else _of_table(given, path, dataset)
 
 
 def _of_table(given: str, path: Path, dataset: str | None) -> Sample:
-    events = read_table(path).of(dataset)
-    selected = events.select(events.in_window())
-    if not len(selected):
+    stored = open_table(path)
+    table = stored.of(dataset)
+    content = ":".join([stored.sha256, *([dataset] if dataset else [])])
+    sample = Sample(given, content, table.datasets, table=table)
+    if not sample.size:
         raise OptionError(f"{given}: no event has a boson of the selection, in its window of mass")
-    return Sample(given, f"{digest(path)}{f':{dataset}' if dataset else ''}", events.datasets, table=selected)
+    return sample
 
 
 def _of_run(given: str, path: Path, dataset: str | None) -> Sample:
@@ -240,7 +276,7 @@ def _is_simulation(source: Sample) -> bool | None:
     """By the metadata of its datasets, or by the columns of a table without; None where nothing says it."""
     if source.datasets:
         return any(normalisation.kind_of(name, about) == "mc" for name, about in source.datasets.items())
-    return None if source.table is None else "genmet_pt" in source.table.data.column_names
+    return None if source.table is None else "genmet_pt" in source.table.columns
 
 
 def add(backgrounds: Iterable[Histograms], factors: Sequence[float], names: Sequence[str] = ()) -> dict[str, hist.Hist]:

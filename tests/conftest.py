@@ -26,6 +26,7 @@ settings.register_profile("ptmiss", deadline=None, derandomize=True)
 settings.load_profile("ptmiss")
 
 # dask reads it when it is imported, here and in its workers: how long they look for each other on a busy machine
+os.environ["PTMISS_CACHE"] = ""  # tests leave nothing in the user's cache
 os.environ.setdefault("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "600s")
 
 

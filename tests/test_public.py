@@ -33,7 +33,7 @@ EXPORTED = {
     ],
     "estimators": ["Estimator", "evaluate", "make_estimators"],
     "networks.registry": ["load_model"],
-    "table": ["RecoilTable"],
+    "table": ["RecoilTable", "open_table"],
 }
 
 

@@ -4,7 +4,7 @@ import pyarrow.parquet
 import pytest
 
 from ptmiss import sample, table
-from ptmiss.errors import ColumnError, FileError, UnknownName
+from ptmiss.errors import ColumnError, FileError, LedgerError, OptionError, UnknownName
 
 
 def columns(n=4, truth=True):
@@ -67,9 +67,11 @@ def test_names_that_are_not_there(tmp_path):
 def test_files_that_are_no_tables(tmp_path):
     with pytest.raises(FileError, match="no such recoil table"):
         table.read(tmp_path / "none.parquet")
-    (tmp_path / "text.parquet").write_text("text" * 100)
-    with pytest.raises(FileError, match="is a directory, expected a recoil table"):
+    with pytest.raises(FileError, match="is a directory without recoil tables"):
         table.read(tmp_path)
+    with pytest.raises(FileError, match=r"no recoil table matches .*/\*.parquet"):
+        table.read(tmp_path / "*.parquet")
+    (tmp_path / "text.parquet").write_text("text" * 100)
     with pytest.raises(FileError, match="is not a readable parquet file"):
         table.read(tmp_path / "text.parquet")
     pd.DataFrame({"run": [1]}).to_parquet(tmp_path / "other.parquet")
@@ -93,3 +95,115 @@ def test_what_is_shown_of_a_table():
     found = table.read(sample.recoil("zmumu"))
     assert repr(found) == "20750 events, pTmiss by pf, puppi, track, deepmet, deepmet_response, linear"
     assert found._repr_html_().count("<tr") == table.SHOWN + 1
+
+
+def whole(n=200):
+    """Columns of several batches' worth of events, when a batch is small."""
+    return columns(n) | {"row_of_test": np.arange(n)}
+
+
+def split(folder, made, *names, provenance=()):
+    """The same rows in several files."""
+    edges = np.linspace(0, len(made["run"]), len(names) + 1).astype(int)
+    for i, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with table.writing(folder / name) as writer:
+            writer.write(table.rows({key: values[edges[i] : edges[i + 1]] for key, values in made.items()}))
+            writer.close(provenance[i] if provenance else {})
+    return folder
+
+
+def test_a_table_on_disk_has_the_rows_of_its_files_in_their_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "BATCH", 17)
+    made = whole()
+    one = table.read(written(tmp_path / "one.parquet", made))
+    split(tmp_path / "many", made, "a.parquet", "b/c.parquet", "d.parquet")
+    (tmp_path / "many" / ".hidden.parquet").write_text("not read")
+    (tmp_path / "many" / "x.parts").mkdir()
+    (tmp_path / "many" / "x.parts" / "y.parquet").write_text("not read")
+    given = [
+        tmp_path / "many",
+        str(tmp_path / "many" / "**" / "[a-d]*.parquet"),
+        sorted(tmp_path.rglob("[a-d].parquet")),
+    ]
+    for source in given:
+        stored = table.open_table(source)
+        assert len(stored) == 200
+        assert stored.estimators == one.estimators
+        assert stored.read().data.equals(one.data)
+        batches = list(stored.batches(["event", "met_pf_pt"]))
+        assert max(len(batch) for batch in batches) <= 2 * 17
+        assert batches[0].columns == ["event", "met_pf_pt"]
+        np.testing.assert_array_equal(np.concatenate([batch.row for batch in batches]), np.arange(200))
+        np.testing.assert_array_equal(np.concatenate([batch["event"] for batch in batches]), one["event"])
+
+
+def test_names_of_folders_are_columns(tmp_path):
+    split(tmp_path, whole(20), "dataset=z/a.parquet", "dataset=w/b.parquet")
+    stored = table.open_table(tmp_path)
+    assert stored.columns[-1] == "dataset"
+    assert stored.read()["dataset"].tolist() == ["w"] * 10 + ["z"] * 10
+
+
+def about(kind="mc", scale=1.0, **ledger):
+    empty = {"listed": 10, "events": 10, "sumw": 5.0, "skipped": [], "generated": None, "duplicates": {}}
+    return {"metadata": {"kind": kind}, "scale": scale, "ledger": {**empty, "same_sections": {}, **ledger}}
+
+
+def test_datasets_of_a_table_on_disk_are_those_of_one_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "BATCH", 7)
+    parts = [table.of_dataset(table.rows(columns(30)), name, ["z", "d"]) for name in ("d", "z", "d")]
+    with table.writing(tmp_path / "t.parquet") as writer:
+        for part in parts:
+            writer.write(part)
+        writer.close({"datasets": {"z": about(), "d": about("data")}})
+    stored = table.open_table(tmp_path / "t.parquet")
+    for found, expected in zip(
+        stored.apart().values(), table.read(tmp_path / "t.parquet").apart().values(), strict=True
+    ):
+        assert found.read().data.equals(expected.data)
+        np.testing.assert_array_equal(found.read().row, expected.row)
+        assert (len(found), found.provenance) == (len(expected), expected.provenance)
+    assert stored.of("d").columns == [name for name in stored.columns if not name.startswith("gen")]
+    with pytest.raises(OptionError, match="holds data and simulation"):
+        stored.of()
+
+
+def test_ledgers_of_tables_made_apart_add_up(tmp_path):
+    generated = {"files": 1, "of": 1, "events": 40, "sumw": 20.0, "elsewhere": 0.0}
+    made = [{"datasets": {"z": about()}}, {"datasets": {"z": about(generated=generated), "d": about("data")}}]
+    split(tmp_path, columns(20), "a.parquet", "b.parquet", provenance=made)
+    ledger = table.open_table(tmp_path).datasets["z"]["ledger"]
+    assert (ledger["listed"], ledger["events"], ledger["sumw"]) == (20, 20, 10.0)
+    assert ledger["generated"] == {"files": 1, "of": 2, "events": None, "sumw": 20.0, "elsewhere": 5.0}
+    assert list(table.open_table(tmp_path).datasets) == ["z", "d"]
+
+
+@pytest.mark.parametrize(
+    ("records", "error", "words"),
+    [
+        ([{"datasets": {"z": about()}}] * 2, LedgerError, "a.parquet and .*b.parquet are the same rows"),
+        ([{"datasets": {"z": about(scale=s)}} for s in (2.0, 3.0)], LedgerError, "each scaled to a luminosity"),
+        (
+            [{"datasets": {"z": about(kind)}} for kind in ("data", "mc")],
+            LedgerError,
+            "say something else of dataset 'z'",
+        ),
+        (
+            [{"selection": {"preset": name}} for name in ("zmumu", "zee")],
+            OptionError,
+            "were made with other selections",
+        ),
+    ],
+)
+def test_files_that_do_not_go_together(tmp_path, records, error, words):
+    split(tmp_path, columns(20), "a.parquet", "b.parquet", provenance=records)
+    with pytest.raises(error, match=words):
+        table.open_table(tmp_path)
+
+
+def test_files_with_other_columns_do_not_go_together(tmp_path):
+    written(tmp_path / "a.parquet", columns())
+    written(tmp_path / "b.parquet", columns(truth=False))
+    with pytest.raises(ColumnError, match=r"a.parquet has columns that .*b.parquet has not: genmet_pt"):
+        table.open_table(tmp_path)

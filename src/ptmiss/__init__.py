@@ -8,7 +8,7 @@ These are the names that a notebook needs. Each is imported when it is first use
 * ``load_model``, ``load_corrections``: a network and a calibration, to apply to arrays of your own
 * ``load_published``: corrections of the recoil and of XY that others publish
 * ``load_selection``: what makes an event, by name or of a file
-* ``read_table``, ``RecoilTable``: one row per event
+* ``read_table``, ``RecoilTable``: one row per event; ``open_table``: the same, read some rows at a time
 * ``recoil``: the module of u∥, u⊥ and mT
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ptmiss.networks.registry import load_model
     from ptmiss.published import load as load_published
     from ptmiss.selections import load_selection
-    from ptmiss.table import RecoilTable
+    from ptmiss.table import RecoilTable, open_table
     from ptmiss.table import read as read_table
     from ptmiss.verbs import calibrate, compare, explain, profile, report, resolution, run, simulate, skim, templates
 
@@ -41,6 +41,7 @@ __all__ = [
     "load_published",
     "load_selection",
     "make_estimators",
+    "open_table",
     "profile",
     "read_table",
     "recoil",
@@ -61,6 +62,7 @@ _HOMES = {
     "load_published": "published:load",
     "load_selection": "selections",
     "make_estimators": "estimators",
+    "open_table": "table",
     "read_table": "table:read",
     "recoil": "recoil:",
 }

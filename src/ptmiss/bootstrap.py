@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numba import njit
 from numpy.typing import NDArray
+from scipy.stats import poisson
 
 from ptmiss.typing import Array
 
@@ -33,18 +34,55 @@ class Response(NamedTuple):
     resolution: Array
 
 
+def _cumulative() -> NDArray[np.uint8]:
+    """The count that each number of 16 bits stands for: Poisson of mean 1, its variance 3e-5 too small."""
+    below = np.round(2**16 * poisson.cdf(np.arange(12), 1))
+    return np.searchsorted(below, np.arange(2**16), side="right").astype(np.uint8)
+
+
+COUNTS = _cumulative()
+
+
+def counts(rows: NDArray[np.integer], first: int, last: int, seed: int = 0) -> NDArray[np.uint8]:
+    """(rows, last - first) how often each row was drawn in some replicas; number 0 is the sample itself.
+
+    A count depends on the row's number, the replica's number and the seed alone, and not on other rows: a table that
+    is read in parts has the same replicas. The hash is SplitMix64 (Steele, Lea, Flood 2014).
+    """
+    return np.asarray(_counts(np.asarray(rows, np.uint64), first, last, np.uint64(seed), COUNTS))
+
+
+@njit(cache=True, nogil=True)
+def _counts(rows, first, last, seed, table):  # type: ignore[no-untyped-def]
+    golden, bits = np.uint64(0x9E3779B97F4A7C15), np.uint64(0)
+    out = np.ones((len(rows), last - first), np.uint8)
+    for i in range(len(rows)):
+        key = _mix(rows[i] * golden + _mix(seed + golden))
+        for number in range(max(first, 1), last):
+            slot = (number - 1) % 4
+            if slot == 0 or number == max(first, 1):
+                bits = _mix(key + np.uint64((number - 1) // 4 + 1) * golden)
+            out[i, number - first] = table[(bits >> np.uint64(16 * slot)) & np.uint64(0xFFFF)]
+    return out
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _mix(value):  # type: ignore[no-untyped-def]
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
 def draw(events: int, number: int, seed: int = 0) -> Array:
-    """(events,) weights of one replica, from its number and the seed alone; number 0 is the sample itself."""
-    if number == 0:
-        return np.ones(events)
-    return np.random.default_rng((seed, number)).poisson(1, events).astype(np.float64)
+    """(events,) weights of one replica of rows 0, 1, 2, …; number 0 is the sample itself."""
+    return counts(np.arange(events), number, number + 1, seed)[:, 0].astype(np.float64)
 
 
 def blocks(events: int, replicas: int = REPLICAS, seed: int = 0) -> Iterator[Draws]:
     """(some, events) weights, a few replicas at a time; the sample itself is the first row of the first block."""
     step = max(1, BLOCK // max(events, 1))
     for first in range(0, 1 + replicas, step):
-        yield np.stack([draw(events, number, seed) for number in range(first, min(first + step, 1 + replicas))])
+        yield counts(np.arange(events), first, min(first + step, 1 + replicas), seed).T.astype(np.float64)
 
 
 def draws(events: int, replicas: int = REPLICAS, seed: int = 0) -> Draws:
@@ -118,6 +156,21 @@ def half_width(values: NDArray, drawn: Draws | None = None, event: NDArray[np.in
     weights = np.ones((1, values.shape[-1])) if drawn is None else drawn
     low, high = quantiles(values, weights, CENTRAL_68, event).T
     return (high - low) / 2
+
+
+def rms(values: NDArray, drawn: Draws) -> Array:
+    """(replicas,) RMS about the mean; NaN for weights of sum 0 or less.
+
+    values: (replicas, events), or (events,) if they are the same in all; drawn: (replicas, events) weights.
+    """
+    total = drawn.sum(axis=1)
+    mean = _divide((drawn * values).sum(axis=1), total)
+    square = _divide((drawn * (values - mean[:, np.newaxis]) ** 2).sum(axis=1), total)
+    return np.sqrt(np.where(square >= 0, square, np.nan))
+
+
+def _divide(top: Array, bottom: Array) -> Array:
+    return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
 
 
 def response(ratio: NDArray, drawn: Draws, event: NDArray[np.integer] | None = None) -> Response:

@@ -22,9 +22,23 @@ def numbers(qt: Array, npv: NDArray, njets: NDArray, qt_edges: Array, npv_edges:
 
     qt, npv: with flow bins; njets: numbers of a bin each, which have to be in range already.
     """
-    of_qt = np.searchsorted(qt_edges, qt, side="right")
-    of_npv = np.searchsorted(npv_edges, npv, side="right")
-    return of_qt + (len(qt_edges) + 1) * (of_npv + (len(npv_edges) + 1) * np.asarray(njets, np.int64))
+    return np.asarray(_numbers(qt, npv, njets, qt_edges, npv_edges))
+
+
+@njit(cache=True, nogil=True)
+def _numbers(qt, npv, njets, qt_edges, npv_edges):  # type: ignore[no-untyped-def]
+    out = np.zeros(len(qt), np.int64)
+    for edge in qt_edges:  # few edges: comparing all of them is faster than a search
+        for i in range(len(qt)):
+            out[i] += edge <= qt[i]
+    step = len(qt_edges) + 1
+    for edge in npv_edges:
+        for i in range(len(qt)):
+            out[i] += (edge <= npv[i]) * step
+    step *= len(npv_edges) + 1
+    for i in range(len(qt)):
+        out[i] += np.int64(njets[i]) * step
+    return out
 
 
 def flat(view: NDArray, axes: int) -> NDArray:

@@ -7,7 +7,7 @@ were multiplied already.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -184,6 +184,54 @@ def common_factor(datasets: Mapping[str, Dataset], luminosity: float, otherwise:
             "scales them"
         )
     return factors[low]
+
+
+def together(tables: Sequence[Mapping[str, Dataset]]) -> dict[str, Dataset]:
+    """The datasets of several tables, made apart, as those of one: the ledgers of a dataset in several add up.
+
+    LedgerError where each table has a dataset at the whole luminosity, or says something else of it.
+    """
+    out: dict[str, Dataset] = {}
+    for table in tables:
+        for name, dataset in table.items():
+            out[name] = _added(name, out[name], dataset) if name in out else dataset
+    return out
+
+
+def _added(name: str, one: Dataset, other: Dataset) -> Dataset:
+    if one["metadata"] != other["metadata"]:
+        raise LedgerError(f"two tables say something else of dataset {name!r}: {one['metadata']}, {other['metadata']}")
+    if one.get("scale", 1.0) != 1.0 or other.get("scale", 1.0) != 1.0:
+        raise LedgerError(
+            f"two tables have dataset {name!r}, each scaled to a luminosity: expected one skim of all its files, or "
+            "tables without --luminosity"
+        )
+    a, b = one["ledger"], other["ledger"]
+    ledger = {key: a[key] + b[key] for key in ("listed", "events", "sumw", "skipped")}
+    ledger["generated"] = _added_generated(a, b)
+    ledger["duplicates"] = _added_duplicates(a["duplicates"] or {}, b["duplicates"] or {})
+    sections = [each.get("same_sections", {}) for each in (a, b)]
+    ledger["same_sections"] = {o: sum(each.get(o, 0) for each in sections) for o in {**sections[0], **sections[1]}}
+    return {**one, "ledger": ledger}
+
+
+def _added_generated(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any] | None:
+    found = [ledger["generated"] for ledger in (a, b)]
+    if found == [None, None]:
+        return None
+    one, other = (
+        each or {"files": 0, "of": 1, "events": None, "sumw": 0.0, "elsewhere": ledger["sumw"]}
+        for each, ledger in zip(found, (a, b), strict=True)
+    )
+    events = None if None in (one["events"], other["events"]) else one["events"] + other["events"]
+    return {key: one[key] + other[key] for key in ("files", "of", "sumw", "elsewhere")} | {"events": events}
+
+
+def _added_duplicates(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    if not a or not b:
+        return dict(a or b)
+    merged = {key: sorted({*a.get(key, ()), *b.get(key, ())}) for key in ("files", "datasets")}
+    return {"events": a["events"] + b["events"], **{key: value for key, value in merged.items() if value}}
 
 
 def kind_of(name: str, dataset: Dataset) -> str:

@@ -9,7 +9,7 @@ it is ``u_perp = -u_x t_y + u_y t_x`` (CMS-JME-24-001).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import awkward as ak
@@ -30,7 +30,10 @@ class Recoil(NamedTuple):
 def cartesian(pt: ArrayLike, phi: ArrayLike) -> Vector:
     """(events, 2) components of vectors given by pt (GeV) and phi (rad)."""
     pt, phi = np.asarray(pt, np.float64), np.asarray(phi, np.float64)
-    return np.stack([pt * np.cos(phi), pt * np.sin(phi)], axis=-1)
+    out = np.empty((*np.broadcast_shapes(pt.shape, phi.shape), 2))
+    np.multiply(pt, np.cos(phi), out=out[..., 0])
+    np.multiply(pt, np.sin(phi), out=out[..., 1])
+    return out
 
 
 def transverse_sum(particles: ak.Array) -> NDArray[np.float64]:
@@ -63,8 +66,14 @@ def across(unit: Vector) -> Vector:
 
 def project(vector: Vector, axis: Vector) -> tuple[Scalar, Scalar]:
     """(events,) components of (events, 2) vectors along and across (events, 2) axes, GeV."""
-    t = direction(axis)
-    return np.sum(vector * t, axis=-1), np.sum(vector * across(t), axis=-1)
+    return components(vector, direction(axis))
+
+
+def components(vector: Vector, unit: Vector) -> tuple[Scalar, Scalar]:
+    """(events,) components of (events, 2) vectors along and across (events, 2) unit vectors, GeV."""
+    x, y = vector[..., 0], vector[..., 1]
+    (along_x, along_y), (across_x, across_y) = ((u[..., 0], u[..., 1]) for u in (unit, across(unit)))
+    return x * along_x + y * along_y, x * across_x + y * across_y
 
 
 def recoil(boson: Vector, met: Vector, visible: Vector | None = None) -> Recoil:
@@ -79,8 +88,13 @@ def recoil(boson: Vector, met: Vector, visible: Vector | None = None) -> Recoil:
     Returns:
         u_par, u_perp and qT in GeV, each of shape (events,).
     """
-    u_par, u_perp = project(-((boson if visible is None else visible) + met), -boson)
-    return Recoil(u_par, u_perp, magnitude(boson))
+    return along(boson, visible)(met)
+
+
+def along(boson: Vector, visible: Vector | None = None) -> Callable[[Vector], Recoil]:
+    """The recoil as a function of pTmiss alone, for several estimators on the same events; see :func:`recoil`."""
+    seen, t, qt = boson if visible is None else visible, direction(-boson), magnitude(boson)
+    return lambda met: Recoil(*components(-(seen + met), t), qt)
 
 
 def finite_in_all(recoils: Iterable[Recoil | Vector]) -> NDArray[np.bool_]:
@@ -88,8 +102,8 @@ def finite_in_all(recoils: Iterable[Recoil | Vector]) -> NDArray[np.bool_]:
 
     Estimators are compared on these, so that none is measured on easier events than another.
     """
-    found = [np.isfinite(np.stack(u, axis=-1) if isinstance(u, Recoil) else u).all(axis=-1) for u in recoils]
-    return np.logical_and.reduce(found)
+    parts = (u if isinstance(u, Recoil) else (u[..., 0], u[..., 1]) for u in recoils)
+    return np.logical_and.reduce([np.isfinite(component) for u in parts for component in u])
 
 
 def met_from_recoil(u_par: Scalar, u_perp: Scalar, boson: Vector, visible: Vector | None = None) -> Vector:

@@ -25,7 +25,7 @@ import hist
 import uhi.io.zip
 from pydantic import BaseModel, ConfigDict
 
-from ptmiss import userfiles
+from ptmiss import parquet, userfiles
 from ptmiss.errors import FileError, OptionError
 from ptmiss.files import AnyPath, as_path, digest, write_atomically
 
@@ -141,6 +141,11 @@ def settled(archive: io.BytesIO) -> bytes:
         for name in sorted(found.namelist()):
             made.writestr(zipfile.ZipInfo(name), found.read(name), zipfile.ZIP_DEFLATED)
     return out.getvalue()
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is the directory of a run, and no folder of recoil tables."""
+    return path.is_dir() and ((path / HISTOGRAMS).is_file() or not parquet.is_table(path))
 
 
 def load(directory: AnyPath) -> RunResult:

@@ -28,36 +28,27 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from ptmiss.errors import ColumnError, FileError, OptionError, UnknownName
-from ptmiss.files import AnyPath, as_path, replacing
+from ptmiss import normalisation, parquet
+from ptmiss.columns import (
+    CORRECTED,
+    DATASET,
+    EVENT_COLUMNS,
+    MOVED,
+    SIGNIFICANCE,
+    TRUTH_COLUMNS,
+    WEIGHT,
+    Table,
+    in_order,
+)
+from ptmiss.errors import ColumnError, LedgerError, OptionError, UnknownName
+from ptmiss.files import AnyPath, digest, replacing
 from ptmiss.recoil import azimuth, cartesian, magnitude
-from ptmiss.selections import Selection, load_selection
 from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array, Vector
 
-METADATA = b"ptmiss"
-DATASET = "dataset"
-SIGNIFICANCE = ("significance", "covXX", "covXY", "covYY")  # ends of columns
-CORRECTED = "_corrected"  # ending of the columns of corrected pTmiss, before that of a systematic
-WEIGHT = "weight_"  # before the name of a weight's variation
-MOVED = ("boson_", "lepton_")  # before variations of the selected leptons
+PART = "part"  # of a record: which of the files of one skim it is
 SHOWN = 5  # rows in a notebook
-EVENT_COLUMNS = {
-    "run": np.uint32,
-    "luminosityBlock": np.uint32,
-    "event": np.uint64,
-    "weight": np.float64,
-    "npv": np.int32,
-    "njets": np.int32,
-    "boson_pt": np.float32,
-    "boson_phi": np.float32,
-    "boson_mass": np.float32,
-    "lepton_pt": np.float32,
-    "lepton_phi": np.float32,
-}
-TRUTH_COLUMNS = dict.fromkeys(
-    (f"{name}_{part}" for name in ("genmet", "genboson", "genseen") for part in ("pt", "phi")), np.float32
-)
+BATCH = 65_536  # rows that are worked on at a time
 
 
 def polar(name: str, vector: Vector, systematic: str = "") -> dict[str, NDArray]:
@@ -107,38 +98,48 @@ def of_dataset(
     return data.append_column(DATASET, pa.DictionaryArray.from_arrays(index, list(names)))
 
 
-@dataclass(frozen=True)
-class RecoilTable:
+@dataclass(frozen=True, repr=False)
+class RecoilTable(Table):
     """A recoil table in memory.
 
-    data: the rows; provenance: how it was made.
+    data: the rows; provenance: how it was made; numbers: (events,) of the rows in the table that they were taken from,
+    None for 0, 1, 2, ….
     """
 
     data: pa.Table
     provenance: Mapping[str, Any]
+    numbers: NDArray[np.int64] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of its columns."""
+        return list(self.data.column_names)
 
     def __len__(self) -> int:
         return self.data.num_rows
-
-    def __repr__(self) -> str:
-        of = f" of {', '.join(self.datasets)}" if self.datasets else ""
-        return f"{len(self)} events{of}, pTmiss by {', '.join(self.estimators)}"
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>{self.data.slice(0, SHOWN).to_pandas().to_html(index=False)}"
 
     def __getitem__(self, name: str) -> NDArray:
-        if name not in self.data.column_names:
-            raise ColumnError(f"the table has no column {name!r}; there: {', '.join(self.data.column_names)}")
+        self.require(name)
         return self.data[name].to_numpy()
 
-    @cached_property
-    def estimators(self) -> list[str]:
-        """Names of the estimators, in the order of their columns."""
-        columns = self.data.column_names
-        return [
-            c.removeprefix("met_").removesuffix("_pt") for c in columns if c.startswith("met_") and c.endswith("_pt")
-        ]
+    @property
+    def row(self) -> NDArray[np.int64]:
+        """(events,) number of each row in the table that it was taken from, whatever was selected since."""
+        return np.arange(len(self)) if self.numbers is None else self.numbers
+
+    def batches(self, columns: Iterable[str] | None = None) -> Iterator[RecoilTable]:
+        """Its rows in their order, some at a time; columns: those that are needed, None for all."""
+        data = self.data if columns is None else self.data.select(in_order(self.columns, columns))
+        for first in range(0, len(self), BATCH):
+            some = slice(first, first + BATCH)
+            yield replace(self, data=data.slice(first, BATCH).combine_chunks(), numbers=self.row[some])
+
+    def read(self) -> RecoilTable:
+        """Itself."""
+        return self
 
     def vector(self, name: str, systematic: str = "") -> Vector:
         """(events, 2) ``boson``, ``lepton``, ``genmet``, ``genboson``, ``genseen`` or ``met_<estimator>``, GeV.
@@ -155,21 +156,11 @@ class RecoilTable:
             raise UnknownName("estimator in the table", estimator, self.estimators)
         return self.vector(f"met_{estimator}")
 
-    def systematics(self, estimator: str) -> list[str]:
-        """The systematics of an estimator that the table has: ``jes_up``, ``jes_down``, …; also ``corrected``, …"""
-        start = f"met_{estimator}_pt_"
-        return [column.removeprefix(start) for column in self.data.column_names if column.startswith(start)]
-
     def varied(self, estimator: str, systematic: str) -> Vector:
         """(events, 2) pTmiss of an estimator with one of its systematics, GeV."""
         if systematic not in self.systematics(estimator):
             raise UnknownName(f"systematic of {estimator} in the table", systematic, self.systematics(estimator))
         return cartesian(*(self[f"met_{estimator}_{part}_{systematic}"] for part in ("pt", "phi")))
-
-    @property
-    def weights(self) -> list[str]:
-        """Names of the variations of the weights that the table has: ``pileup_up``, ``pileup_down``, …"""
-        return [column.removeprefix(WEIGHT) for column in self.data.column_names if column.startswith(WEIGHT)]
 
     def weight(self, variation: str = NOMINAL) -> NDArray[np.float64]:
         """(events,) weights, with one of their variations."""
@@ -177,48 +168,14 @@ class RecoilTable:
             raise UnknownName("variation of the weights in the table", variation, [NOMINAL, *self.weights])
         return np.asarray(self["weight" if variation == NOMINAL else WEIGHT + variation], np.float64)
 
-    def only(self, estimators: Iterable[str]) -> RecoilTable:
-        """Without the other estimators."""
-        kept = set(estimators)
-        left_out = [name for name in self.estimators if name not in kept]
-        starts = tuple(f"met_{name}_{part}" for name in left_out for part in ("pt", "phi", *SIGNIFICANCE))
-        others = [c for c in self.data.column_names if c in starts or c.startswith(tuple(f"{s}_" for s in starts))]
-        return replace(self, data=self.data.drop_columns(others))
-
-    @property
-    def datasets(self) -> Mapping[str, Any]:
-        """What is known of each dataset: ``metadata``, ``ledger``, ``scale``; nothing in a table made by hand."""
-        return dict(self.provenance.get("datasets") or {})
-
-    def of(self, dataset: str | None = None) -> RecoilTable:
-        """The rows of a dataset, or all where they may be taken together; OptionError where one has to be named."""
-        parts = self.apart() if dataset is None else dict.fromkeys(self.datasets)
-        if dataset is not None and dataset not in parts:
-            raise UnknownName("dataset in the table", dataset, parts)
-        if dataset is None and len(parts) > 1:
-            raise OptionError(f"the table holds data and simulation, expected one of its datasets: {', '.join(parts)}")
-        return self if dataset is None or len(parts) == 1 else self._rows_of(dataset)
-
-    def _rows_of(self, dataset: str) -> RecoilTable:
+    def rows_of(self, dataset: str) -> RecoilTable:
+        """The rows of one dataset."""
         part = self.select(self[DATASET] == dataset)
-        about = self.datasets[dataset]
-        if about["metadata"].get("kind") == "data":
-            part = replace(part, data=part.data.drop_columns([c for c in TRUTH_COLUMNS if c in part.data.column_names]))
-        return replace(part, provenance={**self.provenance, "datasets": {dataset: about}})
+        return replace(part, provenance=self.provenance_of(dataset))
 
-    def apart(self) -> Mapping[str, RecoilTable]:
-        """The tables of its datasets, if they cannot be taken together: data and simulation; itself without a name
-        else.
-
-        Weights of several processes may be added: skim scales them to one luminosity, unless it is told not to.
-        """
-        kinds = {about["metadata"].get("kind") for about in self.datasets.values()}
-        return {"": self} if len(kinds) < 2 else {name: self._rows_of(name) for name in self.datasets}
-
-    @property
-    def selection(self) -> Selection:
-        """The selection with which it was made; the default one of a table made by hand."""
-        return load_selection(self.provenance.get("selection") or "default")
+    def select_columns(self, columns: Iterable[str]) -> RecoilTable:
+        """Without other columns."""
+        return replace(self, data=self.data.select(list(columns)))
 
     def in_window(self) -> NDArray[np.bool_]:
         """(events,) those with a selected boson, in the mass window of the selection if it is a lepton pair."""
@@ -227,30 +184,110 @@ class RecoilTable:
 
     def select(self, mask: NDArray[np.bool_]) -> RecoilTable:
         """Only the events in the mask."""
-        return replace(self, data=self.data.filter(pa.array(mask)))
+        return replace(self, data=self.data.filter(pa.array(mask)), numbers=self.row[mask])
 
 
-def read(path: AnyPath) -> RecoilTable:
-    """A recoil table from its file."""
-    path = as_path(path)
-    if path.is_dir():
-        raise FileError(f"{path} is a directory, expected a recoil table, the parquet file that ptmiss skim writes")
-    try:
-        data = pa.parquet.read_table(path)
-        metadata = pa.parquet.read_metadata(path).metadata or {}
-    except FileNotFoundError as error:
-        raise FileError(f"no such recoil table: {path}") from error
-    except (OSError, pa.ArrowInvalid) as error:
-        reason = str(error).splitlines()[0]
-        reason = "it is of another format" if "magic bytes" in reason else reason
-        raise FileError(f"{path} is not a readable parquet file: {reason}") from error
-    missing = [name for name in EVENT_COLUMNS if name not in data.column_names]
-    if missing:
-        raise ColumnError(f"{path} is not a recoil table: it has no column {', '.join(missing)}")
-    try:
-        return RecoilTable(data, json.loads(metadata.get(METADATA, b"{}")))
-    except ValueError as error:
-        raise FileError(f"{path} does not say how it was made: {METADATA.decode()!r} in it is not JSON") from error
+@dataclass(frozen=True, repr=False)
+class StoredTable(Table):
+    """A recoil table that stays on disk: files of parquet with the same columns, read some rows at a time.
+
+    parts: the files, in their order; names: of the columns that are used; dataset: that whose rows are used, None for
+    all.
+    """
+
+    parts: Sequence[parquet.Part]
+    names: Sequence[str]
+    provenance: Mapping[str, Any]
+    dataset: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of its columns."""
+        return list(self.names)
+
+    @cached_property
+    def _events(self) -> int:
+        if self.dataset is None:
+            return sum(part.rows for part in self.parts)
+        return sum(batch.num_rows for _, batch in self._read([DATASET]))
+
+    def __len__(self) -> int:
+        return self._events
+
+    def _read(self, columns: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
+        return parquet.batches(self.parts, columns, BATCH, (DATASET, self.dataset) if self.dataset else None)
+
+    def batches(self, columns: Iterable[str] | None = None) -> Iterator[RecoilTable]:
+        """Its rows in their order, some at a time; columns: those that are needed, None for all."""
+        wanted = list(self.columns) if columns is None else in_order(self.columns, columns)
+        for numbers, data in self._read(wanted):
+            yield RecoilTable(data, self.provenance, numbers)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file, or of those of the files."""
+        every = [digest(part.path) for part in self.parts]
+        return every[0] if len(every) == 1 else digest("".join(every).encode())
+
+    def rows_of(self, dataset: str) -> StoredTable:
+        """The rows of one dataset."""
+        return replace(self, dataset=dataset, provenance=self.provenance_of(dataset))
+
+    def select_columns(self, columns: Iterable[str]) -> StoredTable:
+        """Without other columns."""
+        return replace(self, names=in_order(self.columns, columns))
+
+    def read(self) -> RecoilTable:
+        """All rows in memory."""
+        found = list(self.batches())
+        data = (
+            pa.concat_tables([batch.data for batch in found]) if found else parquet.empty(self.parts[0], self.columns)
+        )
+        return RecoilTable(data, self.provenance, np.concatenate([b.row for b in found]) if self.dataset else None)
+
+
+def open_table(source: AnyPath | Iterable[AnyPath]) -> StoredTable:
+    """A recoil table that is read some rows at a time: a file, a folder, a glob, or several of these.
+
+    Raises:
+        FileError: no file, or one that is not readable.
+        ColumnError: a file is no recoil table, or has other columns than the first.
+        LedgerError: files of one dataset cannot be taken together.
+    """
+    parts = parquet.find(source)
+    for part in parts:
+        missing = [name for name in EVENT_COLUMNS if name not in part.columns]
+        if missing:
+            raise ColumnError(f"{part.path} is not a recoil table: it has no column {', '.join(missing)}")
+    parquet.require_same_columns(parts)
+    return StoredTable(parts, parts[0].columns, merge(parts))
+
+
+def read(source: AnyPath | Iterable[AnyPath]) -> RecoilTable:
+    """A recoil table in memory; see :func:`open_table`."""
+    return open_table(source).read()
+
+
+def merge(parts: Sequence[parquet.Part]) -> dict[str, Any]:
+    """How the rows of several files were made: what the first says, and the datasets of all.
+
+    Files of one skim say the same but for their ``part``; ledgers of several skims add up.
+    """
+    first, skims, seen = parts[0], dict[str, Mapping[str, Any]](), dict[str, Path]()
+    for part in parts:
+        if part.provenance.get("selection") != first.provenance.get("selection"):
+            raise OptionError(f"{first.path} and {part.path} were made with other selections")
+        text = json.dumps(part.provenance)
+        if text in seen and part.provenance.get("datasets"):
+            raise LedgerError(f"{seen[text]} and {part.path} are the same rows: they would count twice")
+        seen[text] = part.path
+        made = {key: value for key, value in part.provenance.items() if key != PART}
+        skims[json.dumps(made)] = made
+    first_made, *others = skims.values()
+    if not others:
+        return dict(first_made)
+    tables = [made.get("datasets") or {} for made in skims.values()]
+    return {**first_made, "datasets": normalisation.together(tables)}
 
 
 class TableWriter:
@@ -274,7 +311,7 @@ class TableWriter:
     def close(self, provenance: Mapping[str, Any]) -> None:
         """Finish the file."""
         if self._writer is not None:
-            self._writer.add_key_value_metadata({METADATA.decode(): json.dumps(provenance)})
+            self._writer.add_key_value_metadata({parquet.METADATA: json.dumps(provenance)})
             self._writer.close()
 
     def abandon(self) -> None:

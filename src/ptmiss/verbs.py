@@ -17,6 +17,7 @@ from coffea.processor import ProcessorABC
 
 from ptmiss import corrections as correction_files
 from ptmiss import plots, reports, resolutions, results
+from ptmiss.columns import Table
 from ptmiss.estimators import Estimator, make_estimators
 from ptmiss.files import AnyPath, as_path, check_file, write_atomically
 from ptmiss.fitting import inputs as fit_inputs
@@ -34,7 +35,7 @@ from ptmiss.runs.fileset import Fileset
 from ptmiss.runs.monitoring import MONITORING, monitor
 from ptmiss.runs.options import RunOptions
 from ptmiss.selections import Selection, load_selection
-from ptmiss.table import RecoilTable
+from ptmiss.table import RecoilTable, open_table
 from ptmiss.table import read as read_table
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _processor(name: str, chosen: Mapping[str, Any]) -> ProcessorABC:
 
 
 def resolution(
-    source: AnyPath | RecoilTable,
+    source: AnyPath | Sequence[AnyPath] | Table,
     output: AnyPath | None = None,
     correction: str = "bin",
     *,
@@ -235,7 +236,8 @@ def resolution(
     """Response and resolution of a recoil table or of a run.
 
     Args:
-        source: a recoil table, its file, or the directory of a run.
+        source: a recoil table, its file, a folder, glob or list of files, or the directory of a run. Files are read
+            some rows at a time: memory does not grow with them.
         output: directory for table and figures; None writes nothing.
         correction: what u is divided by: the response of each ``bin`` of qT, that of the ``plateau`` (qT > 150 GeV), or
             ``none``.
@@ -243,29 +245,24 @@ def resolution(
         formats: of the figures.
         label: above the figures.
         force: replace results that are there.
-        **options: boson, dataset, backgrounds, rescale; see ptmiss.reports.resolution_report.
+        **options: boson, dataset, backgrounds, rescale; see ptmiss.reports.resolution_report.fill.
 
     Returns:
         A table with errors, and what draws it.
     """
     if output is not None:
         results.check_writable(output, force)
-    given = source if isinstance(source, RecoilTable) else as_path(source)
-    place = read_table(given) if isinstance(given, Path) and not given.is_dir() else given
-    histograms = resolution_report.histograms_of(place, **options)
+    histograms, left_out = resolution_report.fill(resolution_report.source_of(source), **options)
     table = resolutions.tabulate(histograms, correction, window)
-    left_out = 0
-    if isinstance(place, RecoilTable):
-        left_out = resolutions.left_out(place.of(options.get("dataset")), options.get("boson", "boson"))
     if output is None:
         return Resolution(table, left_out=left_out)
-    name = "a recoil table" if isinstance(source, RecoilTable) else str(source)
+    name = "a recoil table" if isinstance(source, Table) else str(source)
     details = {"source": name, "correction": correction, "window": window, "left_out": left_out}
     return Resolution(table, resolution_report.write(table, as_path(output), formats, label, **details), left_out)
 
 
 def compare(
-    source: AnyPath | RecoilTable,
+    source: AnyPath | Sequence[AnyPath] | Table,
     against: Sequence[str] | None = None,
     *,
     mt: bool = False,
@@ -278,7 +275,7 @@ def compare(
     """Estimators of a recoil table against others on the same events, with paired bootstrap errors.
 
     Args:
-        source: a recoil table, or its file.
+        source: a recoil table, its file, or a folder, glob or list of files.
         against: estimators to compare with; None for those of pf and puppi that are there, or the first of the table.
         mt: of W decays, mT in place of the recoil.
         by: axes whose bins are compared too, ``qt``, ``npv``, ``njets``.
@@ -292,7 +289,7 @@ def compare(
     """
     if output is not None:
         check_file(output, (".csv",), force)
-    read = (source if isinstance(source, RecoilTable) else read_table(source)).of(dataset)
+    read = (source if isinstance(source, Table) else open_table(source)).of(dataset)
     against = references(read) if against is None else against
     if mt:
         found = jacobian.of_table(read, list(against), **options)
@@ -305,7 +302,7 @@ def compare(
     return found
 
 
-def references(table: RecoilTable) -> list[str]:
+def references(table: Table) -> list[str]:
     """The estimators of a table that others are compared with, unless some are named."""
     return [name for name in ("pf", "puppi") if name in table.estimators] or table.estimators[:1]
 

@@ -15,6 +15,10 @@ from ptmiss.runs import fileset, runner
 from ptmiss.runs.skim import skim
 
 
+def filled(path, **options):
+    return resolution_report.fill(resolution_report.source_of(path), **options)
+
+
 @pytest.fixture(scope="module")
 def both(invented, tmp_path_factory):
     """The same events as a run and as a table."""
@@ -40,22 +44,22 @@ def test_a_run_and_a_table_give_the_same_numbers(both, tmp_path):
 
 
 def test_tables_with_another_boson(both):
-    histograms = resolution_report.histograms_of(both / "t.parquet", boson="genmet")
+    histograms = filled(both / "t.parquet", boson="genmet").histograms
     assert histograms["moments"].sum(flow=True) != 0
     with pytest.raises(OptionError, match="no event of the table has a genboson: --boson takes"):
-        resolution_report.histograms_of(both / "t.parquet", boson="genboson")
+        filled(both / "t.parquet", boson="genboson")
 
 
 def test_options_that_make_no_sense(both, tmp_path):
     with pytest.raises(UnknownName, match="dataset in the table 'y'"):
-        resolution_report.histograms_of(both / "t.parquet", dataset="y")
+        filled(both / "t.parquet", dataset="y")
     with pytest.raises(UnknownName, match="dataset in the run 'y'"):
-        resolution_report.histograms_of(both / "run", dataset="y")
+        filled(both / "run", dataset="y")
     run = results.load(both / "run")
     twice = {"z": run.histograms["z"], "more": run.histograms["z"]}
     results.save(tmp_path / "two", {"datasets": {name: {} for name in twice}}, twice)
     with pytest.raises(OptionError, match="several datasets, --dataset takes one of z, more"):
-        resolution_report.histograms_of(tmp_path / "two")
+        filled(tmp_path / "two")
 
 
 def test_the_manifest_says_how_it_was_made(both, tmp_path):

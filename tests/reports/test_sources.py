@@ -33,7 +33,8 @@ def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(FileError, match=r"no such file or directory: .*nowhere"):
         sources.read([str(tmp_path / "nowhere")])
     with pytest.raises(
-        FileError, match=r"is none of: a recoil table \(a .parquet file\), a run \(histograms.zip in it\)"
+        FileError,
+        match=r"is none of: a recoil table \(a .parquet file, or a folder of such\), a run \(histograms.zip in it\)",
     ):
         sources.read([str(tmp_path)])
     with pytest.raises(OptionError, match="two sources are called 'a': name them as NAME=PATH"):

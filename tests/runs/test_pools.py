@@ -57,3 +57,31 @@ def test_a_process_may_have_so_much_memory_and_no_more():
         assert pool.submit(len, bytes(10)).result() == 10
         with pytest.raises(MemoryError):
             pool.submit(bytes, 2_000_000_000).result()
+
+
+class Workers:
+    """A dask client whose workers answer what they are told to."""
+
+    def __init__(self, **answers):
+        self.answers = answers
+
+    def run(self, function, on_error):
+        return {"tcp://a:1": function(), **self.answers}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (pools.environment() | {"numpy": "1.0"}, r"the worker b has numpy 1.0, this process 2.*: expected the same"),
+        (pools.environment() | {"torch": None, "numpy": "1.0"}, "has numpy 1.0"),
+        ({k: v for k, v in pools.environment().items() if k != "hist"}, "has hist not at all, this process"),
+        (
+            ModuleNotFoundError("No module named 'ptmiss'"),
+            "the worker b cannot import ptmiss: ModuleNotFoundError: No mod",
+        ),
+    ],
+)
+def test_a_worker_with_other_packages_is_refused(answer, words):
+    pools.require_same_versions(Workers(b=pools.environment()))
+    with pytest.raises(OptionError, match=words):
+        pools.require_same_versions(Workers(b=answer))

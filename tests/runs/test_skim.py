@@ -109,9 +109,9 @@ def test_a_resolution_subtracts_backgrounds_of_a_table(scaled, tmp_path):
     with table.writing(tmp_path / "t.parquet") as writer:
         writer.write(scaled.data)
         writer.close(scaled.provenance)
-    source = tmp_path / "t.parquet"
-    found = resolution_report.histograms_of(source, dataset="data", backgrounds={"top": 1.0})
-    one, other = (resolution_report.histograms_of(source, dataset=name) for name in ("data", "top"))
+    source = table.open_table(tmp_path / "t.parquet")
+    found = resolution_report.fill(source, dataset="data", backgrounds={"top": 1.0}).histograms
+    one, other = (resolution_report.fill(source, dataset=name).histograms for name in ("data", "top"))
     left, data, top = (h["moments"].values(flow=True)[..., 0].sum() for h in (found, one, other))
     assert left == pytest.approx(data - top)
 

@@ -22,7 +22,12 @@ CONTEXT = ["qt", "njets", "npv", "boson_rapidity"]
       --background ttbar.parquet=0.1775 --estimators puppi --output out/calib
 """,
 )
-@click.option("--data", required=True, metavar="SOURCE", help="Data: recoil table, or DIRECTORY[:DATASET] of a run.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="SOURCE",
+    help="Data: recoil table, or DIRECTORY[:DATASET] of a run.",
+)
 @click.option("--mc", required=True, metavar="SOURCE", help="The simulated signal, in the same form.")
 @click.option(
     "--background",

@@ -24,7 +24,7 @@ BOSONS = ("boson", "genboson", "genmet")
       --output out/data
 """,
 )
-@click.argument("source", type=PATH)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=PATH)
 @click.option("-o", "--output", type=PATH, help="Directory for table and figures; without it a table is printed.")
 @click.option(
     "--correction",
@@ -55,7 +55,7 @@ BOSONS = ("boson", "genboson", "genmet")
 @click.option("--label", default="", help="Text above the figures.")
 @click.option("--force", is_flag=True, help="Replace results that are there.")
 def resolution(
-    source: Path,
+    sources: tuple[Path, ...],
     output: Path | None,
     correction: str,
     boson: str,
@@ -67,12 +67,15 @@ def resolution(
     label: str,
     force: bool,
 ) -> None:
-    """Response and resolution of a recoil table or of a run: a table with errors, and figures."""
+    """Response and resolution of a recoil table or of a run: a table with errors, and figures.
+
+    A table is a file of parquet, a folder of such, or several of these."""
     from ptmiss import verbs
     from ptmiss.reports import resolution_report
 
     factors = {name: number(name, value) for name, value in backgrounds.items()}
     of_run = {"dataset": dataset, "backgrounds": factors, "rescale": rescale}
+    source = sources[0] if len(sources) == 1 else sources
     made = verbs.resolution(
         source, output, correction, window=window, formats=formats, label=label, force=force, boson=boson, **of_run
     )
@@ -93,7 +96,7 @@ def resolution(
   ptmiss compare wmunu.parquet --against pf,puppi --mt
 """,
 )
-@click.argument("source", metavar="TABLE", type=PATH)
+@click.argument("sources", metavar="TABLE...", nargs=-1, required=True, type=PATH)
 @click.option(
     "--against",
     callback=names,
@@ -125,7 +128,7 @@ def resolution(
 @click.option("--label", default="", help="Text above the figure.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 def compare(
-    source: Path,
+    sources: tuple[Path, ...],
     against: list[str],
     by: list[str],
     above: float,
@@ -139,15 +142,17 @@ def compare(
     label: str,
     force: bool,
 ) -> None:
-    """Compare estimators on the events of a recoil TABLE: response-corrected widths, with paired bootstrap errors."""
+    """Compare estimators on the events of a recoil TABLE: response-corrected widths, with paired bootstrap errors.
+
+    It is a file of parquet, a folder of such, or several of these."""
     from ptmiss import verbs
     from ptmiss.files import check_file
     from ptmiss.resolutions import comparison, jacobian
-    from ptmiss.table import read
+    from ptmiss.table import open_table
 
     if figure is not None:
         check_file(figure, [f".{form}" for form in FORMATS], force, "--figure")
-    table = read(source).of(dataset)
+    table = open_table(sources).of(dataset)
     against = against or verbs.references(table)
     weighted = not unweighted
     if mt:

@@ -21,7 +21,7 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from ptmiss import significance, table
+from ptmiss import columns, significance, table
 from ptmiss.errors import UnknownName
 from ptmiss.estimators import make_estimators
 from ptmiss.estimators.noise import fit_noise
@@ -156,13 +156,13 @@ def of_file(path: Path, sample: Sample) -> table.RecoilTable:
     files = fileset.parse({path.stem: [str(path)]})
     skim(files, make_estimators(sample.estimators), output, selection=chosen, chunksize=CHUNK)
     found = table.read(output)
-    found = replace(found, data=found.data.drop_columns([table.DATASET]))
+    found = replace(found, data=found.data.drop_columns([columns.DATASET]))
     return found.select(np.isfinite(found[f"{sample.selected}_pt"]))
 
 
 def concatenate(first: table.RecoilTable, second: table.RecoilTable) -> table.RecoilTable:
     """The rows of two tables in random order, without truth, as in data: the runs of the second after the first's."""
-    truth = [name for name in first.data.column_names if name in table.TRUTH_COLUMNS]
+    truth = [name for name in first.data.column_names if name in columns.TRUTH_COLUMNS]
     after = first["run"].max() - second["run"].min() + 1
     runs = pa.array(second["run"] + after.astype(np.uint32))
     later = second.data.set_column(second.data.column_names.index("run"), "run", runs)
@@ -174,9 +174,9 @@ def concatenate(first: table.RecoilTable, second: table.RecoilTable) -> table.Re
 def write(part: table.RecoilTable, path: Path, made: Mapping[str, Any]) -> None:
     """Write a table with its floats rounded, so that it compresses."""
     values = {name: part[name] for name in part.data.column_names}
-    columns = {name: round_mantissa(v, MANTISSA) if v.dtype == np.float32 else v for name, v in values.items()}
+    rounded = {name: round_mantissa(v, MANTISSA) if v.dtype == np.float32 else v for name, v in values.items()}
     with table.writing(path) as writer:
-        writer.write(pa.table(columns))
+        writer.write(pa.table(rounded))
         writer.close(made)
 
 

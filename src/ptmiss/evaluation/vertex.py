@@ -35,7 +35,7 @@ from ptmiss.files import AnyPath, as_path
 from ptmiss.leptons import match
 from ptmiss.progress import Callback
 from ptmiss.recoil import finite_in_all, magnitude
-from ptmiss.resolutions.comparison import gain, rms
+from ptmiss.resolutions.comparison import gain
 from ptmiss.selections import Selection, good_leptons
 from ptmiss.simulation.schema import Branch, cut
 from ptmiss.truth import generated_boson, generated_met
@@ -160,7 +160,10 @@ def spreads(residuals: Mapping[str, Vector], drawn: Draws) -> dict[str, dict[str
     found = {}
     for way, residual in residuals.items():
         values, event = residual.ravel(), np.repeat(np.arange(len(residual)), 2)
-        found[way] = {"rms": rms(values, drawn[:, event]), "half_width": bootstrap.half_width(values, drawn, event)}
+        found[way] = {
+            "rms": bootstrap.rms(values, drawn[:, event]),
+            "half_width": bootstrap.half_width(values, drawn, event),
+        }
     return found
 
 

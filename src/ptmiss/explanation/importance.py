@@ -23,7 +23,6 @@ from ptmiss.explanation.events import Sample, counted
 from ptmiss.histograms import COMPONENTS
 from ptmiss.networks.inputs import FEATURES, Inputs
 from ptmiss.recoil import Recoil, recoil
-from ptmiss.resolutions import comparison
 from ptmiss.typing import Array, Vector
 
 NOMINAL = "nominal"
@@ -138,6 +137,6 @@ def measure(found: Mapping[str, Recoil], weight: Array, drawn: Array) -> dict[st
     for name, u in found.items():
         r = (weights @ u.u_par) / (weights @ u.qt)
         residuals = {"par": u.u_par - r[:, np.newaxis] * u.qt, "perp": np.broadcast_to(u.u_perp, weights.shape)}
-        widths = {component: comparison.rms(values, weights) / np.abs(r) for component, values in residuals.items()}
+        widths = {component: bootstrap.rms(values, weights) / np.abs(r) for component, values in residuals.items()}
         out[name] = {"response": r, **widths}
     return out

@@ -6,43 +6,53 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hist
 import pandas as pd
 
 from ptmiss import resolutions, results, tables
+from ptmiss.columns import Table
 from ptmiss.errors import OptionError
+from ptmiss.files import AnyPath, as_path
 from ptmiss.plots import resolution_figures
 from ptmiss.provenance import provenance
-from ptmiss.table import RecoilTable
-from ptmiss.table import read as read_table
+from ptmiss.resolutions import Filled
+from ptmiss.table import open_table
 
 TABLE = "resolution.csv"
 
 
-def histograms_of(
-    source: Path | RecoilTable,
+def source_of(given: AnyPath | Sequence[AnyPath] | Table) -> Path | Table:
+    """The directory of a run, or a recoil table that is read some rows at a time."""
+    if isinstance(given, Table):
+        return given
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return open_table(given)
+    path = as_path(given)
+    return path if results.is_run(path) else open_table(path)
+
+
+def fill(
+    source: Path | Table,
     *,
     boson: str = "boson",
     dataset: str | None = None,
     backgrounds: Mapping[str, float] | None = None,
     rescale: bool = False,
-) -> dict[str, hist.Hist]:
+) -> Filled:
     """Moments and spectra of a recoil table, or of one dataset of it or of a run, with backgrounds subtracted.
 
     backgrounds: a factor for the weights of each; rescale: take what a run read for the whole, if it skipped something.
     """
-    if isinstance(source, Path) and source.is_dir():
+    if isinstance(source, Path):
         result = results.load(source)
+    elif not backgrounds:
+        return resolutions.fill(source.of(dataset), boson)
     else:
-        events = read_table(source) if isinstance(source, Path) else source
-        if not backgrounds:
-            return resolutions.from_table(events.of(dataset), boson)
-        result = resolutions.as_run(events, boson)
+        result = resolutions.as_run(source, boson)
     candidates = [name for name in result.histograms if name not in (backgrounds or {})]
     if dataset is None and len(candidates) != 1:
         where = source if isinstance(source, Path) else "the table"
         raise OptionError(f"{where} has several datasets, --dataset takes one of {', '.join(candidates)}")
-    return resolutions.without_backgrounds(result, dataset or candidates[0], backgrounds or {}, rescale)
+    return Filled(resolutions.without_backgrounds(result, dataset or candidates[0], backgrounds or {}, rescale))
 
 
 def write(

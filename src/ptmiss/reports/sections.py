@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
@@ -13,8 +14,10 @@ from typing import Any
 import hist
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ptmiss import plots, recoil, resolutions, results, stacks, table
+from ptmiss.columns import Table
 from ptmiss.errors import FileError, LedgerError, OptionError
 from ptmiss.histograms import BIN_MINIMUM, book_met, book_mt
 from ptmiss.networks import registry
@@ -26,7 +29,7 @@ from ptmiss.resolutions import comparison, jacobian
 from ptmiss.runs import monitoring
 from ptmiss.selections import load_selection
 from ptmiss.systematics import NOMINAL
-from ptmiss.table import RecoilTable
+from ptmiss.typing import Vector
 
 KEPT = ("estimator", "region", "axis", "low", "high", "n_eff", "response", "response_error", "response_systematic")
 SHARPNESS = "Sharpness of mT: RMS about the generated one, falling edge, right half width"
@@ -52,14 +55,14 @@ def section(source: ReportSource, correction: str, label: str) -> list[Section]:
 
 def of_table(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
     """A recoil table, a section for each of its datasets that cannot be taken together."""
-    for name, part in table.read(source.path).apart().items():
+    for name, part in table.open_table(source.path).apart().items():
         yield of_part(part, f"{source.name}: {name}" if name else source.name, correction, label)
 
 
-def of_part(read: RecoilTable, title: str, correction: str, label: str) -> Section:
+def of_part(read: Table, title: str, correction: str, label: str) -> Section:
     """Rows of a recoil table: resolutions with a boson, mT with a single lepton."""
-    found, gains, exhibits, noted = pd.DataFrame(), pd.DataFrame(), [], []
-    boson = next((b for b in BOSONS if f"{b}_pt" in read.data.column_names and np.isfinite(read[f"{b}_pt"]).any()), "")
+    found, gains, exhibits, noted, there = pd.DataFrame(), pd.DataFrame(), [], [], with_vectors(read)
+    boson = next((name for name in BOSONS if there[name]), "")
     try:
         if boson:
             found = resolutions.tabulate(resolutions.from_table(read, boson), correction)
@@ -73,12 +76,13 @@ def of_part(read: RecoilTable, title: str, correction: str, label: str) -> Secti
     exhibits += [one for dataset in dict(made.get("datasets") or {}).values() for one in monitored(dataset, label)]
     noted += [f"{what}: {n}" for what, n in dict(made.get("notes") or {}).items()]
     noted += [f"{name}: {what}" for name, about in dict(made.get("datasets") or {}).items() for what in warnings(about)]
-    about = f"{summary.counted(len(read), made)}; {summary.selected(read.selection, leptons(read))}"
+    leptons = [n for n, name in ((1, "lepton"), (2, "boson")) if there[name]]
+    about = f"{summary.counted(len(read), made)}; {summary.selected(read.selection, leptons)}"
     headline = summary.numbers(found, edges, gains)
     return Section(title, TABLE, exhibits, facts(made) | {"events": str(len(read))}, noted, "", about, headline)
 
 
-def paired(read: RecoilTable, boson: str, correction: str) -> pd.DataFrame:
+def paired(read: Table, boson: str, correction: str) -> pd.DataFrame:
     """How much smaller the widths of a table are than the reference's, with errors that know that the events are the
     same; empty for another correction than that in bins, and for few events."""
     if correction == "bin":
@@ -88,10 +92,13 @@ def paired(read: RecoilTable, boson: str, correction: str) -> pd.DataFrame:
     return pd.DataFrame()
 
 
-def leptons(read: RecoilTable) -> list[int]:
-    """How many selected leptons the events of a table have, of one and two."""
-    columns = {1: "lepton_pt", 2: "boson_pt"}
-    return [n for n, column in columns.items() if column in read.data.column_names and np.isfinite(read[column]).any()]
+def with_vectors(read: Table) -> Counter[str]:
+    """How many events of a table have a boson, a single lepton, a generated boson."""
+    found: Counter[str] = Counter()
+    columns = {f"{name}_pt": name for name in ("lepton", *BOSONS) if f"{name}_pt" in read.columns}
+    for batch in read.batches(columns):
+        found.update({name: int(np.isfinite(batch[column]).sum()) for column, name in columns.items()})
+    return found
 
 
 def of_run(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
@@ -188,28 +195,44 @@ def resolution_exhibit(
     return Exhibit(title, kept, drawn, words.CAPTIONS[quantity], group)
 
 
-def transverse_masses(read: RecoilTable, label: str) -> list[Exhibit]:
+def transverse_masses(read: Table, label: str) -> list[Exhibit]:
     """Of events with one lepton: mT of every estimator, pTmiss, and how sharp mT is."""
-    lepton = read.vector("lepton")
-    alone = np.isfinite(lepton[:, 0]) & recoil.finite_in_all(read.met(name) for name in read.estimators)
-    if not alone.any():
+    names = [*read.estimators, *([plots.GENERATED] if _has_truth(read) else [])]
+    binning, events = read.selection.binning, 0
+    histograms = book_met(names, binning) | book_mt(names, binning)
+    for batch in read.batches(c for c in read.columns if c.startswith(("lepton_", "met_", "genmet_", "weight"))):
+        vectors = {name: batch.met(name) for name in read.estimators}
+        alone = np.isfinite(batch["lepton_pt"]) & recoil.finite_in_all(vectors.values())
+        if plots.GENERATED in names:
+            vectors[plots.GENERATED] = batch.vector("genmet")
+        chosen = {name: vector[alone] for name, vector in vectors.items()}
+        _fill_masses(histograms, batch.vector("lepton")[alone], chosen, batch["weight"][alone])
+        events += int(np.count_nonzero(alone))
+    if not events:
         return []
-    read, lepton = read.select(alone), lepton[alone]
-    vectors = {name: read.met(name) for name in read.estimators}
-    simulated = "genmet_pt" in read.data.column_names
-    if simulated and np.isfinite(read["genmet_pt"]).all():
-        vectors[plots.GENERATED] = read.vector("genmet")
-    histograms = book_met(list(vectors), read.selection.binning) | book_mt(list(vectors), read.selection.binning)
-    for name, met in vectors.items():
-        histograms["mt"].fill(NOMINAL, name, recoil.transverse_mass(lepton, met), weight=read["weight"])
-        histograms["met"].fill(NOMINAL, name, recoil.magnitude(met), weight=read["weight"])
     exhibits = [spectrum(histograms[which], which, label) for which in SPECTRA if which in histograms]
-    if simulated:
+    if "genmet_pt" in read.columns:
         with suppress(OptionError):  # too few events
             exhibits.append(
                 Exhibit(SHARPNESS, jacobian.of_table(read, [plots.reference_of(read.estimators)]), group="Spectra")
             )
     return exhibits
+
+
+def _has_truth(read: Table) -> bool:
+    """Whether every event with a single lepton has a generated pTmiss."""
+    if "genmet_pt" not in read.columns:
+        return False
+    batches = read.batches(("lepton_pt", "genmet_pt"))
+    return all(np.isfinite(batch["genmet_pt"][np.isfinite(batch["lepton_pt"])]).all() for batch in batches)
+
+
+def _fill_masses(
+    histograms: Mapping[str, hist.Hist], lepton: Vector, vectors: Mapping[str, Vector], weight: NDArray
+) -> None:
+    for name, met in vectors.items():
+        histograms["mt"].fill(NOMINAL, name, recoil.transverse_mass(lepton, met), weight=weight)
+        histograms["met"].fill(NOMINAL, name, recoil.magnitude(met), weight=weight)
 
 
 def spectrum(histogram: hist.Hist, which: str, label: str) -> Exhibit:

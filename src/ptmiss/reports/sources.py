@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ptmiss import results
+from ptmiss import parquet, results
 from ptmiss.errors import FileError, OptionError
 from ptmiss.networks import registry
 
@@ -51,12 +51,12 @@ def source(given: str) -> ReportSource:
 
 def kind_of(path: Path) -> str:
     """What a path is."""
-    tests: dict[str, Callable[[], bool]] = {TABLE: lambda: path.is_file() and path.suffix == ".parquet"}
-    tests |= {kind: (path / mark).is_file for kind, mark in MARKS.items()}
-    for kind, holds in tests.items():
-        if holds():
+    for kind, mark in MARKS.items():
+        if (path / mark).is_file():
             return kind
+    if parquet.is_table(path):
+        return TABLE
     if not path.exists():
         raise FileError(f"no such file or directory: {path}")
     wanted = ", ".join(f"a {kind} ({mark} in it)" for kind, mark in MARKS.items())
-    raise FileError(f"{path} is none of: a {TABLE} (a .parquet file), {wanted}")
+    raise FileError(f"{path} is none of: a {TABLE} (a .parquet file, or a folder of such), {wanted}")

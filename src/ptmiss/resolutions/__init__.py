@@ -6,10 +6,11 @@ each other on the same events, ``jacobian`` measures mT in W decays.
 """
 
 from .measurement import (
+    Filled,
     as_run,
+    fill,
     from_table,
     has_boson,
-    left_out,
     measure,
     recoils,
     tabulate,
@@ -18,10 +19,11 @@ from .measurement import (
 )
 
 __all__ = [
+    "Filled",
     "as_run",
+    "fill",
     "from_table",
     "has_boson",
-    "left_out",
     "measure",
     "recoils",
     "tabulate",

@@ -8,8 +8,9 @@ estimator has a finite pTmiss and if its bin of qT has a response, so from 10 Ge
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass, field
 from itertools import pairwise, product
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from ptmiss import bootstrap, tables
 from ptmiss.binning import DEFAULT, Binning
 from ptmiss.bootstrap import REPLICAS
+from ptmiss.columns import Table
 from ptmiss.errors import FileError, OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path
 from ptmiss.histograms import BIN_MINIMUM, COMPONENTS
@@ -27,7 +29,8 @@ from ptmiss.recoil import Recoil, finite_in_all
 from ptmiss.table import RecoilTable
 from ptmiss.typing import Array, Mask
 
-from .measurement import recoils
+from .measurement import columns_of, has_boson, recoils, require_events
+from .replicas import Events, Found, divide, measure
 
 MIN_EVENTS = 50
 QT_ABOVE = 20.0  # GeV
@@ -55,63 +58,19 @@ def compare_cells(
     binning: Binning = DEFAULT,
 ) -> list[pd.DataFrame]:
     """The same in each cell, a mask of shape (events,); the response is that of all events in a bin of qT."""
-    qt = next(iter(recoils.values())).qt
-    if not len(qt):
+    if not len(weight):
         raise OptionError("no events to compare estimators on")
-    numbers = [np.flatnonzero(cell) for cell in cells]
-    measured = partial(_measure, recoils, np.asarray(weight, np.float64), binning.qt_bin(qt), numbers)
-    found = bootstrap.replicate(measured, len(qt), replicas)
+    inside = [np.where(cell, 0, 1) for cell in cells]
+    events = Events(recoils, np.asarray(weight, np.float64), np.arange(len(weight)), inside)
+    *found, _ = measure(lambda: [events], list(recoils), [1] * len(cells), replicas, binning)
     return [
-        pd.DataFrame([_row(name, len(cell), found[i], references) for name in recoils])
-        for i, cell in enumerate(numbers)
+        frame(numbers, int(np.count_nonzero(cell)), references) for (numbers,), cell in zip(found, cells, strict=True)
     ]
 
 
-def _measure(
-    recoils: Mapping[str, Recoil],
-    weight: Array,
-    bins: NDArray[np.intp],
-    cells: Sequence[NDArray[np.intp]],
-    drawn: bootstrap.Draws,
-) -> dict[int, dict[str, dict[str, Array]]]:
-    """(replicas,) numbers of each cell and estimator."""
-    found: dict[int, dict[str, dict[str, Array]]] = {i: {} for i in range(len(cells))}
-    for name, u in recoils.items():
-        weights = drawn * weight
-        r = responses(u, weights, bins)
-        weights, r = np.where(r > 0, weights, 0), np.where(r > 0, r, 1)
-        residuals = dict(zip(COMPONENTS, (u.u_par / r - u.qt, u.u_perp / r), strict=True))
-        for i, cell in enumerate(cells):
-            inside = weights[:, cell]
-            found[i][name] = {"response": _divide(inside @ u.u_par[cell], inside @ u.qt[cell])}
-            for component, residual in residuals.items():
-                found[i][name][f"rms_{component}"] = rms(residual[:, cell], inside)
-                found[i][name][f"half_width_{component}"] = bootstrap.half_width(residual[:, cell], inside)
-    return found
-
-
-def responses(u: Recoil, weights: Array, bins: NDArray[np.intp]) -> Array:
-    """(replicas, events) response of each event's bin of qT, of weights of that shape; NaN where there is none."""
-    along = np.full((len(weights), int(bins.max(initial=0)) + 1), np.nan)
-    for b in np.unique(bins):
-        here = np.flatnonzero(bins == b)
-        along[:, b] = _divide(weights[:, here] @ u.u_par[here], weights[:, here] @ u.qt[here])
-    return along[:, bins]
-
-
-def rms(values: Array, weights: Array) -> Array:
-    """(replicas,) RMS about the mean; NaN for weights of sum 0 or less.
-
-    values: (replicas, events), or (events,) if they are the same in all; weights: (replicas, events).
-    """
-    total = weights.sum(axis=1)
-    mean = _divide((weights * values).sum(axis=1), total)
-    square = _divide((weights * (values - mean[:, np.newaxis]) ** 2).sum(axis=1), total)
-    return np.sqrt(np.where(square >= 0, square, np.nan))
-
-
-def _divide(top: Array, bottom: Array) -> Array:
-    return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+def frame(found: Found, events: int, references: Sequence[str]) -> pd.DataFrame:
+    """A row for each estimator of one cell, with so many events."""
+    return pd.DataFrame([_row(name, events, found, references) for name in found])
 
 
 def _row(
@@ -128,11 +87,11 @@ def _row(
 
 def gain(own: Array, other: Array) -> Array:
     """(replicas,) how much smaller a width is than another one, as a fraction; NaN where that is nothing."""
-    return 1 - _divide(own, other)
+    return 1 - divide(own, other)
 
 
 def of_table(
-    table: RecoilTable,
+    table: Table,
     references: Sequence[str] = (),
     *,
     boson: str = "boson",
@@ -153,41 +112,94 @@ def of_table(
     for name in references:
         if name not in table.estimators:
             raise UnknownName("estimator in the table", name, table.estimators)
-    table, every = recoils(table, boson, common=False)
-    qt = next(iter(every.values())).qt
-    values = {"inclusive": qt, "qt": qt, "npv": table["npv"], "njets": table["njets"]}
-    cells = [("inclusive", -np.inf, np.inf), *_cells(edges or {})]
-    usable = finite_in_all(every.values()) & (qt >= BIN_MINIMUM)
-    inside = (qt >= above) & (qt < below)
-    masks = [inside & (values[axis] >= low) & (values[axis] < high) for axis, low, high in cells]
-    filled = [i for i, mask in enumerate(masks) if np.count_nonzero(mask & usable) >= MIN_EVENTS]
-    if not filled:
+    table = table.of()
+    table.require(*(f"{boson}_{part}" for part in ("pt", "phi")))
+    chosen = Chosen(table, boson, (above, below), dict(edges or {}), weighted)
+    found = measure(
+        chosen.read, table.estimators, [len(bins) for bins in chosen.bins], replicas, table.selection.binning
+    )
+    out = []
+    for axis, numbers in zip(["inclusive", *chosen.edges], [found[-1], *found[: len(chosen.edges)]], strict=True):
+        for i, (low, high) in enumerate(chosen.ranges(axis)):
+            if (n := chosen.counted[axis, i]) >= MIN_EVENTS:
+                part = frame(numbers[i], n, references)
+                out.append(part.assign(axis=axis, low=low, high=high, left_out=chosen.left_out[axis, i]))
+    if not out:
         raise OptionError(
             f"fewer than {MIN_EVENTS} events with {above:g} < qT < {below:g} GeV to compare estimators on"
-            + too_few(every, inside)
+            + chosen.too_few()
         )
-    chosen = np.flatnonzero(inside & usable)
-    found = {name: Recoil(*(component[chosen] for component in u)) for name, u in every.items()}
-    weight = table["weight"][chosen] if weighted else np.ones(len(chosen))
-    here = [masks[i][chosen] for i in filled]
-    parts = compare_cells(found, weight, references, replicas, here, table.selection.binning)
-    out = []
-    for i, part in zip(filled, parts, strict=True):
-        (axis, low, high), left_out = cells[i], np.count_nonzero(masks[i] & ~usable)
-        out.append(part.assign(axis=axis, low=low, high=high, left_out=left_out))
     return pd.concat(out, ignore_index=True)
 
 
-def too_few(every: Mapping[str, Recoil], inside: Mask) -> str:
-    """The estimators that have no finite pTmiss in any event of a mask (events,), for an error."""
-    never = [name for name, u in every.items() if not np.isfinite(u.u_par[inside]).any()]
-    return (
-        f": {', '.join(never)} has no finite pTmiss there, leave it out of the table" if inside.any() and never else ""
-    )
+@dataclass
+class Chosen:
+    """The events of a table in a range of qT (GeV), some at a time, and how many of them count.
+
+    edges: of bins by axis. counted, left_out: events by axis and bin that count, and that do not since an estimator has
+    no finite pTmiss or qT is below BIN_MINIMUM. finite: events by estimator with a finite pTmiss.
+    """
+
+    table: Table
+    boson: str
+    within: tuple[float, float]
+    edges: Mapping[str, Sequence[float]]
+    weighted: bool
+    counted: Counter[tuple[str, int]] = field(default_factory=Counter)
+    left_out: Counter[tuple[str, int]] = field(default_factory=Counter)
+    finite: Counter[str] = field(default_factory=Counter)
+
+    def ranges(self, axis: str) -> list[tuple[float, float]]:
+        """Lower and upper end of each bin of an axis."""
+        return [(-np.inf, np.inf)] if axis == "inclusive" else list(pairwise(self.edges[axis]))
+
+    @property
+    def bins(self) -> list[list[tuple[float, float]]]:
+        """The bins of every axis; one axis at least."""
+        return [self.ranges(axis) for axis in self.edges or ("inclusive",)]
+
+    def read(self) -> Iterator[Events]:
+        """The events that count; the counts are those of the last time that all were read."""
+        self.counted, self.left_out, self.finite = Counter(), Counter(), Counter()
+        there = finite = 0
+        for batch in self.table.batches(columns_of(self.table, self.boson)):
+            with_boson = has_boson(batch, self.boson)
+            there += int(np.count_nonzero(with_boson))
+            finite += int(np.isfinite(batch[f"{self.boson}_pt"]).sum())
+            if with_boson.any():
+                yield self._events(*recoils(batch, self.boson, common=False))
+        require_events(self.table, self.boson, there, finite)
+
+    def _events(self, rows: RecoilTable, every: Mapping[str, Recoil]) -> Events:
+        qt = next(iter(every.values())).qt
+        inside = (qt >= self.within[0]) & (qt < self.within[1])
+        usable = inside & finite_in_all(every.values()) & (qt >= BIN_MINIMUM)
+        self.finite.update({name: int(np.isfinite(u.u_par[inside]).sum()) for name, u in every.items()})
+        cells = {"inclusive": np.zeros(len(qt), np.int64)}
+        for axis, edges in self.edges.items():
+            cells[axis] = bin_numbers(qt if axis == "qt" else rows[axis], edges)
+        for axis, cell in cells.items():
+            for counts, mask in ((self.counted, usable), (self.left_out, inside & ~usable)):
+                counts.update({(axis, i): int(n) for i, n in enumerate(np.bincount(cell[mask]))})
+        weight = rows.weight()[usable] if self.weighted else np.ones(np.count_nonzero(usable))
+        kept = {name: Recoil(*(component[usable] for component in u)) for name, u in every.items()}
+        return Events(kept, weight, rows.row[usable], [cells[axis][usable] for axis in self.edges or ("inclusive",)])
+
+    def too_few(self) -> str:
+        """The estimators that have no finite pTmiss in any event, for an error."""
+        never = [name for name, n in self.finite.items() if not n]
+        if not never or not self.counted["inclusive", 0] + self.left_out["inclusive", 0]:
+            return ""
+        return f": {', '.join(never)} has no finite pTmiss there, leave it out of the table"
 
 
-def _cells(edges: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, float, float]]:
-    return ((axis, low, high) for axis, values in edges.items() for low, high in pairwise(values))
+def bin_numbers(values: NDArray, edges: Sequence[float]) -> NDArray[np.int64]:
+    """(events,) number of the bin of each value; a bin holds its lower edge, and what is in none has the number after.
+
+    The last number is that of values outside of all bins.
+    """
+    number = np.searchsorted(edges, values, side="right") - 1
+    return np.where((number >= 0) & (number < len(edges) - 1), number, len(edges) - 1)
 
 
 def edges(axes: Sequence[str], binning: Binning = DEFAULT) -> dict[str, Sequence[float]]:

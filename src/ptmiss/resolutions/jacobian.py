@@ -8,22 +8,25 @@ right, in bins of 2 GeV. The last two need no truth, and know the natural width 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import erfc
 
 from ptmiss import bootstrap, tables
-from ptmiss.bootstrap import REPLICAS, Draws
+from ptmiss.bootstrap import REPLICAS
+from ptmiss.columns import Table
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.recoil import transverse_mass
 from ptmiss.table import RecoilTable
 from ptmiss.typing import Array
 
-from .comparison import MIN_EVENTS, gain, rms
+from .comparison import MIN_EVENTS, gain
+from .replicas import add_powers, add_weights, divide, drawn_weights
 
 BINS = np.arange(30.0, 151.0, 3.0)  # GeV
 CENTRES = (BINS[1:] + BINS[:-1]) / 2
@@ -33,8 +36,44 @@ MIN_BINS = 4  # of an edge: more than a step has parameters
 GENERATED = "generated"
 
 
+class Spectra(NamedTuple):
+    """What is summed over the events of one estimator in every replica; (…, 1 + replicas) each.
+
+    residual: sums of w, w x and w x² of mT minus the generated one, GeV. mass, variance: weights in BINS, and the
+    squares of them; fine: weights in FINE_BINS.
+    """
+
+    residual: Array
+    mass: Array
+    variance: Array
+    fine: Array
+
+    @classmethod
+    def empty(cls, replicas: int) -> Spectra:
+        """Of no event."""
+        lengths = (3, len(BINS) - 1, len(BINS) - 1, len(FINE_BINS) - 1)
+        return cls(*(np.zeros((length, 1 + replicas)) for length in lengths))
+
+    def fill(self, mass: Array, generated: Array, weight: Array, drawn: NDArray[np.uint8]) -> None:
+        """Add events, (events,) each, GeV; drawn: (events, 1 + replicas)."""
+        x = mass - generated
+        add_powers(self.residual, x, weight, drawn)
+        add_weights(self.mass, self.variance, np.searchsorted(BINS, mass, "right") - 1, weight, drawn)
+        nowhere = np.zeros((0, self.fine.shape[1]))
+        add_weights(self.fine, nowhere, np.searchsorted(FINE_BINS, mass, "right") - 1, weight, drawn)
+
+    def numbers(self) -> dict[str, Array]:
+        """(1 + replicas,) RMS, width and position of the edge, and half width, GeV."""
+        total, first, second = self.residual
+        mean, square = divide(first, total), divide(second, total)
+        edges = np.array([falling_edge(*of_one) for of_one in zip(self.mass.T, self.variance.T, strict=True)])
+        half_width = np.array([right_half_width(counts) for counts in self.fine.T])
+        rms = np.sqrt(np.maximum(square - mean**2, 0))  # NaN for weights of sum 0 or less
+        return {"rms": rms, "edge": edges[:, 0], "edge_at": edges[:, 1], "half_width": half_width}
+
+
 def of_table(
-    table: RecoilTable, references: Sequence[str] = (), *, weighted: bool = True, replicas: int = REPLICAS
+    table: Table, references: Sequence[str] = (), *, weighted: bool = True, replicas: int = REPLICAS
 ) -> pd.DataFrame:
     """One row an estimator, the generated mT last, of the events of a table with a selected and a generated lepton.
 
@@ -46,39 +85,38 @@ def of_table(
         if name not in table.estimators:
             raise UnknownName("estimator in the table", name, table.estimators)
     table = table.of()
-    lepton, neutrino = table.vector("lepton"), table.vector("genmet")
-    generated = transverse_mass(table.vector("genboson") - neutrino, neutrino)
-    masses = {name: transverse_mass(lepton, table.met(name)) for name in table.estimators} | {GENERATED: generated}
-    keep = np.all([np.isfinite(mass) for mass in masses.values()], axis=0)
-    n = int(np.count_nonzero(keep))
-    left_out = int(np.count_nonzero(np.isfinite(lepton[:, 0] + generated))) - n
+    table.require("lepton_pt", "genmet_pt", "genboson_pt")
+    spectra = {name: Spectra.empty(replicas) for name in (*table.estimators, GENERATED)}
+    n = with_leptons = 0
+    for batch in table.batches(c for c in table.columns if c.startswith(("lepton_", "met_", "gen", "weight"))):
+        masses = transverse_masses(batch)
+        with_leptons += int(np.count_nonzero(np.isfinite(masses[GENERATED]) & np.isfinite(batch["lepton_pt"])))
+        keep = np.all([np.isfinite(mass) for mass in masses.values()], axis=0)
+        masses, row = {name: mass[keep] for name, mass in masses.items()}, batch.row[keep]
+        weight = batch.weight()[keep] if weighted else np.ones(len(row))
+        n += len(row)
+        for some, drawn in drawn_weights(row, 1 + replicas):
+            for name, mass in masses.items():
+                spectra[name].fill(mass[some], masses[GENERATED][some], weight[some], drawn)
     if n < MIN_EVENTS:
         raise OptionError(f"{n} events with a selected and a generated lepton, at least {MIN_EVENTS} are needed for mT")
-    weight = table["weight"][keep] if weighted else np.ones(n)
-    masses = {name: mass[keep] for name, mass in masses.items()}
-    found = bootstrap.replicate(partial(measure, masses, weight), n, replicas)
-    return pd.DataFrame([row(name, n, found, references) for name in found]).assign(left_out=left_out)
+    found = {name: one.numbers() for name, one in spectra.items()}
+    return pd.DataFrame([row_of(name, n, found, references) for name in found]).assign(left_out=with_leptons - n)
 
 
-def measure(masses: Mapping[str, Array], weight: Array, drawn: Draws) -> dict[str, dict[str, Array]]:
-    """RMS, width and position of the edge, and half width, GeV, of each estimator in each draw."""
-    weights = drawn * weight
-    found = {}
-    for name, mass in masses.items():
-        edges = np.array([falling_edge(mass, of_event) for of_event in weights])
-        half_width = np.array([right_half_width(mass, of_event) for of_event in weights])
-        of_residual = rms(mass - masses[GENERATED], weights)
-        found[name] = {"rms": of_residual, "edge": edges[:, 0], "edge_at": edges[:, 1], "half_width": half_width}
-    return found
+def transverse_masses(table: RecoilTable) -> dict[str, Array]:
+    """(events,) mT of every estimator with the selected lepton, GeV, and the generated one."""
+    lepton, neutrino = table.vector("lepton"), table.vector("genmet")
+    generated = transverse_mass(table.vector("genboson") - neutrino, neutrino)
+    return {name: transverse_mass(lepton, table.met(name)) for name in table.estimators} | {GENERATED: generated}
 
 
-def falling_edge(mass: Array, weight: Array) -> tuple[float, float]:
+def falling_edge(counts: Array, variance: Array) -> tuple[float, float]:
     """Width sigma and position m0 of the edge, GeV; NaN without a peak, and where a fit fails.
 
-    A bin without events has the error of one event of mean weight, so that a factor on all weights changes nothing.
+    counts, variance: sums of weights and of their squares in BINS. A bin without events has the error of one event of
+    mean weight, so that a factor on all weights changes nothing.
     """
-    counts = np.histogram(mass, BINS, weights=weight)[0]
-    variance = np.histogram(mass, BINS, weights=weight**2)[0]
     smooth = np.where(CENTRES > PEAK, np.convolve(counts, np.ones(3) / 3, "same"), 0)
     top = int(np.argmax(smooth))
     fitted = (np.arange(len(counts)) >= top) & (CENTRES < END)
@@ -92,15 +130,15 @@ def falling_edge(mass: Array, weight: Array) -> tuple[float, float]:
     return (abs(found.x[2]), found.x[1]) if found.success else (np.nan, np.nan)
 
 
-def right_half_width(mass: Array, weight: Array) -> float:
-    """From the peak to half its height on the right, GeV; NaN without. mass (GeV), weight: (events,)."""
-    counts = np.convolve(np.histogram(mass, FINE_BINS, weights=weight)[0], np.ones(3) / 3, "same")
-    top = int(np.argmax(counts))
-    below = np.flatnonzero(counts[top:] <= counts[top] / 2)
-    if not counts[top] > 0 or not len(below):
+def right_half_width(counts: Array) -> float:
+    """From the peak of weights in FINE_BINS to half its height on the right, GeV; NaN without."""
+    smooth = np.convolve(counts, np.ones(3) / 3, "same")
+    top = int(np.argmax(smooth))
+    below = np.flatnonzero(smooth[top:] <= smooth[top] / 2)
+    if not smooth[top] > 0 or not len(below):
         return np.nan
-    low, high = counts[top + below[0]], counts[top + below[0] - 1]
-    return float((FINE_BINS[1] - FINE_BINS[0]) * (below[0] - (counts[top] / 2 - low) / (high - low)))
+    low, high = smooth[top + below[0]], smooth[top + below[0] - 1]
+    return float((FINE_BINS[1] - FINE_BINS[0]) * (below[0] - (smooth[top] / 2 - low) / (high - low)))
 
 
 def step(mass: Array, height: float, position: float, width: float) -> Array:
@@ -108,7 +146,7 @@ def step(mass: Array, height: float, position: float, width: float) -> Array:
     return height / 2 * erfc((mass - position) / (np.sqrt(2) * width))
 
 
-def row(
+def row_of(
     name: str, n: int, found: dict[str, dict[str, Array]], references: Sequence[str]
 ) -> dict[str, str | int | float]:
     """One estimator's numbers (GeV), with the standard deviation of the replicas (1 + draws,) as their error."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import hist
 import numpy as np
@@ -19,9 +19,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ptmiss import binning, normalisation
+from ptmiss.columns import MOVED, SIGNIFICANCE, WEIGHT, Table
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import COMPONENTS, book_recoil, fill_recoil, fill_variations, scale, subtract
-from ptmiss.recoil import Recoil, finite_in_all, magnitude, project, recoil
+from ptmiss.recoil import Recoil, along, components, direction, magnitude, recoil
 from ptmiss.results import RunResult
 from ptmiss.systematics import NOMINAL
 from ptmiss.table import RecoilTable
@@ -110,24 +111,61 @@ def bins(histograms: Mapping[str, hist.Hist]) -> Iterator[tuple[str, str, float,
                 yield region, "qt", float(low), float(high), (binned.qt_range(low, high)[0], everywhere, njets)
 
 
-def from_table(table: RecoilTable, boson: str = "boson") -> dict[str, hist.Hist]:
-    """Histograms of every estimator of a recoil table, as a run fills them; see :func:`recoils`.
+class Filled(NamedTuple):
+    """Histograms of the recoil, and how many events with a boson count for no estimator."""
+
+    histograms: dict[str, hist.Hist]
+    left_out: int = 0
+
+
+def from_table(table: Table, boson: str = "boson") -> dict[str, hist.Hist]:
+    """Histograms of every estimator of a recoil table, as a run fills them; see :func:`fill`."""
+    return fill(table, boson).histograms
+
+
+def fill(table: Table, boson: str = "boson") -> Filled:
+    """Histograms of every estimator of a recoil table, some rows at a time; see :func:`recoils`.
 
     Variations of pTmiss are measured against the nominal boson, but those of corrected momenta of the leptons against
-    the boson that they change.
+    the boson that they change. Sums over a table in memory, and over the same rows on disk, are the same to the last
+    bit.
     """
-    table, found = recoils(table, boson)
-    histograms, along = book_recoil(table.estimators, table.selection.binning), recoil_along(table, boson)
+    table = table.of()
+    table.require(*(f"{boson}_{part}" for part in ("pt", "phi")))
+    histograms, there, finite, counted = book_recoil(table.estimators, table.selection.binning), 0, 0, 0
+    for batch in table.batches(columns_of(table, boson)):
+        with_boson = has_boson(batch, boson)
+        chosen, found = _recoils(batch, with_boson, boson)
+        fill_batch(histograms, chosen, found, boson)
+        there, counted = there + int(np.count_nonzero(with_boson)), counted + len(chosen)
+        finite += int(np.isfinite(batch[f"{boson}_pt"]).sum())
+    require_events(table, boson, there, finite)
+    return Filled(histograms, there - counted)
+
+
+def fill_batch(histograms: Mapping[str, hist.Hist], rows: RecoilTable, found: Mapping[str, Recoil], boson: str) -> None:
+    """Fill the recoil of some rows by estimator, with every variation that they have."""
+    of, npv, njets = recoil_along(rows, boson), rows["npv"], rows["njets"]
+    weights = {each: rows.weight(each) for each in (NOMINAL, *rows.weights)}
     for name, u in found.items():
-        of_met = {each: along(table.varied(name, each), each) for each in table.systematics(name)}
-        weights = {each: table.weight(each) for each in (NOMINAL, *table.weights)}
-        fill_variations(histograms, name, u, table["npv"], table["njets"], weights)
-        for systematic, shifted in of_met.items():
-            fill_recoil(histograms, name, shifted, table["npv"], table["njets"], table.weight(), systematic)
-    return histograms
+        fill_variations(histograms, name, u, npv, njets, weights)
+        for systematic in rows.systematics(name):
+            shifted = of(rows.varied(name, systematic), systematic)
+            fill_recoil(histograms, name, shifted, npv, njets, weights[NOMINAL], systematic)
 
 
-def as_run(table: RecoilTable, boson: str = "boson") -> RunResult:
+def columns_of(table: Table, boson: str) -> list[str]:
+    """The columns of a table that a recoil along a boson needs."""
+    starts = [boson, "boson", "lepton", "genseen"] if boson == "genboson" else [boson]
+    ends = tuple(f"_{end}" for end in SIGNIFICANCE)
+    varied = MOVED if any(table.systematics(name) for name in table.estimators) else ()
+    beside = ("weight", "npv", "njets", *(f"{start}_{part}" for start in starts for part in ("pt", "phi", "mass")))
+    return [
+        c for c in table.columns if c in beside or (c.startswith(("met_", WEIGHT, *varied)) and not c.endswith(ends))
+    ]
+
+
+def as_run(table: Table, boson: str = "boson") -> RunResult:
     """Histograms of each dataset of a recoil table, as a run over the same events has them."""
     if not table.datasets:
         raise OptionError("--background needs a table with datasets, as ptmiss skim --fileset makes it")
@@ -146,11 +184,20 @@ def recoils(table: RecoilTable, boson: str = "boson", common: bool = True) -> tu
     """
     table = table.of()
     keep = has_boson(table, boson)
+    require_events(table, boson, int(np.count_nonzero(keep)), int(np.isfinite(table[f"{boson}_pt"]).sum()))
+    return _recoils(table, keep, boson, common)
+
+
+def _recoils(
+    table: RecoilTable, keep: NDArray[np.bool_], boson: str, common: bool = True
+) -> tuple[RecoilTable, dict[str, Recoil]]:
     if common:
-        keep &= finite_in_all(table.met(name) for name in table.estimators)
-    table = table.select(keep)
-    along = recoil_along(table, boson)
-    return table, {name: along(table.met(name)) for name in table.estimators}
+        polar = (f"met_{name}_{part}" for name in table.estimators for part in ("pt", "phi"))
+        keep = np.logical_and.reduce([keep, *(np.isfinite(table[column]) for column in polar)])
+    if not keep.all():
+        table = table.select(keep)
+    of = recoil_along(table, boson)
+    return table, {name: of(table.met(name)) for name in table.estimators}
 
 
 def recoil_along(table: RecoilTable, boson: str) -> Callable[..., Recoil]:
@@ -159,45 +206,45 @@ def recoil_along(table: RecoilTable, boson: str) -> Callable[..., Recoil]:
     A systematic of the leptons changes the boson, or what is seen of the generated one.
     """
     axis = table.vector(boson)
+    t, qt = direction(axis), magnitude(axis)
+    nominal = along(axis, visible(table) if boson == "genboson" else None)
 
-    def along(met: Vector, systematic: str = "") -> Recoil:
+    def of(met: Vector, systematic: str = "") -> Recoil:
         if boson == "genmet":
-            return Recoil(*project(met, axis), magnitude(axis))
+            return Recoil(*components(met, t), qt)
+        if not systematic:
+            return nominal(met)
         if boson == "genboson":
             return recoil(axis, met, visible(table) + moved(table, systematic))
         return recoil(axis + moved(table, systematic), met)
 
-    return along
+    return of
 
 
 def moved(table: RecoilTable, systematic: str) -> Vector:
     """(events, 2) by how much a systematic changes the sum of the selected leptons, GeV."""
-    if not systematic:
-        return np.zeros((len(table), 2))
     of_pair, of_one = (table.vector(name, systematic) - table.vector(name) for name in ("boson", "lepton"))
     return np.nan_to_num(np.where(np.isfinite(of_pair), of_pair, of_one))
 
 
 def has_boson(table: RecoilTable, boson: str) -> NDArray[np.bool_]:
-    """(events,) mask of the events with this boson (see :func:`recoils`); OptionError if there are none."""
-    keep = there = np.isfinite(table.vector(boson)[:, 0])
+    """(events,) mask of the events with this boson (see :func:`recoils`)."""
+    keep = np.isfinite(table[f"{boson}_pt"]) & np.isfinite(table[f"{boson}_phi"])
     if boson == "boson":
-        keep = there & table.in_window()
+        keep &= table.in_window()
     if boson == "genboson":
         keep &= np.isfinite(table["boson_pt"]) | np.isfinite(table["lepton_pt"])
-    window = table.selection.window
-    if boson == "boson" and there.any() and not keep.any() and window:
-        masses = f"a mass in the window of the selection, {window[0]:g} to {window[1]:g} GeV"
-        raise OptionError(f"{np.count_nonzero(there)} events of the table have a boson, none of them with {masses}")
-    if not keep.any():
-        raise OptionError(f"no event of the table has a {boson}: --boson takes boson, genboson or genmet")
     return keep
 
 
-def left_out(table: RecoilTable, boson: str = "boson") -> int:
-    """How many events with a boson count for no estimator, since one of them has no finite pTmiss."""
-    common = finite_in_all(table.met(name) for name in table.estimators)
-    return int(np.count_nonzero(has_boson(table, boson) & ~common))
+def require_events(table: Table, boson: str, number: int, finite: int) -> None:
+    """Raise OptionError where no event of a table has this boson; finite: how many have one, whatever its mass."""
+    window = table.selection.window
+    if not number and finite and boson == "boson" and window:
+        masses = f"a mass in the window of the selection, {window[0]:g} to {window[1]:g} GeV"
+        raise OptionError(f"{finite} events of the table have a boson, none of them with {masses}")
+    if not number:
+        raise OptionError(f"no event of the table has a {boson}: --boson takes boson, genboson or genmet")
 
 
 def visible(table: RecoilTable) -> Vector:

@@ -14,7 +14,7 @@ from coffea.processor.executor import WorkItem
 from ptmiss.errors import FileError, FilesetError, hint
 from ptmiss.events import EventFile, identifier, inspect
 from ptmiss.normalisation import Skipped
-from ptmiss.runs import generated, ledger
+from ptmiss.runs import generated, inspections, ledger
 from ptmiss.runs.failures import Failure, Kind, Policy
 from ptmiss.runs.fileset import Fileset, Metadata
 from ptmiss.selections import Selection
@@ -61,8 +61,7 @@ def inspect_files(
     """
     policy = policy or Policy()
     wanted = [(name, dataset.metadata, *tree) for name, dataset in fileset.items() for tree in dataset.trees()]
-    with ThreadPoolExecutor(LOOKING) as threads:
-        found = list(threads.map(lambda want: _inspected(want[0], want[2], want[3], policy), wanted))
+    found = _inspected_all([(name, path, tree) for name, _, path, tree in wanted], policy)
     files = [(name, metadata, file) for (name, metadata, *_), file in zip(wanted, found, strict=True)]
     sources = with_treatment(
         [InputFile(name, metadata, file) for name, metadata, file in files if isinstance(file, EventFile)]
@@ -78,6 +77,19 @@ def inspect_files(
     if not any(source.file.entries for source in sources):
         raise FileError(f"no events in {', '.join(path for _, _, path, _ in wanted)}")
     return sources, skipped
+
+
+def _inspected_all(wanted: Sequence[tuple[str, str, str]], policy: Policy) -> list[EventFile | Skipped]:
+    """What is in each file, of a dataset, path and tree: what is known of earlier runs, the others are opened."""
+    known = inspections.load((path, tree) for _, path, tree in wanted)
+    new = [want for want in wanted if want[1:] not in known]
+    stamps = {path: inspections.stamp(path) for _, path, _ in new if "://" not in path}
+    with ThreadPoolExecutor(LOOKING) as threads:
+        opened = dict(
+            zip(new, threads.map(lambda want: _inspected(want[0], want[1], want[2], policy), new), strict=True)
+        )
+    inspections.save([file for file in opened.values() if isinstance(file, EventFile)], stamps)
+    return [opened[want] if want in opened else known[want[1:]] for want in wanted]
 
 
 def with_sums(processor: Any, sources: Sequence[InputFile]) -> list[InputFile]:

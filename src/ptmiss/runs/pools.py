@@ -7,6 +7,7 @@ uses its share of the machine's cores.
 from __future__ import annotations
 
 import os
+import platform
 import resource
 import threading
 import time
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ptmiss.errors import Interrupted, OptionError, UnknownName
+from ptmiss.provenance import versions
 from ptmiss.runs import queues
 from ptmiss.runs.queues import THREADS
+from ptmiss.version import __version__
 
 KINDS = ("iterative", "futures", "dask")
 
@@ -225,16 +228,37 @@ def _cluster(workers: int, scheduler: str | None, memory: int | None) -> Cluster
     except ImportError as error:
         raise OptionError("--executor dask needs the package distributed: pip install 'ptmiss[dask]'") from error
     if scheduler is None:
-        environment = dict.fromkeys(THREADS, str(threads(workers)))
+        limits = dict.fromkeys(THREADS, str(threads(workers)))
         options: dict[str, Any] = {"memory_limit": memory} if memory else {}
         local = LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", env=environment, **options
+            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", env=limits, **options
         )
         return Cluster(Client(local), local)
     if scheduler.endswith(".toml"):
         queue = queues.read(Path(scheduler)).cluster()
         return Cluster(Client(queue), queue)
     try:
-        return Cluster(Client(scheduler, timeout=ANSWER))
+        client = Client(scheduler, timeout=ANSWER)
     except (OSError, ValueError) as error:
         raise OptionError(f"no dask scheduler answers at {scheduler}") from error
+    require_same_versions(client)
+    return Cluster(client)
+
+
+def require_same_versions(client: Any) -> None:
+    """Raise OptionError if a worker that is there computes with other packages: it would give other bits."""
+    own = environment()
+    for address, found in client.run(environment, on_error="return").items():
+        if not isinstance(found, dict):
+            raise OptionError(f"the worker {address} cannot import ptmiss: {type(found).__name__}: {found}")
+        for name in sorted({*own, *found}):
+            if own.get(name) != found.get(name):
+                raise OptionError(
+                    f"the worker {address} has {name} {found.get(name) or 'not at all'}, this process "
+                    f"{own.get(name) or 'not at all'}: expected the same environment"
+                )
+
+
+def environment() -> dict[str, str]:
+    """Versions of Python, ptmiss and the packages that a result depends on, of this process."""
+    return {"python": platform.python_version(), "ptmiss": __version__, **versions()}
