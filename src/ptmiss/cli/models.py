@@ -258,3 +258,37 @@ def sketch(model: str, files: tuple[str, ...], **options: Any) -> None:
 
     with progress_bar() as bar:
         click.echo(monitoring.sketch(model, files, progress=progress_callback(bar), **options))
+
+
+@models.command(
+    "serve-layout",
+    cls=Verb,
+    short_help="A model repository for Triton.",
+    epilog="""
+  ptmiss models serve-layout deepmet --output repository
+  ptmiss models serve-layout deepmet --layout cms-4500 --output repository
+""",
+)
+@click.argument("model", type=Words("MODEL", models_of_the_package))
+@click.option("-o", "--output", type=PATH, required=True, help="The repository, a directory.")
+@click.option(
+    "--layout",
+    type=Words("packed|cms-4500|cms-12500"),
+    default="packed",
+    show_default=True,
+    help="One event of any size a request, or batches of events in CMS's slots.",
+)
+@click.option("--version", type=click.IntRange(1), default=1, show_default=True, help="Version in the repository.")
+@click.option("--force", is_flag=True, help="Replace what is there.")
+def serve_layout(model: str, output: Path, layout: str, version: int, force: bool) -> None:
+    """Write a MODEL as a repository that Triton serves: the ONNX graph and its description (needs the extra onnx)."""
+    from ptmiss import results
+    from ptmiss.models import serving
+    from ptmiss.networks.registry import load_weights, weights_file
+    from ptmiss.reconstruction import MLPF, network
+
+    results.check_writable(output, force)
+    chosen = load_weights(model)
+    if chosen.architecture == MLPF:
+        chosen = network(str(weights_file(model)))
+    click.echo(serving.write(chosen, output, layout, version))

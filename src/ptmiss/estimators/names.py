@@ -15,6 +15,7 @@ from ptmiss.significance import SHIPPED, read
 from .base import Estimator
 from .elements import OnReconstruction
 from .network import NetworkEstimator
+from .remote import REMOTE, Remote
 from .stored import STORED, Stored
 from .sums import SUMS, WeightedSum
 from .type1 import RAW, TYPE1, Type1
@@ -90,6 +91,10 @@ def _build(name: str, weights: Mapping[str, AnyPath], leptons: str, files: tuple
         return OnReconstruction(
             name, _inner(name, inner, weights, leptons), reconstruction.build(made_by, weights.get(made_by))
         )
+    if name.startswith(REMOTE):
+        if name not in weights:
+            raise OptionError(f"estimator {name!r} needs the address of a server: --weights {name}=triton+grpc://…")
+        return Remote(name, str(weights[name]), leptons)
     if name in weights:
         return _network(name, weights[name], leptons)
     if name in SUMS:

@@ -1,0 +1,226 @@
+"""A network on an inference server: ``remote.NAME=triton+grpc://host:port/model/version``.
+
+The server speaks the V2 protocol, as Triton does; ``ptmiss models serve-layout`` writes what it serves. Two layouts are
+known by their inputs: ``features`` and ``categories`` of one event a request, and CMS's padded slots, of many events.
+
+TLS is on, but for servers on this machine; PTMISS_TRITON_TLS (``on`` or ``off``) decides otherwise. A token in
+PTMISS_TRITON_TOKEN is sent as ``Authorization: Bearer …``, and never without TLS to another machine. A server that does
+not answer is asked again, RETRIES times; then the chunk fails as one that could not be read.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
+from ptmiss.errors import OptionError
+from ptmiss.leptons import EXACT, leave_out
+from ptmiss.networks.inputs import FEATURES, SCALE, Inputs, within
+from ptmiss.typing import Vector
+
+from .base import Estimator, Selected
+
+REMOTE = "remote."
+TLS, TOKEN = "PTMISS_TRITON_TLS", "PTMISS_TRITON_TOKEN"
+ADDRESS = re.compile(r"triton\+grpc://(?P<host>[^/\s:]+):(?P<port>\d+)/(?P<model>[\w.-]+)/(?P<version>[\w.-]*)")
+LOCAL = re.compile(r"localhost|127(\.\d+){3}")
+RETRIES, PAUSE, TIMEOUT = 5, 0.2, 30.0  # s: the pause doubles, the timeout is of one request
+LARGEST = 3_500_000  # bytes of a request in CMS's layout: gRPC servers take 4 MB if nobody tells them otherwise
+PACKED, PADDED = {"features", "categories"}, {"input", "input_cat0", "input_cat1", "input_cat2"}
+OUTPUTS = {"met": PACKED, "output/BiasAdd": PADDED}
+PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "UNKNOWN")
+SIZES = tuple(len(VOCABULARY[category]) for category in CATEGORIES)
+
+
+@dataclass(frozen=True)
+class Remote(Estimator):
+    """A DeepMET that a server runs. The leptons of the boson are added here, exactly."""
+
+    name: str
+    url: str
+    treatment: str | None = EXACT
+    columns: tuple[str, ...] = field(default=("phi", *FEATURES[:6], *CATEGORIES))
+
+    def __post_init__(self) -> None:
+        if not ADDRESS.fullmatch(self.url):
+            raise OptionError(
+                f"estimator {self.name!r}: expected triton+grpc://host:port/model/version, not {self.url!r}"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The attributes without the connection, which each process has for itself."""
+        return {key: value for key, value in vars(self).items() if key != "server"}
+
+    @cached_property
+    def server(self) -> Any:
+        """The connection."""
+        return connect(self.url)
+
+    def met(self, events: Any, candidates: Candidates, selected: Selected, notes: Counter[str]) -> Vector:
+        """(events, 2) pTmiss in GeV."""
+        out = selected if self.treatment == EXACT else np.zeros_like(selected)
+        rest, momentum = leave_out(candidates, out)
+        inputs = Inputs.from_candidates(rest)
+        if self.server.slots:
+            notes[f"{self.name}: event with more than {self.server.slots} candidates, cut"] += int(
+                np.count_nonzero(np.diff(inputs.offsets) > self.server.slots)
+            )
+        return self.server.evaluate(inputs) - momentum
+
+    def manifest_entry(self) -> dict[str, Any]:
+        """Its name and the server's address; the server says nothing of a hash of the weights."""
+        return super().manifest_entry() | {"url": self.url, "leptons": self.treatment}
+
+
+def connect(url: str) -> Any:
+    """A connection to a server; OptionError without the extra that it takes."""
+    try:
+        import tritonclient.grpc  # noqa: F401
+        from coffea.ml_tools.triton_wrapper import triton_wrapper
+    except ImportError as error:
+        raise OptionError("a remote network needs the extra triton: pip install 'ptmiss[triton]'") from error
+
+    class Server(triton_wrapper):
+        """coffea's wrapper with timeouts, a token, and errors that say what to do."""
+
+        def prepare_awkward(self, *_: Any) -> Any:
+            raise NotImplementedError
+
+        @cached_property
+        def headers(self) -> Mapping[str, str] | None:
+            return headers(url)
+
+        def _create_model_metadata(self) -> dict[str, Any]:
+            return answered(
+                url,
+                lambda: self.client.get_model_metadata(
+                    self.model, self.version, as_json=True, headers=self.headers, client_timeout=TIMEOUT
+                ),
+            )
+
+        def run_infer(self, inputs: Any, outputs: Any, attempt: int = 0) -> Any:
+            options = {"headers": self.headers, "client_timeout": TIMEOUT}
+            version = self.version
+            return answered(
+                url,
+                lambda: self.client.infer(self.model, model_version=version, inputs=inputs, outputs=outputs, **options),
+            )
+
+        @cached_property
+        def output(self) -> str:
+            """The output, which says what the layout is."""
+            there = set(self.model_inputs), set(self.model_outputs)
+            for name, wanted in OUTPUTS.items():
+                if there == (wanted, {name}):
+                    return name
+            inputs, outputs = (", ".join(sorted(names)) for names in there)
+            raise OptionError(f"{url} serves {inputs} -> {outputs}: that is no DeepMET of ptmiss models serve-layout")
+
+        @cached_property
+        def slots(self) -> int:
+            """Slots of an event in CMS's layout; 0 in the other."""
+            return int(self.model_inputs["input"]["shape"][-2]) if self.output == "output/BiasAdd" else 0
+
+        def evaluate(self, inputs: Inputs) -> Vector:
+            """(events, 2) pTmiss, GeV."""
+            return padded(self, inputs) if self.slots else packed(self, inputs)
+
+    server = Server(url, {"ssl": encrypted(url)})
+    atexit.register(setattr, server, "_client", None)  # while gRPC is still there to close it
+    return server
+
+
+def packed(server: Any, inputs: Inputs) -> Vector:
+    """(events, 2) pTmiss, GeV, an event a request; NaN without candidates, of which a server cannot be asked."""
+    features, categories = physical(inputs)
+    out = np.full((len(inputs.offsets) - 1, 2), np.nan)
+    for event, (start, stop) in enumerate(pairwise(inputs.offsets)):
+        if stop > start:
+            given: dict[str, NDArray] = {"features": features[start:stop], "categories": categories[start:stop]}
+            out[event] = np.ravel(server.run_infer(*requests(server, given)).as_numpy("met"))
+    return out
+
+
+def requests(server: Any, given: Mapping[str, NDArray]) -> tuple[list[Any], list[Any]]:
+    """Inputs and outputs of a request."""
+    inputs = []
+    for name, values in given.items():
+        asked = server.pmod.InferInput(name, list(values.shape), server.model_inputs[name]["datatype"])
+        inputs.append(asked.set_data_from_numpy(np.ascontiguousarray(values)))
+    return inputs, [server.pmod.InferRequestedOutput(server.output)]
+
+
+def padded(server: Any, inputs: Inputs) -> Vector:
+    """(events, 2) pTmiss, GeV, of CMS's layout: momenta in units of 50 GeV, slots without a candidate are zero."""
+    inputs = inputs.keep(within(server.slots, inputs.offsets))
+    n, counts = len(inputs.offsets) - 1, np.diff(inputs.offsets)
+    event = np.repeat(np.arange(n), counts)
+    slot = np.arange(inputs.offsets[-1]) - np.repeat(inputs.offsets[:-1], counts)
+    _, categories = physical(inputs)
+    out, batch = [], max(1, LARGEST // (4 * server.slots * (len(FEATURES) + len(CATEGORIES))))
+    for first in range(0, n, batch):
+        here = (event >= first) & (event < first + batch)
+        size = min(batch, n - first)
+        place = event[here] - first, slot[here]
+        given: dict[str, NDArray] = {"input": np.zeros((size, server.slots, len(FEATURES)), np.float32)}
+        given["input"][place] = inputs.features[here]
+        for i in range(len(CATEGORIES)):
+            given[f"input_cat{i}"] = np.zeros((size, server.slots, 1), np.float32)
+            given[f"input_cat{i}"][place] = categories[here, i : i + 1]
+        out.append(server.run_infer(*requests(server, given)).as_numpy(server.output))
+    return SCALE * np.concatenate(out).astype(np.float64) if out else np.zeros((0, 2))
+
+
+def physical(inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """(n, 8) features in GeV and cm, and (n, 3) indices of the categories."""
+    scale = np.where(np.isin(FEATURES, ("pt", "px", "py")), SCALE, 1).astype(np.float32)
+    return inputs.features * scale, np.stack(np.unravel_index(inputs.rows, SIZES), axis=1).astype(np.int64)
+
+
+def answered(url: str, ask: Any) -> Any:
+    """The answer of a server; asked again while it does not answer.
+
+    ConnectionError after the last attempt, OptionError if it answers that the request is wrong.
+    """
+    from tritonclient.utils import InferenceServerException
+
+    for attempt in range(RETRIES + 1):
+        try:
+            return ask()
+        except InferenceServerException as error:
+            status, said = str(error.status() or "UNKNOWN"), str(error.message()).splitlines()[0]
+            if not any(passing in status for passing in PASSING):
+                raise OptionError(f"{url}: {said}") from None
+            if attempt == RETRIES:
+                raise ConnectionError(f"{url} does not answer: {said}") from None
+            time.sleep(PAUSE * 2**attempt)
+    return None
+
+
+def encrypted(url: str) -> bool:
+    """Whether the connection is encrypted: not to this machine, unless PTMISS_TRITON_TLS says otherwise."""
+    chosen = os.environ.get(TLS, "")
+    if chosen not in ("", "on", "off"):
+        raise OptionError(f"{TLS}={chosen}: expected on or off")
+    found = ADDRESS.fullmatch(url)
+    return chosen == "on" if chosen else not (found and LOCAL.fullmatch(found["host"]))
+
+
+def headers(url: str) -> dict[str, str] | None:
+    """The token, if there is one; OptionError where it would go to another machine in the clear."""
+    token, found = os.environ.get(TOKEN, ""), ADDRESS.fullmatch(url)
+    if token and not encrypted(url) and not (found and LOCAL.fullmatch(found["host"])):
+        raise OptionError(f"{url}: a token ({TOKEN}) is not sent to another machine without TLS")
+    return {"authorization": f"Bearer {token}"} if token else None
