@@ -1,6 +1,11 @@
 """Networks on a server: the same numbers as here, and every way in which a server can fail."""
 
+import os
+import socket
+import subprocess
 import threading
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,3 +159,27 @@ def test_layouts_that_are_not_for_a_network(tmp_path):
     assert "has no layout of CMS" in failure("models", "serve-layout", "linear", "--layout", "cms-4500", "-o", tmp_path)
     with pytest.raises(OptionError, match="has 12500 slots: take the layout cms-12500"):
         serving.write(random_model(padding=12500), tmp_path / "x", "cms-4500")
+
+
+@pytest.mark.slow
+def test_the_same_numbers_from_triton_itself(repository, tmp_path):
+    python = os.environ.get("PTMISS_PYTRITON")
+    if not python:
+        pytest.skip("PTMISS_PYTRITON names no Python with nvidia-pytriton and onnxruntime")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = Path(__file__).parents[1] / "pytriton_server.py"
+    command = [python, str(script), str(repository / "packed" / "deepmet" / "1" / "model.onnx"), str(port)]
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        there = make_estimators(["remote.net"], {"remote.net": f"triton+grpc://127.0.0.1:{port}/deepmet/1"})[0]
+        while server.poll() is None:  # Triton says nothing of a model that it still loads
+            with suppress(ConnectionError, OptionError):
+                _ = there.server.slots
+                break
+        assert server.poll() is None, (tmp_path / "log").read_text()
+        try:
+            found = skimmed(there, tmp_path)
+        finally:
+            server.terminate()
+    np.testing.assert_allclose(found, skimmed(make_estimators("deepmet")[0], tmp_path, "here"), atol=2e-3)

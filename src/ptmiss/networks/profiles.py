@@ -150,7 +150,7 @@ def of_elements(model: AnyPath, sizes: Sequence[int], threads: Sequence[int], re
 
 
 def draw(found: Profile, label: str = "") -> Figure:
-    """Time of the layers on top of each other against the number, and the share of each; the whole as points."""
+    """Time of each layer against the number, and its share of all layers; the whole as points."""
     table = found.table[found.table["threads"] == found.table["threads"].min()]
     parts = table[table["layer"] != WHOLE].pivot(index="number", columns="layer", values="seconds")
     parts = parts[[name for name in table["layer"].unique() if name != WHOLE]]
@@ -159,16 +159,25 @@ def draw(found: Profile, label: str = "") -> Figure:
         left, right = figure.subplots(1, 2)
         colours = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
         if len(parts.columns):
-            left.stackplot(parts.index, 1e3 * parts.T, labels=parts.columns, colors=colours, alpha=0.9)
             below = np.zeros(len(parts))
             for (name, seconds), colour in zip(parts.items(), colours * 3, strict=False):
                 share = (seconds / parts.sum(axis=1)).to_numpy()
+                left.plot(parts.index, 1e3 * seconds, color=colour, lw=3, label=str(name))
                 right.bar([f"{n}" for n in parts.index], share, bottom=below, color=colour, width=0.8, label=str(name))
                 below = below + share
         for count, rows in found.table[found.table["layer"] == WHOLE].groupby("threads"):
             times = 1e3 * rows[["seconds", "seconds_error"]]
             told = f"whole, {count} thread{'s' * (int(str(count)) > 1)}"
-            left.errorbar(rows["number"], times["seconds"], times["seconds_error"], fmt="o--", ms=9, label=told)
+            left.errorbar(
+                rows["number"],
+                times["seconds"],
+                times["seconds_error"],
+                fmt="o--",
+                ms=9,
+                lw=2,
+                color=f"{0.4 * (int(str(count)) > 1)}",
+                label=told,
+            )
         left.set(xscale="log", yscale="log", xlabel=f"Number of {found.what}", ylabel="Time (ms)")
         right.set(xlabel=f"Number of {found.what}", ylabel="Share of the layers' time", ylim=(0, 1))
         left.legend(fontsize="xx-small", ncols=2, loc="upper left")
