@@ -114,11 +114,12 @@ def test_xrootd_says_what_to_install():
 
 
 @contextmanager
-def served(directory):
-    """The address of a server of the files of a directory."""
+def served(directory, ranges=True):
+    """The address of a server of the files of a directory; ranges: whether it gives ranges of bytes."""
     import http.server
 
-    handler = partial(RangeHandler, directory=str(directory))
+    kind = RangeHandler if ranges else http.server.SimpleHTTPRequestHandler
+    handler = partial(kind, directory=str(directory))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -131,6 +132,13 @@ def test_http(invented):
         remote = found.events(3, 8).PFCands.pt.to_list()
     assert found.entries == 300
     assert remote == events.inspect(str(invented)).events(3, 8).PFCands.pt.to_list()
+
+
+def test_what_a_server_cannot_do_is_said(small):
+    with served(small.parent, ranges=False) as address, pytest.raises(FileError, match="no ranges of bytes; download"):
+        events.inspect(f"{address}/{small.name}")
+    with pytest.raises(FileError, match=r"Protocol not known: davs \(a plug-in of fsspec"):
+        events.inspect("davs://there/a.root")
 
 
 def test_remote_parquet_is_read_and_known_by_its_footer_and_time(tmp_path):

@@ -291,6 +291,10 @@ def _kind(path: str) -> str:
 def _first_line(error: BaseException) -> str:
     if "expected Chunk of length" in str(error):  # uproot read past the end
         return "it ends before its contents do (truncated?)"
+    if "attempting to get bytes" in str(error):
+        return "its server gives no ranges of bytes; download it first"
+    if "Protocol not known" in str(error):
+        return f"{error} (a plug-in of fsspec for it has to be installed; https:// may do)"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rstrip(":") if lines else type(error).__name__
 

@@ -8,7 +8,7 @@ from ptmiss.errors import FileError, WeightsError
 from ptmiss.networks.inputs import FEATURES, NEIGHBOURS
 from ptmiss.networks.linear import CLASSES, Linear
 from ptmiss.networks.registry import load_model, load_weights, save_model, weights_file
-from ptmiss.networks.weights import fingerprint, read_tensors, write_tensors
+from ptmiss.networks.weights import METADATA, fingerprint, read_tensors, write_tensors
 
 from ..helpers import random_model
 
@@ -34,9 +34,10 @@ def test_a_file_says_which_features_its_network_needs(tmp_path):
 
 
 def changed(path, out, metadata=None, **tensors):
-    """A copy of a weights file with other tensors or metadata."""
+    """A copy of a weights file with other tensors or metadata, which does not state a hash of these."""
     contents, stated = read_tensors(path)
-    save_file(contents | tensors, out, stated | (metadata or {}))
+    kept = {name: text for name, text in stated.items() if name != METADATA}
+    save_file(contents | tensors, out, kept | (metadata or {}))
     return out
 
 
@@ -45,6 +46,19 @@ def test_a_changed_weight_is_noticed(weights, tmp_path):
     path = changed(weights, tmp_path / "x.safetensors", **{"output.bias": bias})
     with pytest.raises(WeightsError, match="SHA-256"):
         load_model(str(path))
+
+
+@pytest.mark.parametrize(
+    ("padding", "message"), [("7", "metadata were changed after it was written"), (None, "no padding in its metadata")]
+)
+def test_the_padding_is_there_and_as_it_was_written(weights, padding, message):
+    tensors, metadata = read_tensors(weights)
+    del metadata["padding"]
+    if padding is None:
+        del metadata[METADATA]
+    save_file(tensors, weights, metadata if padding is None else metadata | {"padding": padding})
+    with pytest.raises(WeightsError, match=message):
+        load_model(weights)
 
 
 def test_a_wrong_shape_is_noticed(weights, tmp_path):

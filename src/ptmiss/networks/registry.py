@@ -211,6 +211,8 @@ def read_model(path: Path) -> Weights:
     if architecture is None:
         known = ", ".join(map(repr, ARCHITECTURES))
         raise WeightsError(f"{path}: architecture {metadata.get('architecture')!r}, expected one of {known}")
+    if missing := [name for name in ("padding", "name") if name not in metadata]:
+        raise WeightsError(f"{path}: no {missing[0]} in its metadata")
     model = architecture(tensors, int(metadata["padding"]), metadata["name"])
     check_layout(path, metadata, model.features)
     return model

@@ -16,6 +16,8 @@ from ptmiss.errors import FileError, WeightsError
 from ptmiss.files import AnyPath, as_path, digest, write_atomically
 from ptmiss.networks.inputs import FEATURES, SCALE
 
+METADATA = "metadata_sha256"
+
 Tensors = Mapping[str, NDArray[np.float32]]
 
 SCALES = {"scale": json.dumps({"pt": SCALE, "px": SCALE, "py": SCALE}), "vocabulary": json.dumps(VOCABULARY)}
@@ -49,10 +51,17 @@ def write_tensors(
 
     inputs: this order; that of networks on candidates if there is none.
     """
-    digest = fingerprint(tensors)
-    stated = layout() if inputs is None else inputs
-    write_atomically(path, save(dict(tensors), {**metadata, **stated, "sha256": digest}))
-    return digest
+    sha256 = fingerprint(tensors)
+    stated = {**metadata, **(layout() if inputs is None else inputs), "sha256": sha256}
+    write_atomically(path, save(dict(tensors), {**stated, METADATA: metadata_digest(stated)}))
+    return sha256
+
+
+def metadata_digest(metadata: Mapping[str, str]) -> str:
+    """SHA-256 of all metadata but itself: the padding and the order of the inputs change the answer too."""
+    return digest(
+        json.dumps({name: text for name, text in metadata.items() if name != METADATA}, sort_keys=True).encode()
+    )
 
 
 def read_tensors(path: AnyPath) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
@@ -72,6 +81,8 @@ def read_tensors(path: AnyPath) -> tuple[dict[str, NDArray[np.float32]], dict[st
     found, stated = fingerprint(tensors), metadata["sha256"]
     if found != stated:
         raise WeightsError(f"{path}: the weights' SHA-256 is {found[:12]}…, the file states {stated[:12]}…")
+    if metadata.get(METADATA, own := metadata_digest(metadata)) != own:
+        raise WeightsError(f"{path}: its metadata were changed after it was written")
     return tensors, metadata
 
 
