@@ -2,7 +2,9 @@
 
 ``Recoil_correction_QuantileMapHist`` and ``Recoil_correction_Rescaling`` (era, order, njet, ptll, var, val) take
 ``Upara`` and ``Uperp``, components of U = pTmiss + V(visible) - V(all) along and across the boson: our ``u_par - qT``
-and ``u_perp``. ``Recoil_correction_Uncertainty`` (era, order, njet, ptll, var, val, syst) takes corrected ``Hpara`` and
+and ``u_perp``. ``Recoil_correction_QuantileMapFit`` (era, order, njet, ptll, var, kind, val) is the distribution below
+val in simulation, kind ``DY``, or in ``Data``; its reader inverts it. ``Recoil_correction_Uncertainty`` (era, order,
+njet, ptll, var, val, syst) takes corrected ``Hpara`` and
 ``Hperp`` of H = -(pTmiss + V(visible)): our ``-u_par`` and ``-u_perp``; syst is RespUp, RespDown, ResolUp or ResolDown.
 Their sizes are the quadratic sums of all our variations' effects on the mean and on the width.
 """
@@ -10,6 +12,7 @@ Their sizes are the quadratic sums of all our variations' effects on the mean an
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from correctionlib import schemav2 as cs
@@ -28,16 +31,23 @@ INPUTS = (
     variable("var", "string", "which component"),
     variable("val", "real", "its value (GeV)"),
 )
+KINDS = {"DY": "mc", "Data": "data"}
+LINE = "[0]+[1]*(x-[2])"
+BELOW = "+".join(f"[{i}]*0.5*(1+erf((x-[{i + 1}])/[{i + 2}]))" for i in (0, 3))
+"""Share of two Gaussians below x: fraction, mean and √2 sigma of each."""
 SYSTEMATICS = {"RespUp": (1, 0), "RespDown": (-1, 0), "ResolUp": (0, 1), "ResolDown": (0, -1)}
 """Signs of the shift of the mean and of the width."""
 
 
 def correction_set(calibration: Calibration, estimator: str, era: str, order: str) -> cs.CorrectionSet:
-    """The three corrections of one estimator."""
+    """The four corrections of one estimator."""
     both = {c: calibration.derivations[f"{estimator}_u_{c}"] for c in NAMES}
     corrections = [
         _correction(
             "Recoil_correction_QuantileMapHist", era, order, {f"U{NAMES[c]}": _maps(d) for c, d in both.items()}
+        ),
+        _correction(
+            "Recoil_correction_QuantileMapFit", era, order, {f"U{NAMES[c]}": _distributions(d) for c, d in both.items()}
         ),
         _correction("Recoil_correction_Rescaling", era, order, {f"U{NAMES[c]}": _rescale(d) for c, d in both.items()}),
         _correction(
@@ -48,8 +58,10 @@ def correction_set(calibration: Calibration, estimator: str, era: str, order: st
     return cs.CorrectionSet(schema_version=2, description=describe(made), corrections=corrections)
 
 
-def _correction(name: str, era: str, order: str, by_variable: Mapping[str, cs.Binning]) -> cs.Correction:
+def _correction(name: str, era: str, order: str, by_variable: Mapping[str, Any]) -> cs.Correction:
     inputs = list(INPUTS)
+    if name.endswith("Fit"):
+        inputs.insert(-1, variable("kind", "string", ", ".join(KINDS)))
     if name.endswith("Uncertainty"):
         inputs.append(variable("syst", "string", ", ".join(SYSTEMATICS)))
     content = category("order", {order: category("var", by_variable)})
@@ -59,13 +71,30 @@ def _correction(name: str, era: str, order: str, by_variable: Mapping[str, cs.Bi
         version=1,
         inputs=inputs,
         output=variable("outval", "real", "varied or corrected value (GeV)"),
-        generic_formulas=[formula(f"x+{PATCH}", "val", "ptll"), formula("[0]+[1]*(x-[2])", "val")],
+        generic_formulas=[formula(f"x+{PATCH}", "val", "ptll"), *(formula(text, "val") for text in (LINE, BELOW))],
         data=category("era", {era: content}),
     )
 
 
 def _maps(derivation: QuantileCorrection) -> cs.Binning:
     return by_jets(derivation, derivation.nominal, 0, "njet", "ptll", "val")
+
+
+def _distributions(derivation: QuantileCorrection) -> cs.Category:
+    """Distributions of simulation and data, in the bins of the straight lines."""
+    return category("kind", {kind: _distribution(derivation, sample) for kind, sample in KINDS.items()})
+
+
+def _distribution(derivation: QuantileCorrection, sample: str) -> cs.Binning:
+    """The share of events below a residual: two Gaussians in the middle between the nodes of qT."""
+    nodes = derivation.nominal.qt
+    middle, rows = (nodes[1:] + nodes[:-1]) / 2, []
+    for number in range(len(derivation.classes)):
+        law = derivation.law(sample).at(middle, np.full(len(middle), number))
+        numbers = np.stack([law.fractions, law.means, np.sqrt(2) * law.widths], axis=-1).reshape(len(middle), -1)
+        content = [cs.FormulaRef(nodetype="formularef", index=2, parameters=list(map(float, n))) for n in numbers]
+        rows.append(binning("ptll", nodes.tolist(), content))
+    return binning("njet", derivation.njets_edges, rows)
 
 
 def _rescale(derivation: QuantileCorrection) -> cs.Binning:

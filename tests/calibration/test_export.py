@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from correctionlib import schemav2
 
+from ptmiss import published, recoil
 from ptmiss.calibration import cms, export
 from ptmiss.calibration.variations import STATISTICAL
 
@@ -93,6 +94,26 @@ def test_the_layout_of_cms(calibration, content):
     value = law.mean[0] + law.rms[0]
     moved = found["Recoil_correction_Rescaling"].evaluate("2018", "NLO", 0.0, 5.5, "Uperp", value)
     assert moved == pytest.approx(target.mean[0] + target.rms[0], abs=0.1)
+
+
+def test_fitted_distributions_of_cms_are_inverted_by_their_reader(calibration, tmp_path):
+    """In the middle between two nodes of qT the map is that from one law to the other."""
+    path = tmp_path / "cms.json.gz"
+    path.write_bytes(export.compress(cms.correction_set(calibration, "puppi", "2018", "NLO")))
+    correction = published.load(path)
+    assert correction.methods == ["QuantileMapHist", "QuantileMapFit", "Rescaling"]
+    fit = correction.set["Recoil_correction_QuantileMapFit"]
+    assert [given.name for given in fit.inputs] == ["era", "order", "njet", "ptll", "var", "kind", "val"]
+    derivation = calibration.derivations["puppi_u_par"]
+    qt = float(derivation.nominal.qt[4:6].mean())
+    simulated, recorded = (derivation.law(sample).at([qt], [1]) for sample in ("mc", "data"))
+    x = np.linspace(-2, 2, 9) * simulated.rms[0]
+    for kind, law in (("DY", simulated), ("Data", recorded)):
+        np.testing.assert_allclose(fit.evaluate("2018", "NLO", 1.0, qt, "Upara", kind, x), law.cdf(x)[0], atol=1e-9)
+    boson = np.tile([qt, 0.0], (len(x), 1))
+    met = recoil.met_from_recoil(qt + x, np.zeros(len(x)), boson, None)
+    moved = recoil.recoil(boson, correction.met(met, boson, 1, "NLO", method="QuantileMapFit", era="2018"), None)
+    np.testing.assert_allclose(recorded.cdf(moved.u_par - qt)[0], simulated.cdf(x)[0], atol=1e-6)
 
 
 def test_uncertainties_of_cms_shift_the_mean_and_stretch_the_width(calibration):
