@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ptmiss import plots, results, sample, table
+from ptmiss import plots, resolutions, results, sample, table
 from ptmiss.errors import FileError
 from ptmiss.evaluation import figures
 from ptmiss.histograms import book_met, book_recoil, fill_met
@@ -145,7 +145,8 @@ def test_a_table_tells_its_notes_and_what_its_datasets_went_without(tmp_path, un
 def test_every_figure_of_the_measurement_has_its_own_rows(undrawn):
     few = start_of("zmumu", 1000, ["pf", "puppi"])
     histograms = sections.resolutions.from_table(few, "boson")
-    exhibits = sections.of_resolutions(sections.resolutions.tabulate(histograms, "bin"), "bin", "here")
+    found = sections.resolutions.tabulate(histograms, "bin").assign(n_eff=100.0)  # as if it had events enough
+    exhibits = sections.of_resolutions(found, "bin", "here")
     assert len({one.title for one in exhibits}) == len(exhibits)
     shared = {}
     for one in exhibits:
@@ -194,6 +195,14 @@ def test_data_have_spectra_and_no_generated_mass(undrawn):
     exhibits = sections.transverse_masses(data, "")
     assert [one.title for one in exhibits] == ["Transverse mass", "pTmiss"]
     assert set(exhibits[0].table["estimator"]) == {"pf"}
+
+
+def test_bins_of_a_few_events_are_tables_without_frames(undrawn):
+    found = resolutions.tabulate(resolutions.from_table(start_of("zmumu", 30, ["pf"])), "bin")
+    for one in sections.of_resolutions(found, "bin", ""):
+        assert (one.figure is None) == one.caption.startswith("No figure") == (one.table["n_eff"].max() < 10)
+    few = sections.of_resolutions(found.assign(n_eff=9.0), "bin", "")
+    assert {one.figure for one in few} == {None}
 
 
 def test_a_table_without_a_mass_in_the_window_has_a_line_and_no_figures(undrawn):

@@ -191,6 +191,8 @@ def resolution_exhibit(
     group = "All events" if region == "inclusive" else region
     kept = rows[[c for c in dict.fromkeys(columns) if c in rows]]
     of_region = "" if region == "inclusive" else region
+    if not (rows["n_eff"] >= plots.MIN_EVENTS).any():
+        return Exhibit(title, kept, None, f"No figure: no bin has {plots.MIN_EVENTS} effective events.", group)
     drawn = plots.panels(rows, [(quantity, axis)], label, of_region, within)
     return Exhibit(title, kept, drawn, words.CAPTIONS[quantity], group)
 
