@@ -98,7 +98,7 @@ def test_a_dataset_of_a_run_has_its_cut_flow_and_what_was_skipped(tmp_path, undr
     twice = {"events": 3, "files": ["a.root", "b.root"]}
     described |= {
         "cutflow": {"events": {"all": 100, "two muons": 40}},
-        "ledger": {"skipped": [entry], "duplicates": twice},
+        "ledger": {"listed": 100, "events": 91, "sumw": 91.0, "skipped": [entry], "duplicates": twice},
     }
     manifest = {"datasets": {"dy": described}, "command": "ptmiss run", "plan": {"left": "out"}}
     results.save(tmp_path, manifest, {"dy": made.histograms["dy"]})
@@ -112,9 +112,12 @@ def test_a_dataset_of_a_run_has_its_cut_flow_and_what_was_skipped(tmp_path, undr
     ]
 
 
+COUNTED = {"listed": 9, "events": 9, "sumw": 9.0}
+
+
 def test_nothing_to_warn_of():
     assert sections.warnings({}) == []
-    assert sections.warnings({"ledger": {"skipped": [], "duplicates": None}}) == []
+    assert sections.warnings({"ledger": {**COUNTED, "skipped": [], "duplicates": None}}) == []
 
 
 def test_a_table_tells_its_notes_and_what_its_datasets_went_without(tmp_path, undrawn):
