@@ -27,7 +27,7 @@ READERS = {
     "vertex": {"wmunu": "wmunu"},
     "significance": {"nano_1": "zmumu", "w": "wmunu"},
 }  # files that a reader has
-MOST_LEFT_OUT = 9
+MOST_LEFT_OUT = 11
 
 
 @pytest.mark.slow
