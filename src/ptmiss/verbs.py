@@ -408,7 +408,7 @@ def report(sources: AnyPath | Sequence[AnyPath], output: AnyPath, *, force: bool
         sources: paths, ``NAME=PATH`` or names of models.
         output: the page, a ``.html`` file.
         force: replace a page that is there.
-        **options: title, correction, label, progress.
+        **options: title, correction, label, published (``QUANTITY=FILE`` each), progress.
 
     Returns:
         The page's path.

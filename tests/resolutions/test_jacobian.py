@@ -47,7 +47,7 @@ def test_a_blurred_peak_has_a_wider_edge(table):
 
 
 def test_the_half_width_of_a_triangle():
-    """Of a peak at 60 GeV that falls to nothing at 100 GeV; three bins are averaged, which lowers the peak."""
+    """Of a peak at 60 GeV that falls to nothing at 100 GeV; the spline rounds the peak."""
     mass = np.arange(0.5, 160, 0.25)
     weight = np.where(mass < 60, mass / 60, np.maximum(0, (100 - mass) / 40))
     assert right_half_width(np.histogram(mass, FINE_BINS, weights=weight)[0]) == pytest.approx(20, abs=2)
@@ -58,6 +58,27 @@ def test_a_blurred_peak_has_a_larger_half_width(table):
     found = of_table(table, replicas=20).set_index("estimator")
     assert found["half_width"]["generated"] < found["half_width"]["sharp"] < found["half_width"]["blurred"]
     assert 0 < found["half_width_error"]["blurred"] < 8
+
+
+def test_variations_of_pt_miss_and_weights_have_a_size(table):
+    """Of the widths measured by hand with pTmiss 10 % larger and smaller, and other weights of some events."""
+    lepton, met, data = table.vector("lepton"), table.met("sharp"), table.data
+    weight = np.where(np.arange(EVENTS) % 2, 1.3, 1.0)
+    for way, factor in (("up", 1.1), ("down", 0.9)):
+        for name, values in polar("met_sharp", factor * met, f"_scale_{way}").items():
+            data = data.append_column(name, pa.array(values))
+    data = data.append_column("weight_odd", pa.array(weight))
+    data = data.append_column("met_sharp_pt_corrected", data["met_sharp_pt"])
+    data = data.append_column("met_sharp_phi_corrected", data["met_sharp_phi"])
+    found = of_table(RecoilTable(data, {}), replicas=2).set_index("estimator")
+    spectrum = lambda factor, of_event: np.histogram(transverse_mass(lepton, factor * met), FINE_BINS, weights=of_event)
+    width = lambda factor, of_event: right_half_width(spectrum(factor, of_event)[0])
+    nominal, up, down = (width(factor, np.ones(EVENTS)) for factor in (1.0, 1.1, 0.9))
+    expected = np.sqrt(((up - nominal) ** 2 + (down - nominal) ** 2) / 2 + (width(1.0, weight) - nominal) ** 2)
+    assert expected > 0.5
+    assert found.loc["sharp", "half_width_systematic"] == pytest.approx(expected, rel=1e-6)
+    assert np.isnan(found.loc["generated", "half_width_systematic"])
+    assert "half_width_systematic" not in of_table(table, replicas=2)
 
 
 def test_the_edge_of_a_step():

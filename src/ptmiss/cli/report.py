@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,8 +30,14 @@ from ptmiss.cli.options import PATH, Verb, cli
     help="Correction of the response, before widths are measured.",
 )
 @click.option("--label", default="", help="Text above the figures.")
+@click.option(
+    "--published",
+    multiple=True,
+    metavar="QUANTITY=FILE",
+    help="Published numbers beside ours: mt, met, response, rms_par, … of a CSV or HEPData YAML file.",
+)
 @click.option("--force", is_flag=True, help="Replace a page that is there.")
-def report(sources: tuple[str, ...], output: Path, title: str, correction: str, label: str, force: bool) -> None:
+def report(sources: tuple[str, ...], output: Path, force: bool, **words: Any) -> None:
     """Write a page of HTML about recoil tables, runs, calibrations, evaluations and models.
 
     It shows figures, tables, and how they were made. Figures are inline, so the page works offline. Every table can be
@@ -40,6 +47,5 @@ def report(sources: tuple[str, ...], output: Path, title: str, correction: str, 
     from ptmiss.progress import progress_bar, progress_callback
 
     with progress_bar() as bar:
-        words = {"title": title, "correction": correction, "label": label}
         path = verbs.report(sources, output, force=force, progress=progress_callback(bar), **words)
     click.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

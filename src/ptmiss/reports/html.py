@@ -18,7 +18,7 @@ from markupsafe import Markup
 from ptmiss.errors import OptionError
 from ptmiss.files import write_atomically
 from ptmiss.provenance import provenance
-from ptmiss.reports import cards, hepdata, sections, sources, summary, svg, words
+from ptmiss.reports import cards, hepdata, measured, sections, sources, summary, svg, words
 from ptmiss.reports.exhibit import Exhibit, Section
 from ptmiss.tables import plus_minus
 from ptmiss.version import __version__
@@ -35,18 +35,20 @@ def report(
     title: str = "pTmiss and recoil",
     correction: str = "bin",
     label: str = "",
+    published: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Path:
     """Write the page of these paths (see ptmiss.reports.sources), whole or not at all.
 
-    correction: of the response, see ptmiss.resolutions; label: above each figure.
+    correction: of the response, see ptmiss.resolutions; label: above each figure; published: tables to draw beside,
+    QUANTITY=FILE each, see ptmiss.reports.measured.
     """
     if output.suffix != ".html":
         raise OptionError(f"--output {output}: a page is a .html file")
-    found = sources.read(given)
+    found, tables = sources.read(given), [measured.read(one) for one in published]
     parts: list[Section] = []
     for done, source in enumerate(found, start=1):
-        parts += sections.section(source, correction, label)
+        parts += [measured.beside(each, tables) for each in sections.section(source, correction, label)]
         if progress:
             progress("sources", done, len(found))
     write_atomically(output, render(title, parts, label))
