@@ -11,6 +11,7 @@ import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 
+START = 120  # s for the daemons to come up
 COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "sinfo", "squeue")
 CONFIG = """
 ClusterName=test
@@ -41,6 +42,10 @@ SlurmdPidFile={folder}/slurmd.pid
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=8000 State=UNKNOWN
 PartitionName=standard Nodes={host} Default=YES MaxTime=01:00:00 State=UP OverSubscribe=FORCE:4
 """
+
+
+class NotUp(Exception):  # noqa: N818  (nothing is wrong)
+    """The daemons do not come up on this machine."""
 
 
 def missing():
@@ -77,8 +82,8 @@ def cluster(folder):
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
             stack.callback(stop, process)
             if name == "munged":
-                wait_for(lambda: (folder / "munge.socket").exists(), folder)
-        wait_for(lambda: "idle" in call(environment, "sinfo", "--noheader", "--format=%T"), folder)
+                wait_for(lambda: (folder / "munge.socket").exists(), folder, START, NotUp)
+        wait_for(lambda: "idle" in call(environment, "sinfo", "--noheader", "--format=%T"), folder, START, NotUp)
         try:
             yield environment
         finally:
@@ -92,11 +97,12 @@ def call(environment, *command):
     return done.stdout.strip()
 
 
-def wait_for(condition, folder, seconds=600):
+def wait_for(condition, folder, seconds=600, error=AssertionError):
     until = time.monotonic() + seconds
     while not condition():
-        logs = "\n".join(path.read_text()[-2000:] for path in folder.glob("*.log"))
-        assert time.monotonic() < until, f"it never came to that:\n{logs}"
+        if time.monotonic() > until:
+            logs = "\n".join(path.read_text()[-2000:] for path in folder.glob("*.log"))
+            raise error(f"it never came to that:\n{logs}")
         time.sleep(0.2)
 
 
