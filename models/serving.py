@@ -21,7 +21,7 @@ from ptmiss.models import export
 from ptmiss.models.deepmet.export import dense, normalise
 from ptmiss.models.onnx_graph import Graph
 from ptmiss.networks.deepmet import DeepMET
-from ptmiss.networks.inputs import FEATURES
+from ptmiss.networks.features import FEATURES
 from ptmiss.networks.registry import Weights
 
 LAYOUTS = {"packed": 0, "cms-4500": 4500, "cms-12500": 12500}

@@ -17,9 +17,8 @@ from ptmiss import selections as select
 from ptmiss import vertex as vertices
 from ptmiss.corrections import RAPIDITY, Corrections, load
 from ptmiss.errors import ColumnError, OptionError, UnknownName
-from ptmiss.estimators import Estimator, MetResult, evaluate
+from ptmiss.estimators import Estimator, MetResult, evaluate, propagation
 from ptmiss.momenta import evaluation as momenta
-from ptmiss.momenta import propagation
 from ptmiss.recoil import finite_in_all, transverse_sum
 from ptmiss.scales import DEFAULT, scale_leptons
 from ptmiss.selections import Selection, branches, of_channel, quality

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import selections as select
+from ptmiss.estimators.propagation import bare
 from ptmiss.histograms import book_met, book_mt, book_recoil, book_significance, fill_met, fill_variations
-from ptmiss.momenta.propagation import bare
 from ptmiss.recoil import recoil, transverse_mass
 from ptmiss.systematics import NOMINAL
 from ptmiss.truth import generated_boson, is_data, visible_boson

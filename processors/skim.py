@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ptmiss import selections as select
 from ptmiss.columns import CORRECTED
 from ptmiss.estimators import MetResult
-from ptmiss.momenta.propagation import bare, change, systematics
+from ptmiss.estimators.propagation import bare, change, systematics
 from ptmiss.recoil import cartesian, transverse_sum
 from ptmiss.systematics import NOMINAL
 from ptmiss.table import of_significance, polar, rows

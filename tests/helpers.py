@@ -10,7 +10,7 @@ from ptmiss.cli import cli
 from ptmiss.elements import COLUMNS, TRACK, TYPES, Elements
 from ptmiss.histograms import book_met
 from ptmiss.networks.deepmet import WIDTHS, DeepMET, deepmet_shapes
-from ptmiss.networks.inputs import FEATURES
+from ptmiss.networks.features import FEATURES
 from ptmiss.results import RunResult
 from ptmiss.segments import from_counts
 

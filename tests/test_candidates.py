@@ -6,7 +6,7 @@ from coffea.nanoevents import NanoEventsFactory
 from ptmiss import candidates, events
 from ptmiss.candidates import CATEGORIES
 from ptmiss.errors import ColumnError
-from ptmiss.networks.inputs import FEATURES
+from ptmiss.networks.features import FEATURES
 from ptmiss.segments import sum_by_event
 
 ALL = (*FEATURES[:6], *CATEGORIES, "phi")

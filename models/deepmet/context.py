@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.models.deepmet.dataset import Batch
-from ptmiss.networks.inputs import NEIGHBOURS, Inputs
+from ptmiss.networks.features import NEIGHBOURS
+from ptmiss.networks.inputs import Inputs
 from ptmiss.segments import from_counts
 
 PT, PUPPI = 4, 5

@@ -14,7 +14,7 @@ import numpy as np
 from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import OptionError
 from ptmiss.networks.deepmet import EPSILON, DeepMET
-from ptmiss.networks.inputs import FEATURES, OVERFLOW, SCALE
+from ptmiss.networks.features import FEATURES, OVERFLOW, SCALE
 
 from ..onnx_graph import Graph
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ptmiss.networks.inputs import SCALE, Inputs
+from ptmiss.networks.features import SCALE
+from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.linear import CLASSES, Linear, classes
 from ptmiss.segments import from_counts
 

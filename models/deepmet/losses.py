@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ptmiss.networks.inputs import SCALE
+from ptmiss.networks.features import SCALE
 
 Form = Literal["unbiased", "published"]
 

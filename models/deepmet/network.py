@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.networks.deepmet import EPSILON, WIDTHS, DeepMET
-from ptmiss.networks.inputs import FEATURES, SCALE
+from ptmiss.networks.features import FEATURES, SCALE
 from ptmiss.networks.kernels import tanh_, tanh_gradient
 
 from .context import Context

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ptmiss import bootstrap, tables
 from ptmiss.bootstrap import REPLICAS
 from ptmiss.errors import OptionError
-from ptmiss.networks.inputs import SCALE
+from ptmiss.networks.features import SCALE
 from ptmiss.plots import STYLE, save
 from ptmiss.recoil import recoil
 from ptmiss.resolutions import comparison

@@ -1,4 +1,4 @@
-"""The time of each part of an MLPF, by hooks around its modules. See ptmiss.networks.profiles."""
+"""The time of each part of an MLPF, by hooks around its modules. See ptmiss.explanation.profiles."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ptmiss import sample
 from ptmiss.elements import Elements
 from ptmiss.errors import OptionError
 from ptmiss.events import inspect
+from ptmiss.explanation.profiles import WHOLE, measured
 from ptmiss.files import AnyPath
 from ptmiss.models.mlpf.inputs import pack
 from ptmiss.models.mlpf.reconstruction import load
-from ptmiss.networks.profiles import WHOLE, measured
 
 
 def measure(model: AnyPath, sizes: Sequence[int], threads: Sequence[int], repeats: int) -> pd.DataFrame:
@@ -86,7 +86,7 @@ class Stopwatch:
             handle.remove()
 
     def row(self, n: int, threads: int) -> dict[str, Any]:
-        """A row of the table, see ptmiss.networks.profiles.measured."""
+        """A row of the table, see ptmiss.explanation.profiles.measured."""
         best = min(self.times[1:] or self.times)
         timed = {"seconds": best, "seconds_error": float(np.median(self.times)) - best}
         about = {"layer": self.name, "number": n, "threads": threads}

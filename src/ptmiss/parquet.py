@@ -137,7 +137,7 @@ def _pieces(
 ) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
     first = 0
     for part in parts:
-        with _readable(part.path), pa.parquet.ParquetFile(part.path) as file:
+        with _readable(part.path), pa.parquet.ParquetFile(part.path, page_checksum_verification=True) as file:
             for group in range(file.num_row_groups):
                 begins, first = first, first + file.metadata.row_group(group).num_rows
                 if only is None or _may_have(file.metadata.row_group(group), *only):

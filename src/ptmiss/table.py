@@ -304,7 +304,7 @@ class TableWriter:
             floats = [f.name for f in data.schema if pa.types.is_float32(f.type)]
             others = [f.name for f in data.schema if f.name not in floats]
             options = {"compression": "zstd", "use_dictionary": others, "use_byte_stream_split": floats}
-            self._writer = pa.parquet.ParquetWriter(self._path, data.schema, **options)
+            self._writer = pa.parquet.ParquetWriter(self._path, data.schema, write_page_checksum=True, **options)
         self._writer.write_table(data.select(self._writer.schema.names))
         self.rows += data.num_rows
 

@@ -39,8 +39,8 @@ from ptmiss.table import RecoilTable, open_table
 from ptmiss.table import read as read_table
 
 if TYPE_CHECKING:
+    from ptmiss.explanation.profiles import Profile
     from ptmiss.explanation.report import Explanation
-    from ptmiss.networks.profiles import Profile
 
 Files = AnyPath | Sequence[AnyPath] | Mapping[str, Any]
 Estimators = str | Iterable[str | Estimator]
@@ -389,12 +389,12 @@ def profile(model: AnyPath, output: AnyPath | None = None, *, force: bool = Fals
         model: a network's name, weights file or folder.
         output: directory of table and figure; None writes nothing.
         force: replace results that are there.
-        **options: sizes, threads, repeats, formats, label; see ptmiss.networks.profiles.profile.
+        **options: sizes, threads, repeats, formats, label; see ptmiss.explanation.profiles.profile.
 
     Returns:
         A row for each layer, number of candidates or elements, and number of threads.
     """
-    from ptmiss.networks import profiles
+    from ptmiss.explanation import profiles
 
     if output is not None:
         results.check_writable(output, force)

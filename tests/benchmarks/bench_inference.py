@@ -17,7 +17,8 @@ from ptmiss import estimators, table
 from ptmiss import sample as embedded
 from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
 from ptmiss.networks.deepmet import BACKEND, EPSILON, DeepMET
-from ptmiss.networks.inputs import FEATURES, Inputs, combinations, scale_features
+from ptmiss.networks.features import FEATURES
+from ptmiss.networks.inputs import Inputs, combinations, scale_features
 from ptmiss.networks.registry import save_model
 from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim

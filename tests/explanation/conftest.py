@@ -5,7 +5,7 @@ import pytest
 
 from ptmiss.candidates import CATEGORIES, Candidates
 from ptmiss.explanation.events import Sample
-from ptmiss.networks.inputs import FEATURES
+from ptmiss.networks.features import FEATURES
 from ptmiss.recoil import cartesian
 
 from ..helpers import random_candidates

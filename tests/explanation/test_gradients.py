@@ -5,7 +5,8 @@ import pytest
 
 from ptmiss.estimators import NetworkEstimator, make_estimators
 from ptmiss.explanation import gradients, parts
-from ptmiss.networks.inputs import SCALE, Inputs
+from ptmiss.networks.features import SCALE
+from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.registry import load_model, save_model
 
 from ..helpers import random_model

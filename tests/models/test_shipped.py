@@ -7,7 +7,8 @@ import pytest
 
 from ptmiss import sample, table
 from ptmiss.candidates import CATEGORIES, Candidates
-from ptmiss.networks.inputs import FEATURES, Inputs
+from ptmiss.networks.features import FEATURES
+from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.registry import load_model
 from ptmiss.resolutions import comparison
 from ptmiss.segments import from_counts

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptmiss.networks import neighbours
-from ptmiss.networks.inputs import SCALE, Inputs, combinations
+from ptmiss.networks.features import SCALE
+from ptmiss.networks.inputs import Inputs, combinations
 from ptmiss.networks.neighbours import ETA_CELLS, PHI_CELLS
 from ptmiss.segments import from_counts
 

@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ptmiss.errors import FileError, WeightsError
-from ptmiss.networks.inputs import FEATURES, NEIGHBOURS
+from ptmiss.networks.features import FEATURES, NEIGHBOURS
 from ptmiss.networks.linear import CLASSES, Linear
 from ptmiss.networks.registry import load_model, load_weights, save_model, weights_file
 from ptmiss.networks.weights import METADATA, fingerprint, read_tensors, write_tensors

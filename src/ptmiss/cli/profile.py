@@ -46,7 +46,7 @@ from ptmiss.cli.options import FORMATS, PATH, Verb, cli, whole_numbers
 def profile(model: str, output: Path | None, force: bool, **options: Any) -> None:
     """Profile a MODEL: time, operations and memory of each layer against the number of candidates or elements."""
     from ptmiss import verbs
-    from ptmiss.networks import profiles
+    from ptmiss.explanation import profiles
 
     profiles.show(verbs.profile(model, output, force=force, **options))
     if output is not None:

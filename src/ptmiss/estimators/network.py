@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ptmiss import files
 from ptmiss.candidates import CATEGORIES, Candidates
 from ptmiss.leptons import EXACT, leave_out
-from ptmiss.networks.inputs import FEATURES, Inputs, within
+from ptmiss.networks.features import FEATURES
+from ptmiss.networks.inputs import Inputs, within
 from ptmiss.networks.registry import Model, load_model
 from ptmiss.networks.sketches import STRIDE, Counts, count
 from ptmiss.networks.weights import fingerprint

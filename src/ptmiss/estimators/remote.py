@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
 from ptmiss.errors import OptionError
 from ptmiss.leptons import EXACT, leave_out
-from ptmiss.networks.inputs import FEATURES, SCALE, Inputs, within
+from ptmiss.networks.features import FEATURES, SCALE
+from ptmiss.networks.inputs import Inputs, within
 from ptmiss.typing import Vector
 
 from .base import Estimator, Selected

@@ -2,6 +2,7 @@
 
 ``events`` reads events with a boson, ``parts`` takes u∥ and u⊥ apart, ``dependence`` turns one input of candidates,
 ``importance`` shuffles one, ``gradients`` attributes the recoil to inputs; ``figures`` and ``report`` show all of it.
+``profiles`` measures what a network costs.
 """
 
 from ptmiss.explanation.report import explain, show

@@ -19,7 +19,8 @@ from ptmiss.estimators import NetworkEstimator
 from ptmiss.explanation.events import Sample, counted
 from ptmiss.histograms import COMPONENTS
 from ptmiss.networks.deepmet import CONTEXT, DeepMET, blocks
-from ptmiss.networks.inputs import FEATURES, SCALE, Inputs
+from ptmiss.networks.features import FEATURES, SCALE
+from ptmiss.networks.inputs import Inputs
 from ptmiss.segments import sum_by_event
 from ptmiss.typing import Array
 

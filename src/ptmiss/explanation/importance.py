@@ -21,7 +21,8 @@ from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.estimators import NetworkEstimator
 from ptmiss.explanation.events import Sample, counted
 from ptmiss.histograms import COMPONENTS
-from ptmiss.networks.inputs import FEATURES, Inputs
+from ptmiss.networks.features import FEATURES
+from ptmiss.networks.inputs import Inputs
 from ptmiss.recoil import Recoil, recoil
 from ptmiss.typing import Array, Vector
 

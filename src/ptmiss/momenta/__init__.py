@@ -4,5 +4,4 @@
 * ``muons``, ``electrons``: the corrections of CMS's groups, on flat columns; ``columns``: formulas over those of a file
 * ``random``: numbers that are the same for a lepton wherever it is processed
 * ``evaluation``: the leptons of events with corrected momenta; ``radiation``: the photons added to them
-* ``propagation``: what all of it changes in pTmiss
 """

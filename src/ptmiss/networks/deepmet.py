@@ -20,7 +20,8 @@ from threadpoolctl import ThreadpoolController
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import UnknownName, WeightsError
-from ptmiss.networks.inputs import FEATURES, NEIGHBOURS, SCALE, Inputs, within
+from ptmiss.networks.features import FEATURES, NEIGHBOURS, SCALE
+from ptmiss.networks.inputs import Inputs, within
 from ptmiss.networks.weights import Tensors, check_shapes
 from ptmiss.segments import Offsets, sum_by_event
 

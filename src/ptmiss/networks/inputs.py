@@ -9,13 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
+from ptmiss.networks.features import FEATURES, OVERFLOW, SCALE
 from ptmiss.segments import Offsets
 
-FEATURES = ("dxy", "dz", "eta", "mass", "pt", "puppiWeight", "px", "py")
-NEIGHBOURS = ("cellVertex", "cellPileup", "cellNeutral", "boxVertex", "boxPileup", "boxNeutral")
-"""Sums of pT around a candidate, which some networks have beside FEATURES; see ptmiss.networks.neighbours."""
-SCALE = 50.0  # GeV: pt, px and py enter the network divided by it
-OVERFLOW = 1e6  # scaled momenta beyond it count as zero, as in CMSSW
 UNKNOWN = 255  # the row of a candidate whose category is not in the vocabulary
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
-from ptmiss.networks.inputs import FEATURES, SCALE, Inputs
+from ptmiss.networks.features import FEATURES, SCALE
+from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.weights import Tensors, check_shapes
 from ptmiss.segments import sum_by_event
 

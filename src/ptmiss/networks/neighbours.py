@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
-from ptmiss.networks.inputs import NEIGHBOURS, SCALE
+from ptmiss.networks.features import NEIGHBOURS, SCALE
 from ptmiss.networks.kernels import FLAGS
 from ptmiss.segments import Offsets
 

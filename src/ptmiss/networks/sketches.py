@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import FileError
 from ptmiss.files import write_atomically
-from ptmiss.networks.inputs import FEATURES, SCALE, Inputs
+from ptmiss.networks.features import FEATURES, SCALE
+from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.registry import Model
 
 FILE = "sketch.json"  # beside the weights

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from ptmiss.candidates import VOCABULARY
 from ptmiss.errors import FileError, WeightsError
 from ptmiss.files import AnyPath, as_path, digest, write_atomically
-from ptmiss.networks.inputs import FEATURES, SCALE
+from ptmiss.networks.features import FEATURES, SCALE
 
 METADATA = "metadata_sha256"
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
-from ptmiss.networks.inputs import FEATURES, Inputs
+from ptmiss.networks.features import FEATURES
+from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.linear import CLASSES, classes
 from ptmiss.segments import from_counts, sum_by_event
 

@@ -3,7 +3,7 @@ import pytest
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.networks.inputs import FEATURES
+from ptmiss.networks.features import FEATURES
 from ptmiss.networks.inputs import Inputs as Prepared
 from ptmiss.segments import from_counts
 

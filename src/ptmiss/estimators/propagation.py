@@ -11,11 +11,11 @@ from dataclasses import replace
 import awkward as ak
 import numpy as np
 
-from ptmiss.estimators import MetResult
+from ptmiss.momenta.evaluation import SHIFT
 from ptmiss.recoil import transverse_sum
 from ptmiss.typing import Vector
 
-from .evaluation import SHIFT
+from .evaluation import MetResult
 
 PHOTON = 22
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptmiss.networks import profiles
+from ptmiss.explanation import profiles
 from ptmiss.networks.registry import load_model
 
 from ..helpers import call, failure

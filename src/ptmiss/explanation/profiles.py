@@ -26,7 +26,8 @@ from ptmiss.errors import OptionError, needs_torch
 from ptmiss.events import inspect
 from ptmiss.files import AnyPath, as_path
 from ptmiss.networks.deepmet import DeepMET, contributions, thread_pools
-from ptmiss.networks.inputs import FEATURES, Inputs
+from ptmiss.networks.features import FEATURES
+from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.registry import Model, load_weights, makes_met
 from ptmiss.provenance import provenance
 from ptmiss.segments import sum_by_event
