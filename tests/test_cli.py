@@ -482,8 +482,10 @@ def test_compare_and_resolution_work_without_options(tmp_path):
     few = table.read(sample.recoil("zmumu")).only(["track", "deepmet"])
     assert verbs.references(few) == ["track"]
     assert verbs.compare(few)["rms_par_vs_track"].notna().any()
-    message = failure("compare", tmp_path)
-    assert message == f"{tmp_path} is a directory, expected a recoil table, the parquet file that ptmiss skim writes"
+    message = failure("compare", tmp_path / "r")
+    assert (
+        message == f"{tmp_path / 'r'} is a directory without recoil tables, the .parquet files that ptmiss skim writes"
+    )
 
 
 def test_compare_by_mt(tmp_path):

@@ -51,7 +51,7 @@ def test_the_selection_is_the_default_one_with_words():
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_make_leads_from_files_to_a_page(tmp_path):
-    project.begin(tmp_path, [sample.events("zmumu")])
+    project.begin(tmp_path)
     command = ["make", "-C", str(tmp_path), f"PTMISS={sys.executable} -m ptmiss", "ESTIMATORS=pf,puppi"]
     subprocess.run(command, check=True, capture_output=True)
     assert (tmp_path / "out/report.html").stat().st_size > 1e5
