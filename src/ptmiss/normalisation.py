@@ -206,7 +206,7 @@ def _added(name: str, one: Dataset, other: Dataset) -> Dataset:
             f"two tables have dataset {name!r}, each scaled to a luminosity: expected one skim of all its files, or "
             "tables without --luminosity"
         )
-    a, b = one["ledger"], other["ledger"]
+    a, b = _ledger(one), _ledger(other)
     ledger = {key: a[key] + b[key] for key in ("listed", "events", "sumw", "skipped")}
     ledger["generated"] = _added_generated(a, b)
     ledger["duplicates"] = _added_duplicates(a["duplicates"] or {}, b["duplicates"] or {})
