@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ptmiss.cli.completion import Words, estimators
-from ptmiss.cli.options import PATH, Verb, cli, names, note
+from ptmiss.cli.completion import Words
+from ptmiss.cli.options import PATH, Verb, cli, estimators_option, names, note
 
 CONTEXT = ["qt", "njets", "npv", "boson_rapidity"]
 
@@ -36,15 +36,7 @@ CONTEXT = ["qt", "njets", "npv", "boson_rapidity"]
     metavar="SOURCE[=FACTOR]",
     help="A simulated background, and a factor for its weights. [default: from metadata]",
 )
-@click.option(
-    "-e",
-    "--estimators",
-    callback=names,
-    default="pf,puppi",
-    show_default=True,
-    type=Words("A,B,…", estimators, several=True),
-    help="Those to calibrate.",
-)
+@estimators_option("-e", "--estimators", help="Those to calibrate.")
 @click.option("-o", "--output", type=PATH, required=True, help="Directory for corrections, tables and figures.")
 @click.option(
     "--minimum", type=float, default=300, show_default=True, help="Least effective events in a class of nJets."

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from ptmiss.cli.completion import Words, estimators
+from ptmiss.cli.completion import Words
 from ptmiss.cli.completion import models as models_of_the_package
-from ptmiss.cli.options import FORMATS, PATH, Verb, cli, names
+from ptmiss.cli.options import FORMATS, PATH, Verb, cli, estimators_option
 
 
 @cli.command(
@@ -24,14 +24,7 @@ from ptmiss.cli.options import FORMATS, PATH, Verb, cli, names
 @click.argument("model", type=Words("MODEL", models_of_the_package))
 @click.argument("files", nargs=-1, required=True)
 @click.option("-o", "--output", type=PATH, help="Directory for tables and figures; without it tables are printed.")
-@click.option(
-    "--against",
-    callback=names,
-    default="pf,puppi",
-    show_default=True,
-    type=Words("A,B,…", estimators, several=True),
-    help="Estimators whose recoil is taken apart beside it.",
-)
+@estimators_option("--against", help="Estimators whose recoil is taken apart beside it.")
 @click.option("--selection", default="default", metavar="NAME|FILE", help="What makes the boson, see ptmiss selection.")
 @click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
 @click.option("--replicas", type=click.IntRange(2), default=200, show_default=True, help="Replicas of the bootstrap.")

@@ -165,16 +165,24 @@ def number(name: str, value: str) -> float:
         raise OptionError(f"{name}={value}: expected a number") from error
 
 
-def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that choose estimators and cuts; the verb is called with the estimators."""
-
-    @click.option(
-        "-e",
-        "--estimators",
+def estimators_option(*flags: str, help: str) -> Callable[..., Any]:
+    """An option that names estimators; help: what they are for."""
+    return click.option(
+        *flags,
         callback=names,
         default="pf,puppi",
         show_default=True,
         type=Words("A,B,…", estimators, several=True),
+        help=help,
+    )
+
+
+def with_estimators(verb: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose estimators and cuts; the verb is called with the estimators."""
+
+    @estimators_option(
+        "-e",
+        "--estimators",
         help="pf, puppi, track, stored.<Branch>, a network of ptmiss models list or of --weights; on candidates of "
         "MLPF: mlpf, mlpf_puppi, deepmet_mlpf.",
     )
