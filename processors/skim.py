@@ -117,6 +117,7 @@ class Skim(CorrectedProcessor):
         sums = {"boson": np.where(whole[:, np.newaxis], total, np.nan)}
         sums["lepton"] = np.where(single[:, np.newaxis], total, np.nan)
         columns = polar("boson", sums["boson"]) | {"boson_mass": np.where(whole, mass, np.nan)}
+        columns["boson_rapidity"] = np.where(whole, select.rapidity(objects), np.nan)
         columns |= polar("lepton", sums["lepton"])
         for name in systematics(objects):
             for what, nominal in sums.items():

@@ -38,6 +38,17 @@ def test_columns_and_types_are_those_of_the_contract(tmp_path):
     assert "genmet_pt" not in pd.read_parquet(written(tmp_path / "d.parquet", columns(truth=False)))
 
 
+def test_the_rapidity_of_a_boson_is_a_column_where_it_is_known(tmp_path):
+    known = columns() | {"boson_rapidity": np.array([-1.0, 0.5, np.nan, 2.0])}
+    loaded = table.read(written(tmp_path / "t.parquet", known))
+    np.testing.assert_array_equal(loaded["boson_rapidity"], known["boson_rapidity"])
+    assert loaded["boson_rapidity"].dtype == np.float32
+    others = table.rows(known).column_names
+    without = table.of_dataset(table.rows(columns()), "old", ["new", "old"], others=others)
+    assert np.isnan(without["boson_rapidity"].to_numpy()).all()
+    assert set(without.column_names) == {*others, "dataset"}
+
+
 def test_round_trip_of_vectors_and_provenance(tmp_path):
     first, second = columns(4), columns(3)
     loaded = table.read(written(tmp_path / "t.parquet", first, second))

@@ -29,6 +29,8 @@ EVENT_COLUMNS = {
     "lepton_pt": np.float32,
     "lepton_phi": np.float32,
 }
+OPTIONAL_COLUMNS = {"boson_rapidity": np.float32}
+"""Of events, too; a table without them is read as well."""
 TRUTH_COLUMNS = dict.fromkeys(
     (f"{name}_{part}" for name in ("genmet", "genboson", "genseen") for part in ("pt", "phi")), np.float32
 )

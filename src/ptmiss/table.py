@@ -1,7 +1,8 @@
 """The recoil table: one row an event, flat columns, parquet. It opens alike in pandas, polars and RDataFrame.
 
 Columns: ``run luminosityBlock event weight npv njets``; ``boson_pt boson_phi boson_mass`` of the selected lepton pair
-or photon and ``lepton_pt lepton_phi`` of a single selected lepton, NaN where there is none; ``met_<estimator>_pt
+or photon, with ``boson_rapidity`` (pseudorapidity of a photon; not in older tables), and ``lepton_pt
+lepton_phi`` of a single selected lepton, NaN where there is none; ``met_<estimator>_pt
 met_<estimator>_phi``, and of its variations ``met_<estimator>_pt_jes_up`` and so on, with corrections beside them
 ``met_<estimator>_pt_corrected`` and ``met_<estimator>_pt_corrected_<systematic>``; in simulation ``genmet_pt
 genmet_phi genboson_pt genboson_phi genseen_pt genseen_phi``, the last of what is seen of the generated boson (see
@@ -34,6 +35,7 @@ from ptmiss.columns import (
     DATASET,
     EVENT_COLUMNS,
     MOVED,
+    OPTIONAL_COLUMNS,
     SIGNIFICANCE,
     TRUTH_COLUMNS,
     WEIGHT,
@@ -65,10 +67,11 @@ def of_significance(name: str, significance: Array, covariance: Array) -> dict[s
 def rows(columns: Mapping[str, NDArray]) -> pa.Table:
     """Columns (events,) in the table's types and order: of the event, then of the estimators, then of the truth."""
     weights = {name: np.float32 for name in columns if name.startswith(WEIGHT)}
-    moved = {name: np.float32 for name in columns if name.startswith(MOVED) and name not in EVENT_COLUMNS}
+    optional = {name: kind for name, kind in OPTIONAL_COLUMNS.items() if name in columns}
+    moved = {name: np.float32 for name in columns if name.startswith(MOVED) and name not in EVENT_COLUMNS | optional}
     mets = {name: np.float32 for name in columns if name.startswith("met_")}
     truth = {name: kind for name, kind in TRUTH_COLUMNS.items() if name in columns}
-    types = EVENT_COLUMNS | weights | moved | mets | truth
+    types = EVENT_COLUMNS | optional | weights | moved | mets | truth
     return pa.table({name: np.asarray(columns[name], kind) for name, kind in types.items()})
 
 
@@ -87,8 +90,9 @@ def of_dataset(
     for column in (each for each in data.column_names if each == "weight" or each.startswith(WEIGHT)):
         values = data[column].to_numpy()
         data = data.set_column(data.column_names.index(column), column, pa.array(values * values.dtype.type(scale)))
-    for column, kind in TRUTH_COLUMNS.items():
-        if truth and column not in data.column_names:
+    wanted = [column for column in OPTIONAL_COLUMNS if column in others] + [*TRUTH_COLUMNS] * truth
+    for column, kind in (OPTIONAL_COLUMNS | TRUTH_COLUMNS).items():
+        if column in wanted and column not in data.column_names:
             data = data.append_column(column, pa.array(np.full(len(data), np.nan, kind)))
     vectors = (each for each in others if each.startswith(("met_", *MOVED)) and each not in data.column_names)
     for column in sorted(vectors, key=lambda each: (len(each), each)):

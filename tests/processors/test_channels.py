@@ -11,7 +11,7 @@ from ptmiss.processors.boson import Boson, GammaJet, Zee, Zmumu
 from ptmiss.processors.neutrino import Wenu, Wmunu
 from ptmiss.processors.skim import Skim
 from ptmiss.resolutions.moments import sums
-from ptmiss.selections import load_selection
+from ptmiss.selections import good_photons, load_selection
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,8 @@ def test_a_table_has_the_bosons_of_its_selection_alone(electrons, photons):
     has = np.isfinite(rows["boson_pt"].to_numpy())
     assert has.any()
     np.testing.assert_allclose(rows["boson_mass"].to_numpy()[has], 0, atol=1e-3)
+    eta = ak.to_numpy(ak.firsts(good_photons(photons, load_selection("gamma-jet")).eta)[has])
+    np.testing.assert_allclose(rows["boson_rapidity"].to_numpy()[has], eta, rtol=1e-5)
 
 
 def passing(electron):

@@ -175,6 +175,7 @@ def test_skim_keeps_every_event_and_marks_those_without_a_boson(source):
     window = (rows["boson_mass"] > 80) & (rows["boson_mass"] < 100)
     np.testing.assert_allclose(rows.vector("boson")[window], boson, rtol=1e-3, atol=0.01)
     np.testing.assert_allclose(rows.met("pf")[window], met, atol=0.01)
+    np.testing.assert_array_equal(np.isfinite(rows["boson_rapidity"]), np.isfinite(rows["boson_pt"]))
     assert np.isnan(rows["lepton_pt"])[window].all()
     assert (np.isfinite(rows["boson_pt"]) & np.isfinite(rows["lepton_pt"])).sum() == 0
     single = np.isfinite(rows["lepton_pt"])

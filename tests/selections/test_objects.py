@@ -83,6 +83,18 @@ def test_mass_of_real_muons_equals_coffea(drell_yan):
     np.testing.assert_allclose(np.hypot(*transverse_sum(pair).T), (pair[:, 0] + pair[:, 1]).pt, rtol=1e-3)
 
 
+def test_rapidity_of_real_muons_is_half_the_logarithm_of_their_light_cone_momenta(drell_yan):
+    source = events.inspect(str(drell_yan)).events()
+    pair = source.Muon[ak.num(source.Muon) == 2]
+    both = pair[:, 0] + pair[:, 1]
+    np.testing.assert_allclose(select.rapidity(pair), 0.5 * np.log((both.E + both.pz) / (both.E - both.pz)), atol=1e-3)
+
+
+def test_rapidity_of_one_without_mass_is_its_pseudorapidity():
+    photon = ak.Array([[{"pt": 40.0, "eta": eta, "phi": 1.0, "mass": 0.0}] for eta in (-2.4, 0.0, 1.3)] + [[]])
+    np.testing.assert_allclose(select.rapidity(photon), [-2.4, 0.0, 1.3, 0.0], rtol=1e-6)
+
+
 def jets(**changes):
     jet = {"pt": 50.0, "eta": 1.0, "phi": 2.0, "btagDeepFlavB": 0.1, "jetId": 6} | changes
     return ak.Array([[jet]])

@@ -19,6 +19,7 @@ from .objects import (
     good_photons,
     invariant_mass,
     opposite_pair,
+    rapidity,
     vertex_count,
 )
 from .presets import PRESETS, load_selection, of_channel
@@ -49,6 +50,7 @@ __all__ = [
     "of_events",
     "opposite_pair",
     "own_events",
+    "rapidity",
     "remarks",
     "single_lepton_cuts",
     "triggered",
