@@ -59,6 +59,15 @@ COLUMNS = {
 }
 """Columns of elements (GeV, cm, rad); ptmiss.simulation.schema explains each."""
 
+FULL_COLUMNS = (
+    *("chi2", "ndf", "dEdx", "dEdxError", "innerRadius", "tanLambda", "omega", "time"),
+    *("x", "y", "z", "iTheta", "ecalEnergy", "hcalEnergy", "otherEnergy", "sigmaX", "sigmaY", "sigmaZ"),
+)
+"""Columns that only full simulation has, float32: of tracks, then of clusters, 0 for the others.
+
+Units are those of EDM4hep: GeV, mm, ns, rad. ``ptmiss convert`` writes them.
+"""
+
 TARGET_COLUMNS = {
     "type": np.int32,
     "charge": np.int32,
@@ -80,13 +89,16 @@ PART = 1 << 15  # elements that are processed together
 class Elements(Rows):
     """Elements of many events.
 
-    columns: flat arrays, shape (elements,), by name (see COLUMNS). offsets: (events + 1,) int64.
+    columns: flat arrays, shape (elements,), by name (see COLUMNS), and those of FULL_COLUMNS that a file has.
+    offsets: (events + 1,) int64.
     """
 
     @staticmethod
     def of_events(events: ak.Array) -> Elements:
         """The checked elements, flat columns (elements,), of NanoEvents from a file that ``require`` accepts."""
-        elements = Elements(*_read(events, COLLECTION, COLUMNS))
+        there = events[COLLECTION].fields if COLLECTION in events.fields else ()
+        full = {name: np.float32 for name in FULL_COLUMNS if name in there}
+        elements = Elements(*_read(events, COLLECTION, {**COLUMNS, **full}))
         elements.check()
         return elements
 

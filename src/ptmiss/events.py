@@ -194,11 +194,11 @@ def inspect(path: str, tree: str = TREE) -> EventFile:
     except FileNotFoundError as error:
         raise FileError(_missing(path)) from error
     except ImportError as error:
-        raise FileError(f"cannot open {path}: {_first_line(error)}") from error
+        raise FileError(f"cannot open {path}: {first_line(error)}") from error
     except uproot.KeyInFileError as error:
         raise FileError(f"{path} has no tree {tree!r}; there: {', '.join(_trees(path)) or 'none'}") from error
     except Exception as error:  # a damaged file can fail in any way
-        raise FileError(f"{path} is not a readable {_kind(path)} file: {_first_line(error)}") from error
+        raise FileError(f"{path} is not a readable {_kind(path)} file: {first_line(error)}") from error
 
 
 def _inspect_root(path: str, tree: str) -> EventFile:
@@ -288,7 +288,8 @@ def _kind(path: str) -> str:
     return "parquet" if path.endswith(".parquet") else "ROOT"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What went wrong with a file, in a line."""
     if "expected Chunk of length" in str(error):  # uproot read past the end
         return "it ends before its contents do (truncated?)"
     if "attempting to get bytes" in str(error):

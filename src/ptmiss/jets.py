@@ -1,4 +1,6 @@
-"""Anti-kT jets with R = 0.4, of candidates or of generated particles, without energy corrections.
+"""Jets with R = 0.4, of candidates or of generated particles, without energy corrections.
+
+Anti-kT at hadron colliders; at electron colliders its counterpart in angles and energies, ee_genkt with p = -1.
 
 fastjet (Cacciari, Salam, Soyez, EPJC 72 (2012) 1896) is imported when it is first used. It stays an optional dependency
 because its licence is the GPL.
@@ -18,6 +20,7 @@ from ptmiss.segments import from_counts
 
 RADIUS = 0.4
 MIN_PT, MIN_GEN_PT = 15.0, 10.0
+ANTIKT, EE_GENKT = "antikt", "ee_genkt"
 
 
 class Jets(NamedTuple):
@@ -30,10 +33,10 @@ class Jets(NamedTuple):
     counts: NDArray[np.int64]
 
 
-def cluster(momentum: NDArray[np.float64], offsets: NDArray[np.int64], min_pt: float) -> Jets:
+def cluster(momentum: NDArray[np.float64], offsets: NDArray[np.int64], min_pt: float, algorithm: str = ANTIKT) -> Jets:
     """Jets above ``min_pt`` (GeV) of flat four-momenta, shape (particles, 4): px, py, pz, E in GeV.
 
-    offsets: (events + 1,).
+    offsets: (events + 1,). algorithm: ANTIKT or EE_GENKT.
     """
     try:
         import fastjet
@@ -43,7 +46,10 @@ def cluster(momentum: NDArray[np.float64], offsets: NDArray[np.int64], min_pt: f
     particles = ak.zip({name: momentum[:, i] for i, name in enumerate(names)}, with_name="Momentum4D")
     events = ak.unflatten(particles, np.diff(offsets))
     fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
-    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS)
+    if algorithm == EE_GENKT:
+        definition = fastjet.JetDefinition(fastjet.ee_genkt_algorithm, RADIUS, -1.0)
+    else:
+        definition = fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS)
     found = fastjet.ClusterSequence(events, definition).inclusive_jets(min_pt=min_pt)
     px, py, pz, energy = (found[name] for name in names)
     order = ak.argsort(-(px**2 + py**2), axis=1)

@@ -1,0 +1,1 @@
+"""Files of open full simulation as event files of this package."""
