@@ -22,6 +22,7 @@ EXPORTED = {
     "verbs": [
         "calibrate",
         "compare",
+        "convert",
         "explain",
         "profile",
         "report",

@@ -37,6 +37,7 @@ READERS = {
     "resolution": ptmiss.resolution,
     "compare": ptmiss.compare,
     "templates": lambda path: ptmiss.templates(path, "mt", "out"),
+    "convert": lambda path: ptmiss.convert(path, "out.json"),
     "calibrate": lambda path: ptmiss.calibrate(path, path, "out"),
     "profile": lambda path: ptmiss.profile(path, "out"),
     "explain": lambda path: ptmiss.explain(path, path, "out"),

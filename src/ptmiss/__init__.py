@@ -26,7 +26,19 @@ if TYPE_CHECKING:
     from ptmiss.selections import load_selection
     from ptmiss.table import RecoilTable, open_table
     from ptmiss.table import read as read_table
-    from ptmiss.verbs import calibrate, compare, explain, profile, report, resolution, run, simulate, skim, templates
+    from ptmiss.verbs import (
+        calibrate,
+        compare,
+        convert,
+        explain,
+        profile,
+        report,
+        resolution,
+        run,
+        simulate,
+        skim,
+        templates,
+    )
 
 __all__ = [
     "Estimator",
@@ -34,6 +46,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "compare",
+    "convert",
     "evaluate",
     "explain",
     "load_corrections",

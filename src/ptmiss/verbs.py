@@ -16,7 +16,7 @@ import pandas as pd
 from coffea.processor import ProcessorABC
 
 from ptmiss import corrections as correction_files
-from ptmiss import plots, reports, resolutions, results
+from ptmiss import plots, published, reports, resolutions, results
 from ptmiss.columns import Table
 from ptmiss.estimators import Estimator, make_estimators
 from ptmiss.files import AnyPath, as_path, check_file, write_atomically
@@ -346,6 +346,33 @@ def calibrate(
     options |= {"method": method}
     path = derive(str(as_path(data)), str(as_path(mc)), list(backgrounds), list(estimators), output, **options)
     return correction_files.load(path)
+
+
+def convert(
+    path: AnyPath, output: AnyPath, systematics: AnyPath | None = None, *, order: str = "any", force: bool = False
+) -> published.PublishedRecoil:
+    """Convert recoil corrections of CMS's HTT group from ROOT to correctionlib JSON.
+
+    Args:
+        path: the ROOT file with histograms of data and simulation.
+        output: a .json or .gz file.
+        systematics: the group's ROOT file of their uncertainties.
+        order: key of the corrections in the file.
+        force: replace a file that is there.
+
+    Returns:
+        The corrections, ready to be applied.
+
+    Raises:
+        FileError: a file is missing, or not of ROOT.
+        CorrectionError: it has not the group's histograms.
+    """
+    from ptmiss.calibration import conversion
+
+    check_file(output, [".json", ".gz"], force)
+    made = published.load(conversion.convert(path, output, systematics, order))
+    assert isinstance(made, published.PublishedRecoil)
+    return made
 
 
 def explain(

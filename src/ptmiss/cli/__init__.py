@@ -5,12 +5,27 @@ Heavy packages are imported when a verb runs and not before, so that ``--help`` 
 
 from __future__ import annotations
 
-from . import calibrate, explain, init, measure, models, profile, report, run, selection, simulate, templates, train
+from . import (
+    calibrate,
+    convert,
+    explain,
+    init,
+    measure,
+    models,
+    profile,
+    report,
+    run,
+    selection,
+    simulate,
+    templates,
+    train,
+)
 from .options import cli
 
 __all__ = [
     "calibrate",
     "cli",
+    "convert",
     "explain",
     "init",
     "main",
