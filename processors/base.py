@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import awkward as ak
@@ -22,9 +23,10 @@ from ptmiss.momenta import evaluation as momenta
 from ptmiss.recoil import finite_in_all, transverse_sum
 from ptmiss.scales import DEFAULT, scale_leptons
 from ptmiss.selections import Selection, branches, of_channel, quality
+from ptmiss.selections.schema import MetCut
 from ptmiss.systematics import NOMINAL
 from ptmiss.truth import is_data
-from ptmiss.typing import Array, Vector
+from ptmiss.typing import Array, Mask, Vector
 from ptmiss.weights import evaluation as weights
 from ptmiss.weights.evaluation import EventWeights
 
@@ -161,6 +163,8 @@ class CorrectedProcessor(RecoilProcessor):
             if name not in known:
                 raise UnknownName(f"estimator of {self.path}", name, known)
             self._require_others(name)
+        if (cut := self.selection.met) and self.estimators:
+            _require_cut(cut, self.estimators)
 
     def _require_others(self, estimator: str) -> None:
         """Raise OptionError unless there is all that a joint map of an estimator needs."""
@@ -204,6 +208,25 @@ class CorrectedProcessor(RecoilProcessor):
         cutflow, remarks = select.cutflow(cuts, weights.nominal), missing | weights.notes
         return Selected(events, objects, npv[keep], njets[keep], weights[keep], mets, good, cutflow, notes, remarks)
 
+    def passing(
+        self, kept: Selected, every: Mapping[str, Mapping[str, Vector]], frames: Mapping[str, Frame]
+    ) -> dict[str, Mask]:
+        """(good events,) those that pass the cut on pTmiss, by systematic; nothing if the selection has no such cut.
+
+        every, frames: pTmiss of all estimators by systematic, and what ``varied`` takes with it.
+        """
+        if (cut := self.selection.met) is None:
+            return {}
+        where, covariance = (kept.npv[kept.good], kept.njets[kept.good]), kept.covariance(cut.estimator)
+        mets = self.varied(kept.events, cut.estimator, every[cut.estimator], frames[cut.estimator], *where, every)
+        return {systematic: select.passes(met, covariance, cut) for systematic, met in mets}
+
+    def cutflow(self, kept: Selected, passed: Mapping[str, Mask]) -> dict[str, Any]:
+        """The cut flow, with the cut on pTmiss if there is one."""
+        if self.selection.met is None:
+            return kept.cutflow
+        return select.with_met(kept.cutflow, self.selection.met, kept.weights.nominal[kept.good][passed[NOMINAL]])
+
     def leptons(self, leptons: ak.Array, estimator: str, systematic: str) -> Vector:
         """(events, 2) sum of the leptons' transverse momenta, GeV, with the systematic of an estimator's pTmiss."""
         scales = {each.name: getattr(each, "scales", DEFAULT) for each in self.estimators}[estimator]
@@ -246,14 +269,26 @@ class CorrectedProcessor(RecoilProcessor):
 
 
 def with_weights(
-    mets: Iterable[tuple[str, Vector]], weights: EventWeights
+    mets: Iterable[tuple[str, Vector]], weights: EventWeights, passed: Mapping[str, Mask] = MappingProxyType({})
 ) -> Iterator[tuple[str, Vector, Mapping[str, Array]]]:
     """Names of systematics of pTmiss, (events, 2) pTmiss, and its (events,) weights by systematic.
 
-    Nominal pTmiss has all variations of the weights, a varied one the nominal weight.
+    Nominal pTmiss has all variations of the weights, a varied one the nominal weight. passed: (events,) masks by
+    systematic, of the nominal one if it is not there; what does not pass has no weight.
     """
     for name, met in mets:
-        yield name, met, {name: weights.nominal, **(weights.varied if name == NOMINAL else {})}
+        every = {name: weights.nominal, **(weights.varied if name == NOMINAL else {})}
+        mask = passed.get(name, passed.get(NOMINAL, 1.0))
+        yield name, met, {each: weight * mask for each, weight in every.items()} if passed else every
+
+
+def _require_cut(cut: MetCut, estimators: Sequence[Estimator]) -> None:
+    """Raise an error unless one of the estimators has what is cut on."""
+    found = {each.name: each for each in estimators}
+    if cut.estimator not in found:
+        raise UnknownName("estimator of the selection's met", cut.estimator, found)
+    if cut.of_significance and not found[cut.estimator].significance:
+        raise OptionError(f"the selection cuts on the significance of {cut.estimator}: expected --significance too")
 
 
 def sample_of(metadata: Mapping[str, Any]) -> str:

@@ -39,17 +39,23 @@ class Boson(CorrectedProcessor):
         boson, good = transverse_sum(kept.objects), kept.good
         where = kept.npv[good], kept.njets[good]
         every = {name: kept.mets.of(name, good) for name in self.names}
+        frames = {name: partial(self.frame, kept.objects[good], name) for name in self.names}
+        passed = self.passing(kept, every, frames)
         for name, met in kept.mets.met.items():
             fill_met_xy(histograms, name, met, kept.npv, kept.weights.nominal)
             u = recoil(boson, self.centred(kept.events, name, met, kept.npv))
             fill_residuals(histograms, name, u, kept.njets, kept.weights.nominal)
-            frame = partial(self.frame, kept.objects[good], name)
-            mets = self.varied(kept.events, name, every[name], frame, *where, every)
-            for systematic, corrected, weights in with_weights(mets, kept.weights[good]):
-                fill_variations(histograms, name, recoil(frame(systematic)[0], corrected), *where, weights)
+            mets = self.varied(kept.events, name, every[name], frames[name], *where, every)
+            for systematic, corrected, weights in with_weights(mets, kept.weights[good], passed):
+                fill_variations(histograms, name, recoil(frames[name](systematic)[0], corrected), *where, weights)
                 for each, weight in weights.items():
                     fill_met(histograms, name, corrected, weight, each, kept.covariance(name))
-        return {**histograms, "cutflow": kept.cutflow, "notes": kept.notes | kept.remarks, **kept.mets.sketched()}
+        return {
+            **histograms,
+            "cutflow": self.cutflow(kept, passed),
+            "notes": kept.notes | kept.remarks,
+            **kept.mets.sketched(),
+        }
 
     def frame(self, objects: ak.Array, estimator: str, systematic: str) -> tuple[Vector, Vector]:
         """(events, 2) boson with a systematic of an estimator, GeV, and what is seen of it: all."""

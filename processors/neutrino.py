@@ -38,20 +38,26 @@ class Neutrino(CorrectedProcessor):
         seen = visible_boson(events, bare(leptons))
         known = np.isfinite(boson[:, 0])
         every = {name: kept.mets.of(name, good) for name in self.names}
+        frames = {name: partial(self.frame, leptons, boson, seen, name) for name in self.names}
+        passed = self.passing(kept, every, frames)
         for name in self.names:
-            frame = partial(self.frame, leptons, boson, seen, name)
-            mets_varied = self.varied(events, name, every[name], frame, npv, njets, every)
-            for systematic, corrected, weights in with_weights(mets_varied, chosen):
+            mets_varied = self.varied(events, name, every[name], frames[name], npv, njets, every)
+            for systematic, corrected, weights in with_weights(mets_varied, chosen, passed):
                 mt = transverse_mass(self.leptons(leptons, name, systematic), corrected)
                 has = np.isfinite(mt)
                 for each, weight in weights.items():
                     histograms["mt"].fill(systematic=each, estimator=name, mt=mt[has], weight=weight[has])
                     fill_met(histograms, name, corrected, weight, each, kept.covariance(name))
-                u = recoil(boson[known], corrected[known], frame(systematic)[1][known])
+                u = recoil(boson[known], corrected[known], frames[name](systematic)[1][known])
                 of_known = {each: weight[known] for each, weight in weights.items()}
                 fill_variations(histograms, name, u, npv[known], njets[known], of_known)
         notes |= {} if is_data(events) else without_boson(known)
-        return {**histograms, "cutflow": kept.cutflow, "notes": notes | kept.remarks, **kept.mets.sketched()}
+        return {
+            **histograms,
+            "cutflow": self.cutflow(kept, passed),
+            "notes": notes | kept.remarks,
+            **kept.mets.sketched(),
+        }
 
     def frame(
         self, leptons: ak.Array, boson: Vector, seen: Vector, estimator: str, systematic: str

@@ -54,6 +54,7 @@ class Skim(CorrectedProcessor):
             columns |= of_significance(f"met_{name}", mets.significance(name), covariance)
         for name, ending, met in self.corrected(events, objects, mets, columns):
             columns |= polar(f"met_{name}", met, ending)
+        columns |= self.passing_met(columns, mets)
         if has_truth(events):
             columns |= polar("genmet", generated_met(events)) | polar("genboson", generated_boson(events))
             columns |= polar("genseen", visible_boson(events, bare(objects)))
@@ -62,6 +63,16 @@ class Skim(CorrectedProcessor):
             "notes": {**mets.notes, **weights.notes, **select.remarks(events, self.selection)},
             **mets.sketched(),
         }
+
+    def passing_met(self, columns: dict[str, NDArray], mets: MetResult) -> dict[str, NDArray]:
+        """Columns of boson and lepton, NaN where nominal pTmiss does not pass; nothing if no cut is asked."""
+        if (cut := self.selection.met) is None or cut.estimator not in mets.met:
+            return {}
+        ending = CORRECTED if self.corrections else ""
+        met = cartesian(*(columns[f"met_{cut.estimator}_{part}{ending}"] for part in ("pt", "phi")))
+        passed = select.passes(met, mets.covariance.get(cut.estimator), cut)
+        of_objects = (name for name in columns if name.startswith(("boson_", "lepton_")))
+        return {name: np.where(passed, columns[name], np.nan) for name in of_objects}
 
     def corrected(
         self, events: Any, objects: ak.Array, mets: MetResult, columns: dict[str, NDArray]

@@ -25,6 +25,7 @@ NEEDS = {"analysis": "pyhf", "fits": "pyhf", "model": "torch", "table": "polars"
 READERS = {
     "README": {"nano_1": "zmumu", "dy": "zmumu"},
     "vertex": {"wmunu": "wmunu"},
+    "selections": {"w": "wmunu"},
     "significance": {"nano_1": "zmumu", "w": "wmunu"},
 }  # files that a reader has
 MOST_LEFT_OUT = 11

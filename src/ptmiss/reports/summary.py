@@ -110,4 +110,5 @@ def selected(selection: Selection, numbers: Sequence[int] = (1, 2)) -> str:
         words += [f"pairs of {low:g} to {high:g} GeV"] if 2 in there else []
     vetoed = selection.btag.veto == "all" or (selection.btag.veto == "boson" and (photon is not None or 2 in there))
     words += ["no b jet"] if vetoed else []
+    words += [f"pTmiss of {selection.met.estimator} cut on"] if selection.met else []
     return ", ".join(words)

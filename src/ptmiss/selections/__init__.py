@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from .cuts import MASS, boson_cuts, cutflow, single_lepton_cuts
+from .cuts import MASS, boson_cuts, cutflow, passes, single_lepton_cuts, with_met
 from .objects import (
     b_tagged,
     boson_objects,
@@ -50,9 +50,11 @@ __all__ = [
     "of_events",
     "opposite_pair",
     "own_events",
+    "passes",
     "rapidity",
     "remarks",
     "single_lepton_cuts",
     "triggered",
     "vertex_count",
+    "with_met",
 ]

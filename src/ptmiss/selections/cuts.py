@@ -9,9 +9,13 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss.recoil import magnitude
+from ptmiss.significance import significance
+from ptmiss.typing import Array, Mask, Vector
+
 from .objects import b_tagged, invariant_mass, opposite_pair, others
 from .quality import judge
-from .schema import Selection, of_events
+from .schema import MetCut, Selection, of_events
 
 if TYPE_CHECKING:
     from coffea.analysis_tools import PackedSelection
@@ -74,6 +78,30 @@ def cutflow(cuts: PackedSelection, weight: NDArray[np.float64]) -> dict[str, dic
     others = {"all": passed[cuts.names[-1]] if cuts.names else passed["all"]}
     others |= {name: cuts.all(*(other for other in cuts.names if other != name)) for name in cuts.names}
     return _counts(passed, weight) | {f"n-1 {what}": counts for what, counts in _counts(others, weight).items()}
+
+
+def passes(met: Vector, covariance: Array | None, cut: MetCut) -> Mask:
+    """(events,) those that pass a cut on pTmiss, (events, 2) GeV; covariance: (events, 2, 2) GeV², for significance."""
+    pt = magnitude(met)
+    passed = (pt > cut.pt) & (pt < np.inf if cut.pt_maximum is None else pt < cut.pt_maximum)
+    if cut.of_significance and covariance is not None:
+        size = significance(met, covariance)
+        low, high = cut.significance or -np.inf, cut.significance_maximum or np.inf
+        passed &= (size > low) & (size < high)
+    return np.asarray(passed)
+
+
+def with_met(
+    flow: dict[str, dict[str, float]], cut: MetCut, passed: NDArray[np.float64]
+) -> dict[str, dict[str, float]]:
+    """A cut flow with the cut on pTmiss as its last; passed: weights of the events that pass.
+
+    The numbers of all other cuts (n-1) are before it: pTmiss is known of selected events alone.
+    """
+    name = f"pTmiss of {cut.estimator}"
+    last = _counts({name: np.ones(len(passed), bool)}, passed)
+    before = {f"n-1 {what}": {name: list(flow[what].values())[-1]} for what in last}
+    return {what: counts | (last | before)[what] for what, counts in flow.items()}
 
 
 def _counts(masks: Mapping[str, NDArray[np.bool_]], weight: NDArray[np.float64]) -> dict[str, dict[str, float]]:

@@ -144,6 +144,28 @@ class Quality(Section):
     veto_maps: dict[str, VetoMap] = key({}, "the same by era, in place of `veto_map`")
 
 
+class MetCut(Section):
+    """Cuts on the pTmiss of one estimator: the corrected one, each systematic on its own."""
+
+    estimator: str = key(..., "whose pTmiss, one of those of the run or table")
+    pt: Number = key(0.0, "pTmiss above", "GeV", ge=0)
+    pt_maximum: Number | None = key(None, "pTmiss below; no limit if it is not there", "GeV", gt=0)
+    significance: Number | None = key(None, "significance above, which needs `--significance`; not asked without", ge=0)
+    significance_maximum: Number | None = key(None, "significance below; not asked without", gt=0)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> MetCut:
+        for low, high in ((self.pt, self.pt_maximum), (self.significance or 0.0, self.significance_maximum)):
+            if high is not None and high <= low:
+                raise ValueError(f"no event is above {low:g} and below {high:g}")
+        return self
+
+    @property
+    def of_significance(self) -> bool:
+        """Whether it cuts on the significance."""
+        return self.significance is not None or self.significance_maximum is not None
+
+
 class Selection(Section):
     """What makes an event. The defaults are the measurement's (CMS-JME-24-001), with muon identification on."""
 
@@ -154,6 +176,7 @@ class Selection(Section):
     photon: Photon | None = key(None, "the photon; a selection without it has none")
     jets: Jets = Jets()
     btag: BTag = BTag()
+    met: MetCut | None = key(None, "cuts on pTmiss; none if it is not there")
     binning: Binning = Binning()
     quality: Quality = Quality()
     weights: dict[str, AnyWeight] = key({}, "weights of simulated events by their names; see docs/howto/weights.md")
