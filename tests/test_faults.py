@@ -603,11 +603,12 @@ ChunkStore.save = hang_at_the_third
 
 
 @pytest.mark.slow
-def test_a_skim_that_is_stopped_goes_on(good, tmp_path):
-    output = tmp_path / "t.parquet"
+@pytest.mark.parametrize("name", ["t.parquet", "t"])
+def test_a_skim_that_is_stopped_goes_on(name, good, tmp_path):
+    output, parts = tmp_path / name, tmp_path / f"{name}.parts"
     arguments = ["skim", good, "--estimators", "pf", "--chunksize", CHUNK, "--output", output]
     with start(arguments, before=HANGS) as process:
-        wait_for(lambda: len(chunks(tmp_path / "t.parquet.parts")) >= 2)
+        wait_for(lambda: len(chunks(parts)) >= 2)
         process.kill()
     call(*arguments, "--resume")
     from ptmiss import table
@@ -615,7 +616,7 @@ def test_a_skim_that_is_stopped_goes_on(good, tmp_path):
     rows = table.read(output)
     assert rows["event"].tolist() == list(range(1, EVENTS + 1))
     assert rows.provenance["chunks"]["resumed"] == 2
-    assert not (tmp_path / "t.parquet.parts").exists()
+    assert not parts.exists()
 
 
 def test_nothing_of_a_run_is_a_pickle(fileset, tmp_path):

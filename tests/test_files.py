@@ -84,3 +84,15 @@ def test_a_file_that_may_not_be_written(name, message, tmp_path):
     with pytest.raises(OptionError, match=message):
         files.check_file(tmp_path / name, (".parquet", ".root"))
     assert files.check_file(str(tmp_path / "there.root"), (".root",), force=True) == tmp_path / "there.root"
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    for name in (".t.parquet.abcd_123.parquet", ".t.parquet.note", ".s.parquet.abcd_123.parquet", "t.parquet"):
+        (tmp_path / name).write_text("")
+    (tmp_path / ".t.abcd_123").mkdir()
+    (tmp_path / ".t.abcd_123" / "inside").write_text("")
+    files.remove_abandoned(tmp_path / "t.parquet")
+    files.remove_abandoned(tmp_path / "t")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".s.parquet.abcd_123.parquet", ".t.parquet.note", "t.parquet",
+    ]  # fmt: skip

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import glob
 import hashlib
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +65,16 @@ def replacing(path: Path) -> Iterator[Path]:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove temporary files and directories that a killed process left for ``path``; no other may write it now."""
+    pattern = f".{glob.escape(path.name)}.????????{path.suffix}"
+    for temporary in (found for folder in (path.parent, path) for found in folder.glob(pattern)):
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: AnyPath, content: bytes | str) -> None:

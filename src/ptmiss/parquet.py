@@ -2,7 +2,8 @@
 
 A table is a file, a folder with files in it at any depth, a glob, or several of these; files of a folder are in the
 order of their names. A folder ``name=value`` on the way to a file is a column of it. What is hidden, begins with ``_``
-or lies in ``….parts`` is left out.
+or lies in ``….parts`` is left out. Files of one skim name the ``manifest.json`` beside them, which says for all of them
+how they were made.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +24,28 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError, FileError
-from ptmiss.files import AnyPath, as_path
+from ptmiss.files import AnyPath, as_path, digest
 
 METADATA = "ptmiss"  # key of a file's metadata under which it says how it was made
+PART, FILES, MANIFEST = "part", "files", "manifest"  # of a file: its number, of how many, the manifest's SHA-256
 ENDING = ".parquet"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a table: its rows, columns, how it was made, and the columns that its folders' names are."""
+    """One file of a table.
+
+    columns: also those that its folders' names are, which are in ``keys``. provenance: how its rows, and those of other
+    files of the same skim, were made. number: of the file among these, of ``files``; None where it does not say.
+    """
 
     path: Path
     rows: int
     columns: Sequence[str]
     provenance: Mapping[str, Any]
     keys: Mapping[str, str]
+    number: int | None = None
+    files: int | None = None
 
 
 def is_table(path: Path) -> bool:
@@ -81,12 +90,33 @@ def _part(path: Path, top: Path) -> Part:
         metadata = pa.parquet.read_metadata(path)
     keys = dict(name.split("=", 1) for name in path.relative_to(top).parts[:-1] if "=" in name)
     schema = metadata.schema.to_arrow_schema()
+    made, number, files = _provenance(path, (metadata.metadata or {}).get(METADATA.encode(), b"{}"))
+    own = {name: value for name, value in keys.items() if name not in schema.names}
+    return Part(path, metadata.num_rows, [*schema.names, *own], made, own, number, files)
+
+
+def _provenance(path: Path, text: bytes) -> tuple[Mapping[str, Any], int | None, int | None]:
+    """How a file was made, its number, and of how many, from what it says."""
     try:
-        provenance = json.loads((metadata.metadata or {}).get(METADATA.encode(), b"{}"))
+        record = json.loads(text)
     except ValueError as error:
         raise FileError(f"{path} does not say how it was made: {METADATA!r} in it is not JSON") from error
-    own = {name: value for name, value in keys.items() if name not in schema.names}
-    return Part(path, metadata.num_rows, [*schema.names, *own], provenance, own)
+    number = record.pop(PART, None)
+    if number is None or MANIFEST not in record:
+        return record, number, None
+    return _manifest(path.parent / f"{MANIFEST}.json", record[MANIFEST]), number, record[FILES]
+
+
+@lru_cache(maxsize=16)
+def _manifest(path: Path, stated: str) -> Mapping[str, Any]:
+    """A manifest of this SHA-256; FileError if it is missing or another."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path.parent} has tables of one skim without its {path.name}: {error.strerror}") from error
+    if digest(content) != stated:
+        raise FileError(f"{path} is not that of the tables beside it: they were written with another")
+    return dict(json.loads(content))
 
 
 @contextmanager

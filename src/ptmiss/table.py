@@ -48,7 +48,6 @@ from ptmiss.recoil import azimuth, cartesian, magnitude
 from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array, Vector
 
-PART = "part"  # of a record: which of the files of one skim it is
 SHOWN = 5  # rows in a notebook
 BATCH = 65_536  # rows that are worked on at a time
 
@@ -275,23 +274,33 @@ def read(source: AnyPath | Iterable[AnyPath]) -> RecoilTable:
 def merge(parts: Sequence[parquet.Part]) -> dict[str, Any]:
     """How the rows of several files were made: what the first says, and the datasets of all.
 
-    Files of one skim say the same but for their ``part``; ledgers of several skims add up.
+    Files of one skim say the same but for their number; ledgers of several skims add up.
     """
-    first, skims, seen = parts[0], dict[str, Mapping[str, Any]](), dict[str, Path]()
+    first, skims = parts[0], dict[str, list[parquet.Part]]()
+    texts = {id(part.provenance): json.dumps(part.provenance) for part in {id(p.provenance): p for p in parts}.values()}
     for part in parts:
         if part.provenance.get("selection") != first.provenance.get("selection"):
             raise OptionError(f"{first.path} and {part.path} were made with other selections")
-        text = json.dumps(part.provenance)
-        if text in seen and part.provenance.get("datasets"):
-            raise LedgerError(f"{seen[text]} and {part.path} are the same rows: they would count twice")
-        seen[text] = part.path
-        made = {key: value for key, value in part.provenance.items() if key != PART}
-        skims[json.dumps(made)] = made
-    first_made, *others = skims.values()
-    if not others:
-        return dict(first_made)
-    tables = [made.get("datasets") or {} for made in skims.values()]
-    return {**first_made, "datasets": normalisation.together(tables)}
+        skims.setdefault(texts[id(part.provenance)], []).append(part)
+    for files in skims.values():
+        _require_once(files)
+    made = [files[0].provenance for files in skims.values()]
+    if len(made) == 1:
+        return dict(made[0])
+    return {**made[0], "datasets": normalisation.together([each.get("datasets") or {} for each in made])}
+
+
+def _require_once(files: Sequence[parquet.Part]) -> None:
+    """Raise LedgerError if files of one skim have the same rows, or some are missing."""
+    seen = dict[int | None, Path]()
+    for part in files:
+        if part.number in seen and part.provenance.get("datasets"):
+            raise LedgerError(f"{seen[part.number]} and {part.path} are the same rows: they would count twice")
+        seen[part.number] = part.path
+    if files[0].files not in (None, len(seen)):
+        raise LedgerError(
+            f"{files[0].path} is one of {files[0].files} files of a skim, {len(seen)} of them are there: expected all"
+        )
 
 
 class TableWriter:

@@ -35,7 +35,7 @@ from ptmiss.runs.fileset import Fileset
 from ptmiss.runs.monitoring import MONITORING, monitor
 from ptmiss.runs.options import RunOptions
 from ptmiss.selections import Selection, load_selection
-from ptmiss.table import RecoilTable, open_table
+from ptmiss.table import RecoilTable, StoredTable, open_table
 from ptmiss.table import read as read_table
 
 if TYPE_CHECKING:
@@ -115,12 +115,14 @@ def skim(
     resume: bool = False,
     force: bool = False,
     **how: Any,
-) -> RecoilTable:
+) -> RecoilTable | StoredTable:
     """Write the recoil table of event files, one row an event, and read it.
+
+    A directory is not read into memory, but opened, as by ``open_table``.
 
     Args:
         files: event files (ROOT or parquet; paths, globs, URLs), or a fileset.
-        output: the table, a parquet file.
+        output: the table, a parquet file; or a directory, without an ending, for one file for each file of events.
         estimators: names or estimators.
         selection: a Selection, the name of a preset, or a file.
         vertex: whose candidates, ``default`` or ``lepton``.
@@ -144,7 +146,7 @@ def skim(
     chosen: dict[str, Any] = {"selection": selection, "vertex": vertex, "weighting": weighting, "friend": friend}
     with RunOptions(**how).open() as opened:
         skimming.skim(fileset_of(files), made, place, corrections=corrections, resume=resume, **chosen, **opened)
-    return read_table(place)
+    return open_table(place) if place.is_dir() else read_table(place)
 
 
 def run(

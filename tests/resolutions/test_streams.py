@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptmiss import resolutions, sample, table
+from ptmiss import parquet, resolutions, sample, table
 from ptmiss.resolutions import comparison, jacobian
 
 FEW = ("pf", "puppi")
@@ -22,7 +22,7 @@ def split(name, folder):
     for i, (low, high) in enumerate(((0, 5000), (5000, 5001), (5001, len(whole)))):
         with table.writing(folder / f"{i}.parquet") as writer:
             writer.write(whole.data.slice(low, high - low))
-            writer.close({**whole.provenance, table.PART: i})
+            writer.close({**whole.provenance, parquet.PART: i})
     return table.open_table(folder).only(FEW), whole.only(FEW)
 
 

@@ -124,13 +124,14 @@ def _state(found: Status, results: bool) -> str:
   ptmiss skim nano_*.root --estimators pf,puppi,deepmet --output recoil.parquet
   ptmiss skim nano_*.root --estimators stored.PuppiMET --output stored.parquet
   ptmiss skim nano_*.root --friend friends --output recoil.parquet
+  ptmiss skim --fileset fileset.json --luminosity 60 --output recoil/
 """,
 )
 @click.argument("files", nargs=-1)
 @click.option(
     "--fileset", "fileset_path", type=PATH, help="A fileset in place of FILES, for triggers and certified data."
 )
-@click.option("-o", "--output", type=PATH, required=True, help="The table, a parquet file.")
+@click.option("-o", "--output", type=PATH, required=True, help="The table: a .parquet file, or a directory.")
 @click.option("--corrections", type=PATH, help="A file of ptmiss calibrate, for columns of corrected pTmiss.")
 @click.option("--friend", type=PATH, metavar="DIRECTORY", help="Also a ROOT tree for each file, to read beside it.")
 @click.option("--force", is_flag=True, help="Replace a table, and friend trees, that are there.")
@@ -155,7 +156,10 @@ def skim(
     how: Mapping[str, Any],
     resume: bool,
 ) -> None:
-    """Write the recoil table of event FILES (ROOT or parquet; paths, globs, URLs): one row per event."""
+    """Write the recoil table of event FILES (ROOT or parquet; paths, globs, URLs): one row per event.
+
+    A directory gets one table for each of the FILES; other verbs read them as one.
+    """
     from ptmiss.runs.options import RunOptions
     from ptmiss.runs.skim import Weighting, check_startable
     from ptmiss.runs.skim import skim as write

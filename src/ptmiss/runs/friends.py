@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ptmiss import results
 from ptmiss.errors import OptionError
-from ptmiss.files import AnyPath, as_path, write_atomically
+from ptmiss.files import AnyPath, as_path, remove_abandoned, write_atomically
 from ptmiss.progress import log
 from ptmiss.runs.inputs import InputFile
 from ptmiss.runs.runner import Run
@@ -71,15 +71,17 @@ def branches(rows: pa.Table) -> dict[str, NDArray]:
     return {name: rows[name].to_numpy() for name in IDENTITY} | {SELECTED: found} | mets
 
 
-def write(run: Run, paths: Sequence[str], directory: Path, made: Mapping[str, Any]) -> None:
+def write(run: Run, directory: Path, made: Mapping[str, Any]) -> None:
     """Write the friends of the files of a finished run, and how they were made, all or none.
 
     A file that is empty, or of which something was skipped, has none.
     """
+    paths = [file["path"] for dataset in made["datasets"].values() for file in dataset["files"]]
     skipped = {entry.path: entry.reason for entry in run.directory.ledger.skipped}
     whole = {path: place for path, place in places(paths) if path not in skipped}
     for path, reason in skipped.items():
         log.warning("no friend of %s: %s", path, reason)
+    remove_abandoned(directory)
     with results.replacing_directory(directory) as temporary:
         for path, place in whole.items():
             (temporary / place).parent.mkdir(parents=True, exist_ok=True)

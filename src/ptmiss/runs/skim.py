@@ -1,29 +1,29 @@
 """From event files to a recoil table, chunk by chunk: memory is bounded by the chunk, not by the files.
 
-Finished chunks are kept beside the table, in ``<table>.parts``, until it is written. Friend trees of the files are
-written from the same chunks, see ptmiss.runs.friends.
+A table is one file, or a directory with a file for each file of events and ``manifest.json``. Finished chunks are kept
+beside it, in ``<table>.parts``, until it is written. Friend trees of the files are written from the same chunks, see
+ptmiss.runs.friends.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import hist
 
-from ptmiss import corrections as correction_files
-from ptmiss import normalisation
+from ptmiss import normalisation, results
 from ptmiss.errors import OptionError
 from ptmiss.estimators import Estimator
 from ptmiss.files import AnyPath, as_path, check_file
 from ptmiss.networks.sketches import SKETCHES
 from ptmiss.provenance import provenance
 from ptmiss.runs import directory as run_directory
-from ptmiss.runs import friends
+from ptmiss.runs import friends, rows
 from ptmiss.runs.chunks import Chunk
 from ptmiss.runs.failures import Policy
 from ptmiss.runs.fileset import Fileset
@@ -33,7 +33,6 @@ from ptmiss.runs.monitoring import MONITORING, monitor
 from ptmiss.runs.pools import InProcess, Pool
 from ptmiss.runs.runner import Run
 from ptmiss.selections import Selection, load_selection
-from ptmiss.table import of_dataset, writing
 
 ONE_PROCESS = (
     "several datasets with simulation need --luminosity L (fb^-1), or --raw-weights to leave weights as they are"
@@ -90,12 +89,36 @@ def check_startable(output: AnyPath, resume: bool, force: bool, friend: AnyPath 
     replace = force or (resume and parts.is_dir())
     if friend is not None:
         friends.check_startable(friend, replace)
+    if rows.is_directory(path):
+        results.check_writable(path, replace)
+        return path
     return check_file(path, (".parquet",), replace)
 
 
 def parts_of(output: Path) -> Path:
     """The directory of the finished chunks of a table."""
     return output.with_name(f"{output.name}.parts")
+
+
+@dataclass
+class Findings:
+    """What is known of the rows of all chunks before any is written.
+
+    notes: how often something was remarked. sketches: of networks, by dataset. columns: those that any rows have.
+    """
+
+    notes: Counter[str] = field(default_factory=Counter)
+    sketches: dict[str, hist.Hist] = field(default_factory=dict)
+    columns: set[str] = field(default_factory=set)
+
+    def receive(self, dataset: str, _number: int, chunk: Chunk | None) -> None:
+        """Add a chunk."""
+        if chunk is None:
+            return
+        self.notes.update(chunk.out["notes"])
+        self.columns.update(chunk.out["rows"].column_names)
+        if seen := chunk.out.get(SKETCHES):
+            self.sketches[dataset] = self.sketches[dataset] + seen if dataset in self.sketches else seen
 
 
 def skim(
@@ -117,66 +140,55 @@ def skim(
 ) -> dict[str, Any]:
     """Write the recoil table of all files of a fileset, in their order; return how it was made.
 
-    corrections: a file of a calibration, for columns of corrected pTmiss. friend: a directory for friend trees of the
-    files.
+    output: a file, or, without ``.parquet``, a directory. corrections: a file of a calibration, for columns of
+    corrected pTmiss. friend: a directory for friend trees of the files.
     """
     from ptmiss.processors.skim import Skim
 
-    if friend is not None and limits.chunks is not None:
-        raise OptionError("--friend has every entry of its file: --limit-files limits it, --limit-chunks does not")
     path = None if corrections is None else as_path(corrections)
     processor = Skim(estimators, load_selection(selection), vertex, path)
-    weighting, output = weighting or Weighting(), as_path(output)
-    notes: Counter[str] = Counter()
-    sketches: dict[str, hist.Hist] = {}
-    columns: set[str] = set()
-    paths: list[str] = []
-
-    def check(sources: Sequence[InputFile]) -> None:
-        weighting.check(fileset, sources)
-        paths.extend(source.file.path for source in sources)
+    check = partial(check_sources, fileset, weighting or Weighting(), None if friend is None else processor.names)
+    how = (chunksize, budget, policy or Policy(), limits)
+    with run_directory.open_directory(parts_of(as_path(output)), resume) as directory:
+        run, findings = Run(fileset, processor, directory, pool or InProcess(), *how), Findings()
+        details = run.stream(findings.receive, check)
+        made = record(processor, estimators, findings, weighting or Weighting(), details)
         if friend is not None:
-            friends.check(processor.names, sources)
-
-    def receive(dataset: str, _number: int, chunk: Chunk | None) -> None:
-        if chunk is not None:
-            notes.update(chunk.out["notes"])
-            if seen := chunk.out.get(SKETCHES):
-                sketches[dataset] = sketches[dataset] + seen if dataset in sketches else seen
-            columns.update(chunk.out["rows"].column_names)
-
-    with run_directory.open_directory(parts_of(output), resume) as directory:
-        run = Run(fileset, processor, directory, pool or InProcess(), chunksize, budget, policy or Policy(), limits)
-        details = run.stream(receive, check)
-        made = provenance(
-            estimators=[estimator.manifest_entry() for estimator in estimators],
-            selection=processor.selection.model_dump(mode="json"),
-            vertex=vertex,
-            corrections=path and correction_files.load(path).record,
-            luminosity=weighting.luminosity,
-            notes=dict(notes),
-            **details,
-        )
-        for name, seen in sketches.items():
-            made["datasets"][name] |= {MONITORING: monitor(seen, estimators)}
-        scales = weighting.scales(details["datasets"])
-        if friend is not None:
-            friends.write(run, paths, as_path(friend), made)
-        write(run, scales, output, made, sorted(columns))
+            friends.write(run, as_path(friend), made)
+        rows.write(run, as_path(output), made, findings.columns)
     if not any(dataset["ledger"]["skipped"] for dataset in details["datasets"].values()):
         directory.remove()
     return made
 
 
-def write(run: Run, scales: Mapping[str, float], output: Path, made: dict[str, Any], columns: Sequence[str]) -> None:
-    """Write the rows of a finished run, and how they were made, with the factor of each dataset's weights.
+def check_sources(
+    fileset: Fileset, weighting: Weighting, names: Sequence[str] | None, sources: Sequence[InputFile]
+) -> None:
+    """Raise OptionError if weights cannot be taken together, or friend trees of these estimators not be written."""
+    weighting.check(fileset, sources)
+    if names is not None:
+        friends.check(names, sources)
 
-    columns: those that any of the rows have.
-    """
-    for name, scale in scales.items():
+
+def record(
+    processor: Any,
+    estimators: Sequence[Estimator],
+    findings: Findings,
+    weighting: Weighting,
+    details: Mapping[str, Any],
+) -> dict[str, Any]:
+    """How a table was made, with what its networks have seen and the factor of the weights of each dataset."""
+    made = provenance(
+        estimators=[estimator.manifest_entry() for estimator in estimators],
+        selection=processor.selection.model_dump(mode="json"),
+        vertex=processor.vertex,
+        corrections=processor.corrections and processor.corrections.record,
+        luminosity=weighting.luminosity,
+        notes=dict(findings.notes),
+        **details,
+    )
+    for name, seen in findings.sketches.items():
+        made["datasets"][name] |= {MONITORING: monitor(seen, estimators)}
+    for name, scale in weighting.scales(made["datasets"]).items():
         made["datasets"][name]["scale"] = scale
-    with writing(output) as table:
-        for part in run.stored:
-            rows = run.directory.store.read(part.address).out["rows"]
-            table.write(of_dataset(rows, part.dataset, list(scales), scales[part.dataset], columns))
-        table.close(made)
+    return made
