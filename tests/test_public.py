@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.metadata
+import inspect
 import re
 import subprocess
 import sys
@@ -59,6 +60,15 @@ def test_names_that_are_others_in_their_modules():
     assert ptmiss.load_selection is selections.load_selection
     assert ptmiss.read_table is table.read
     assert ptmiss.recoil is recoil
+
+
+@pytest.mark.parametrize("name", [name for name in ptmiss.__all__ if inspect.isfunction(getattr(ptmiss, name))])
+def test_a_public_function_says_what_it_takes_gives_and_raises(name):
+    function = getattr(ptmiss, name)
+    words = inspect.getdoc(function)
+    assert re.findall(r"^(Args|Returns|Raises):$", words, re.MULTILINE) == ["Args", "Returns", "Raises"]
+    described = re.findall(r"^    [*]*(\w+): ", words.partition("Args:")[2].partition("Returns:")[0], re.MULTILINE)
+    assert described == list(inspect.signature(function).parameters)
 
 
 def test_every_verb_of_the_command_line_has_a_function():

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import ptmiss
 from ptmiss import corrections, estimators, published, reconstruction, results, sample, table
+from ptmiss.cli import cli
 from ptmiss.errors import OptionError, PtmissError
 from ptmiss.estimators import WeightedSum
 from ptmiss.networks import registry, weights
@@ -102,3 +104,17 @@ def test_estimators_that_are_none(drell_yan):
 
 def test_names_in_one_text():
     assert estimators.make_estimators("pf,puppi") == [WeightedSum("pf"), WeightedSum("puppi")]
+
+
+@pytest.mark.parametrize("wanted", [3.5, [3.5], [None]])
+def test_names_that_are_no_text(wanted):
+    with pytest.raises(OptionError, match="expected the name of an estimator, not "):
+        estimators.make_estimators(wanted)
+
+
+def test_a_resolution_shows_what_its_command_prints(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = repr(ptmiss.resolution(sample.recoil("zmumu"))).splitlines()
+    printed = CliRunner().invoke(cli, ["resolution", str(sample.recoil("zmumu"))]).output.splitlines()
+    assert [line.split() for line in shown] == [line.split() for line in printed]
+    assert max(map(len, shown)) <= 80

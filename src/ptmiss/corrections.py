@@ -251,7 +251,18 @@ class Corrections:
 
 @cached_by_file
 def load(path: AnyPath) -> Corrections:
-    """The corrections of a file, read once in each process while it stays as it is."""
+    """The corrections of a file, read once in each process while it stays as it is.
+
+    Args:
+        path: a file that ``calibrate`` wrote, correctionlib JSON, plain or gzip.
+
+    Returns:
+        The corrections, ready to be applied to arrays.
+
+    Raises:
+        FileError: there is no such file.
+        CorrectionError: it is no correction file, of another schema, or changed after it was written.
+    """
     path = as_path(path)
     try:
         raw = path.read_bytes()

@@ -105,8 +105,10 @@ def of_dataset(
 class RecoilTable(Table):
     """A recoil table in memory.
 
-    data: the rows; provenance: how it was made; numbers: (events,) of the rows in the table that they were taken from,
-    None for 0, 1, 2, ….
+    Attributes:
+        data: the rows.
+        provenance: how it was made.
+        numbers: (events,) of the rows in the table that they were taken from, None for 0, 1, 2, ….
     """
 
     data: pa.Table
@@ -250,7 +252,13 @@ class StoredTable(Table):
 
 
 def open_table(source: AnyPath | Iterable[AnyPath]) -> StoredTable:
-    """A recoil table that is read some rows at a time: a file, a folder, a glob, or several of these.
+    """A recoil table that is read some rows at a time.
+
+    Args:
+        source: a parquet file that ``skim`` wrote, a folder, a glob, or several of these.
+
+    Returns:
+        The table: what is in it is known, its rows are still on disk.
 
     Raises:
         FileError: no file, or one that is not readable.
@@ -267,7 +275,19 @@ def open_table(source: AnyPath | Iterable[AnyPath]) -> StoredTable:
 
 
 def read(source: AnyPath | Iterable[AnyPath]) -> RecoilTable:
-    """A recoil table in memory; see :func:`open_table`."""
+    """A recoil table in memory.
+
+    Args:
+        source: a parquet file that ``skim`` wrote, a folder, a glob, or several of these.
+
+    Returns:
+        One row per event: ``table["weight"]`` is ``(events,)``, ``table.met("pf")`` is ``(events, 2)`` in GeV.
+
+    Raises:
+        FileError: no file, or one that is not readable.
+        ColumnError: a file is no recoil table, or has other columns than the first.
+        LedgerError: files of one dataset cannot be taken together.
+    """
     return open_table(source).read()
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 import pandas as pd
 import rich
+import rich.console
 import rich.table
 
 PLUS_MINUS = " ± "
@@ -49,14 +51,31 @@ def show(head: Sequence[str], lines: Iterable[Sequence[str]], title: str | None 
 
     Columns that have no room beside the others come below, after the first column again: no cell is cut.
     """
+    for grid in grids(head, lines, rich.get_console().width, title):
+        rich.print(grid)
+
+
+def text(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """The same as plain text."""
+    console = rich.console.Console(file=io.StringIO(), width=rich.get_console().width, color_system=None)
+    with console.capture() as captured:
+        for grid in grids(head, lines, console.width):
+            console.print(grid)
+    return captured.get()
+
+
+def grids(
+    head: Sequence[str], lines: Iterable[Sequence[str]], width: int, title: str | None = None
+) -> Iterator[rich.table.Table]:
+    """Lines of cells as tables of at most so many characters, see :func:`show`."""
     rows = [[cell.replace(PLUS_MINUS, "±") for cell in cells] for cells in lines]
-    for columns in parts([head, *rows], rich.get_console().width):
+    for columns in parts([head, *rows], width):
         grid = rich.table.Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
         for i in columns:
             grid.add_column(head[i], justify="right" if i else "left", no_wrap=True)
         for cells in rows:
             grid.add_row(*(cells[i] for i in columns if i < len(cells)), style="bold" if len(cells) == 1 else None)
-        rich.print(grid)
+        yield grid
 
 
 def parts(rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:

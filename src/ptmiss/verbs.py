@@ -71,7 +71,7 @@ class Resolution:
         return rows.drop(columns=["region", "axis"]).reset_index(drop=True)
 
     def __repr__(self) -> str:
-        return f"Resolution of {', '.join(self.table['estimator'].unique())}\n{self.inclusive()}"
+        return resolution_report.text(self.inclusive())
 
     def _repr_html_(self) -> str:
         return str(self.inclusive().to_html(index=False))
@@ -251,6 +251,10 @@ def resolution(
 
     Returns:
         A table with errors, and what draws it.
+
+    Raises:
+        FileError: there is no such table or run.
+        OptionError: no event has the boson, several datasets and none chosen, or results are there already.
     """
     if output is not None:
         results.check_writable(output, force)
@@ -288,6 +292,11 @@ def compare(
 
     Returns:
         A row for each estimator and bin: widths in GeV, gains as fractions, and their errors.
+
+    Raises:
+        FileError: there is no such table.
+        UnknownName: the table lacks an estimator or an axis.
+        OptionError: no event has the boson, or the file is there already.
     """
     if output is not None:
         check_file(output, (".csv",), force)
@@ -339,6 +348,11 @@ def calibrate(
     Returns:
         The corrections, ready to be applied. Of runs without corrections they are XY lines and pile-up weights alone
         (``maps`` is False): run again with them, and calibrate those runs.
+
+    Raises:
+        FileError: a table or run does not exist.
+        UnknownName: a source lacks an estimator.
+        OptionError: data and simulation are swapped or the same, or results are there already.
     """
     from ptmiss.calibration.report import TRAINING
     from ptmiss.calibration.report import calibrate as derive
@@ -422,6 +436,10 @@ def profile(model: AnyPath, output: AnyPath | None = None, *, force: bool = Fals
 
     Returns:
         A row for each layer, number of candidates or elements, and number of threads.
+
+    Raises:
+        UnknownName: no model has this name.
+        OptionError: results are there already.
     """
     from ptmiss.explanation import profiles
 
@@ -441,6 +459,10 @@ def report(sources: AnyPath | Sequence[AnyPath], output: AnyPath, *, force: bool
 
     Returns:
         The page's path.
+
+    Raises:
+        FileError: a source does not exist.
+        OptionError: the page is there already, or is no ``.html`` file.
     """
     path = check_file(output, (".html",), force)
     given = list(sources) if isinstance(sources, Sequence) and not isinstance(sources, str) else [sources]
@@ -468,6 +490,11 @@ def templates(
 
     Returns:
         A region for each estimator: events of each process, nominal and varied, in bins.
+
+    Raises:
+        FileError: there is no such run.
+        UnknownName: the run lacks the observable, an estimator or a process.
+        OptionError: templates are there already.
     """
     results.check_writable(output, force)
     return fit_inputs.write(run, observable, output, estimators, **options)
@@ -487,6 +514,10 @@ def simulate(process: str, n: int, output: AnyPath, seed: int = 1, *, force: boo
 
     Returns:
         The event file's path.
+
+    Raises:
+        UnknownName: no process has this name.
+        OptionError: the file is there already, or is no ``.root`` file.
     """
     from ptmiss import simulation
 

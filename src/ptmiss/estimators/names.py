@@ -48,7 +48,7 @@ def make_estimators(
 
     Raises:
         UnknownName: no estimator has this name.
-        OptionError: no estimator is named, or a weights file belongs to none of them.
+        OptionError: no estimator is named, what is named is no text, or a weights file belongs to none of them.
         FileError: a weights file does not exist.
         WeightsError: a weights file is damaged, or holds another network.
         CorrectionError: the file of the jets' energy is another.
@@ -57,6 +57,10 @@ def make_estimators(
         raise UnknownName("treatment of the leptons", leptons, TREATMENTS)
     weights = dict(weights or {})
     wanted = wanted.split(",") if isinstance(wanted, str) else wanted
+    wanted = list(wanted) if isinstance(wanted, Iterable) else [wanted]
+    for name in wanted:
+        if not isinstance(name, str):
+            raise OptionError(f"expected the name of an estimator, not {name!r} ({type(name).__name__})")
     files = str(jerc), str(smear)
     estimators = [_build(name, weights, leptons, files) for name in dict.fromkeys(wanted)]
     unused = weights.keys() - {used for e in estimators for used in _weights_names(e.name)}

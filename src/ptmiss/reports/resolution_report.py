@@ -18,6 +18,7 @@ from ptmiss.resolutions import Filled
 from ptmiss.table import open_table
 
 TABLE = "resolution.csv"
+HEAD = ("qT, GeV", "response", "par, GeV", "perp, GeV")
 
 
 def source_of(given: AnyPath | Sequence[AnyPath] | Table) -> Path | Table:
@@ -71,10 +72,22 @@ def write(
 
 def show(rows: pd.DataFrame) -> None:
     """Print response and widths against qT, an estimator after the other."""
-    head, lines = ["qT, GeV", "response", "par, GeV", "perp, GeV"], []
+    tables.show(HEAD, cells(rows))
+
+
+def text(rows: pd.DataFrame) -> str:
+    """What :func:`show` prints."""
+    return tables.text(HEAD, cells(rows))
+
+
+def cells(rows: pd.DataFrame) -> list[list[str]]:
+    """A line of one cell for each estimator, and one for each of its bins with events."""
+    lines = []
     for estimator, of_one in rows.groupby("estimator", sort=False):
         lines.append([str(estimator)])
         for row in of_one.to_dict("records"):
             widths = [tables.with_error(row, name, 2) for name in ("rms_par", "rms_perp")]
-            lines.append([f"{row['low']:g} to {row['high']:g}", tables.with_error(row, "response", 3), *widths])
-    tables.show(head, lines)
+            numbers = [tables.with_error(row, "response", 3), *widths]
+            if any(numbers):
+                lines.append([f"{row['low']:g} to {row['high']:g}", *numbers])
+    return lines

@@ -1,4 +1,4 @@
-"""Quality of the data: certified luminosity sections, triggers of primary datasets, filters of noise.
+"""Quality of the data: certified luminosity sections, triggers of primary datasets, noise filters.
 
 ``judge`` has every cut by its name, the same in data and simulation and in all chunks of a dataset; ``remarks`` says
 what a file lacks. What is not asked of some events passes all of them.
@@ -21,9 +21,9 @@ from .objects import identified_jets, in_acceptance
 from .schema import Selection, metadata_of, of_events
 
 GOLDEN_JSON, TRIGGER, OVERLAP, FLAG, VETO_MAP = "golden JSON", "trigger", "overlap", "Flag_", "jet veto map"
-NO_FILTERS = "event of a file without any Flag_, so without filters of noise"
+NO_FILTERS = "event of a file without any Flag_, so without noise filters"
 UNIDENTIFIED = "jet in acceptance that fails the identification, left out"
-UNKNOWN_ERA = "event of an unknown era: of the filters of noise only those that all eras share"
+UNKNOWN_ERA = "event without an era, which passes only the noise filters that all eras share"
 
 Masks = dict[str, NDArray[np.bool_]]
 
