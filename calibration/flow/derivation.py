@@ -138,13 +138,12 @@ class Trainer:
     ) -> tuple[RecoilFlow, pd.DataFrame]:
         """A flow on some events, and its log; start: a flow to begin with."""
         from ptmiss.files import digest
-        from ptmiss.models.recoilflow import recipe as recipes
         from ptmiss.models.recoilflow.weights import RecoilFlow, Shape
 
         held = np.arange(len(events)) % HELD_OUT == 0
         source = digest(np.ascontiguousarray(np.column_stack([events.u, events.context, events.weights])).tobytes())
         place = Path(self.directory) / name
-        network, run = recipes.train(events.select(~held), events.select(held), recipe, place, source)
+        network, run = recipe.train(events.select(~held), events.select(held), place, source)
         if start is not None:
             run.start = lambda net: net.load_state_dict(start.network.state_dict())
         curve = run.run()

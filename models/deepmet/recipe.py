@@ -7,7 +7,7 @@ phi, and has an unbiased form of the balance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -17,13 +17,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ptmiss.files import AnyPath, as_path
 from ptmiss.networks.registry import load_model
 from ptmiss.networks.weights import check_shapes, fingerprint
 from ptmiss.recoil import recoil
 from ptmiss.resolutions.comparison import QT_ABOVE, compare
 
-from ..training import Average, Progress, Settings, Training
+from ..task import Task
+from ..training import Average, Progress
 from . import dataset, losses
 from .dataset import Batch, Dataset, Loader
 from .network import PUPPI, Inputs, Name, Network
@@ -33,7 +33,7 @@ ADDED = ("context.", "standard.")  # parts that weights files may lack; they beg
 WARM_RATE, WARM_MEASURE = 1.5e-3, 100
 
 
-class Recipe(Settings):
+class Recipe(Task):
     """Everything that a training depends on, except its events.
 
     balance: weight C of the response term, 0 for the resolution tune. warm: training steps towards PUPPI weights before
@@ -66,37 +66,30 @@ class Recipe(Settings):
             return distance(predicted, target)
         return distance(predicted, target) + self.balance * losses.balance(predicted, target, self.form)
 
+    def build_network(self, training: Dataset) -> Network:
+        """A fresh network."""
+        return Network(self.network, Inputs(self.puppi, self.biases))
 
-def train(
-    training: Dataset,
-    validation: Dataset,
-    recipe: Recipe,
-    directory: AnyPath,
-    sources: Any,
-    progress: Progress | None = None,
-) -> tuple[Network, Training]:
-    """A network and its training in a directory; ``Training.run`` trains it, from the checkpoint if there is one."""
-    torch.manual_seed(recipe.seed)
-    network = Network(recipe.network, Inputs(recipe.puppi, recipe.biases))
-    loader = Loader(training, recipe.batch, recipe.seed, recipe.remove_leptons)
-    run = Training(
-        network,
-        loader,
-        loss=lambda net, batch: recipe.loss_of(net(batch.to(recipe.device)), batch.target.to(recipe.device)),
-        validate=lambda net: validate(net, validation, recipe),
-        settings=recipe,
-        directory=as_path(directory),
-        configuration=configuration(recipe, sources),
-        start=lambda net: begin(net, loader, recipe, progress),
-        progress=progress,
-    )
-    return network, run
+    def draw_batches(self, training: Dataset, network: Network) -> Loader:
+        """Batches of events, turned in phi."""
+        return Loader(training, self.batch, self.seed, self.remove_leptons)
 
+    def batch_loss(self, network: Network, batch: Batch) -> Tensor:
+        """The loss of a network on a batch, a scalar."""
+        return self.loss_of(network(batch.to(self.device)), batch.target.to(self.device))
 
-def configuration(recipe: Recipe, sources: Any) -> dict[str, Any]:
-    """Everything that a training depends on, with the hash of the weights to begin with."""
-    start = recipe.start_from and fingerprint(load_model(recipe.start_from).tensors)
-    return {**recipe.model_dump(mode="json"), "start_from": start, "events": sources}
+    def validation(self, events: Dataset) -> Callable[[Network], dict[str, float]]:
+        """A function that measures a network on events, see :func:`validate`."""
+        return lambda network: validate(network, events, self)
+
+    def begin(self, network: Network, training: Dataset, batches: Loader, progress: Progress | None) -> None:
+        """See the function of the same name."""
+        begin(network, batches, self, progress)
+
+    def describe(self, sources: Any) -> dict[str, Any]:
+        """Everything that a training depends on, with the hash of the weights to begin with."""
+        start = self.start_from and fingerprint(load_model(self.start_from).tensors)
+        return {**super().describe(sources), "start_from": start}
 
 
 def begin(network: Network, loader: Loader, recipe: Recipe, progress: Progress | None = None) -> None:

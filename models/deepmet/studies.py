@@ -23,7 +23,7 @@ from ..training import Progress, canonical
 from . import study_tables
 from .dataset import Dataset, plain, read
 from .network import Network, parameters
-from .recipe import VALIDATION_BATCH, Recipe, answers, configuration, train
+from .recipe import VALIDATION_BATCH, Recipe, answers
 from .study_tables import BASE, Answers
 
 SHARES = {"zmumu": 0.4, "zmumu_boosted": 0.3, "ttbar_dilepton": 0.3}
@@ -241,9 +241,9 @@ class Bench:
             recipe = recipe.model_copy(update={"start_from": self.weights(variant.after)})
         counts = variant.counts(self.events)
         sources = {**self.sources, "events": counts}
-        directory = self.directory(name, configuration(recipe, sources))
+        directory = self.directory(name, recipe.describe(sources))
         chosen = Dataset.concatenate([self.pool[process].first(n) for process, n in counts.items()])
-        network, run = train(chosen, self.held_out, recipe, directory, sources, self.progress)
+        network, run = recipe.train(chosen, self.held_out, directory, sources, self.progress)
         run.run()
         if network.layout.is_deepmet:
             save_model(network.model(name), directory / WEIGHTS, provenance=recipe.model_dump_json())
@@ -254,7 +254,7 @@ class Bench:
         self.answers(name)
         variant = self.variants[name]
         sources = {**self.sources, "events": variant.counts(self.events)}
-        return self.directory(name, configuration(variant.recipe_of(self.recipe), sources)) / WEIGHTS
+        return self.directory(name, variant.recipe_of(self.recipe).describe(sources)) / WEIGHTS
 
     def directory(self, name: str, made: Mapping[str, Any]) -> Path:
         """The directory of a variant with this configuration."""

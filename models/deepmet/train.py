@@ -17,7 +17,7 @@ from ptmiss.models.deepmet import dataset
 from ptmiss.models.deepmet.dataset import Dataset
 from ptmiss.models.deepmet.linear import fit
 from ptmiss.models.deepmet.network import LAYOUTS
-from ptmiss.models.deepmet.recipe import Recipe, train, validate
+from ptmiss.models.deepmet.recipe import Recipe, validate
 from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
 from ptmiss.models.workflow import begin, check_output, describe_training, hold_out, make_recipe, summary
@@ -105,7 +105,7 @@ def _train(
     training = read(events, progress)
     training, held_out = (training, read(validation, progress)) if validation else hold_out(training, recipe.seed)
     begin(output, force, recipe.start_from)
-    network, run = train(training, held_out, recipe, output, about["events"], progress)
+    network, run = recipe.train(training, held_out, output, about["events"], progress)
     log = run.run()
     numbers = validate(network, held_out, recipe)
     model = network.model(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ptmiss.errors import OptionError
-from ptmiss.files import AnyPath, as_path
 
-from ..training import DecoupledSettings, Progress, Training
+from ..task import Task
+from ..training import DecoupledSettings, Progress
 from . import losses, monitoring
 from .configuration import Configuration, preset
 from .dataset import Batch, Dataset, Loader, plain
@@ -27,7 +28,7 @@ MEASURED_EVENTS = 200  # events whose moments standardise the features
 VALIDATION_BUDGET = 20_000  # elements that are processed together
 
 
-class Recipe(DecoupledSettings):
+class Recipe(Task, DecoupledSettings):
     """Everything that a training depends on, except its events.
 
     preset: see configuration.PRESETS. inputs to attention: changes to the preset. loss: this project's (``ours``), the
@@ -69,35 +70,29 @@ class Recipe(DecoupledSettings):
             return losses.loss_v220(outputs, batch)
         return losses.ours(outputs, batch, self.term, focal=self.loss == "focal")
 
+    def build_network(self, training: Dataset) -> Network:
+        """A fresh network."""
+        return build(self.configuration())
 
-def train(
-    training: Dataset,
-    validation: Dataset,
-    recipe: Recipe,
-    directory: AnyPath,
-    sources: Any,
-    progress: Progress | None = None,
-) -> tuple[Network, Training]:
-    """A network and its training in a directory; ``Training.run`` trains it, from the checkpoint if there is one."""
-    torch.manual_seed(recipe.seed)
-    configuration = recipe.configuration()
-    network = build(configuration)
-    run = Training(
-        network,
-        Loader(training, network.schema, recipe.budget, recipe.seed, recipe.parts),
-        loss=lambda net, batch: loss(net, batch, recipe),
-        validate=lambda net: validate(net, validation, recipe),
-        settings=recipe,
-        directory=as_path(directory),
-        configuration={
-            **recipe.model_dump(mode="json"),
-            "network": configuration.model_dump(mode="json"),
-            "events": sources,
-        },
-        start=lambda net: begin(net, training, recipe),
-        progress=progress,
-    )
-    return network, run
+    def draw_batches(self, training: Dataset, network: Network) -> Loader:
+        """Batches with about the same number of elements."""
+        return Loader(training, network.schema, self.budget, self.seed, self.parts)
+
+    def batch_loss(self, network: Network, batch: Batch) -> Tensor:
+        """The loss of a network on a batch, a scalar."""
+        return loss(network, batch, self)
+
+    def validation(self, events: Dataset) -> Callable[[Network], dict[str, float]]:
+        """A function that measures a network on events, see :func:`validate`."""
+        return lambda network: validate(network, events, self)
+
+    def begin(self, network: Network, training: Dataset, batches: Loader, progress: Progress | None) -> None:
+        """See the function of the same name."""
+        begin(network, training, self)
+
+    def describe(self, sources: Any) -> dict[str, Any]:
+        """Everything that a training depends on, with the whole configuration of its network."""
+        return {**super().describe(sources), "network": self.configuration().model_dump(mode="json")}
 
 
 def loss(network: Network, batch: Batch, recipe: Recipe) -> Tensor:

@@ -15,7 +15,7 @@ from ptmiss.models.cards import ship
 from ptmiss.models.mlpf import dataset, monitoring, reconstruction
 from ptmiss.models.mlpf.dataset import Dataset
 from ptmiss.models.mlpf.monitoring import Particles
-from ptmiss.models.mlpf.recipe import Recipe, check_start, train, true, validate
+from ptmiss.models.mlpf.recipe import Recipe, check_start, true, validate
 from ptmiss.models.mlpf.reconstruction import MLPF
 from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
@@ -69,7 +69,7 @@ def train_files(
     training, held_out = (training, read(validation, progress)) if validation else hold_out(training, chosen.seed)
     about = describe_training(events, validation, chosen.seed)
     begin(output, force, chosen.start_from)
-    network, run = train(training, held_out, chosen, output, about["events"], progress)
+    network, run = chosen.train(training, held_out, output, about["events"], progress)
     log = run.run()
     numbers = validate(network, held_out, chosen) | measure_particle_flow(validation)
     about |= {"recipe": chosen.model_dump(mode="json"), "seconds": round(float(log["seconds"].sum()))}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ptmiss.files import AnyPath, as_path
-
-from ..training import DecoupledSettings, Progress, Training
+from ..task import Task
+from ..training import DecoupledSettings
 from .events import Events, Loader
 from .network import Network
 
@@ -18,7 +17,7 @@ FLOOR = -60.0  # log density below which an event of negative weight pushes no m
 VALIDATION_BATCH = 16_384
 
 
-class Recipe(DecoupledSettings):
+class Recipe(Task, DecoupledSettings):
     """Everything that a training depends on, except its events.
 
     hidden: widths of the layers of each conditioner; bins, splines: see network.
@@ -34,31 +33,25 @@ class Recipe(DecoupledSettings):
     bins: int = Field(8, ge=2)
     splines: int = Field(1, ge=1)
 
+    def build_network(self, training: Events) -> Network:
+        """A fresh network with the scales of the events."""
+        sizes = training.u.shape[1], training.context.shape[1]
+        network = Network(*sizes, self.hidden, self.bins, self.splines)
+        network.measure(training)
+        return network
 
-def train(
-    training: Events,
-    validation: Events,
-    recipe: Recipe,
-    directory: AnyPath,
-    sources: Any,
-    progress: Progress | None = None,
-) -> tuple[Network, Training]:
-    """A flow and its training in a directory; ``Training.run`` trains it, from the checkpoint if there is one."""
-    torch.manual_seed(recipe.seed)
-    network = Network(training.u.shape[1], training.context.shape[1], recipe.hidden, recipe.bins, recipe.splines)
-    network.measure(training)
-    held = validation.balanced()
-    run = Training(
-        network,
-        Loader(training.balanced(), recipe.batch, recipe.seed),
-        loss=lambda net, batch: loss(net, *batch),
-        validate=lambda net: validate(net, held),
-        settings=recipe,
-        directory=as_path(directory),
-        configuration={**recipe.model_dump(mode="json"), "events": sources},
-        progress=progress,
-    )
-    return network, run
+    def draw_batches(self, training: Events, network: Network) -> Loader:
+        """Batches in which both samples count as much as they have events."""
+        return Loader(training.balanced(), self.batch, self.seed)
+
+    def batch_loss(self, network: Network, batch: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+        """The loss of a network on a batch, a scalar."""
+        return loss(network, *batch)
+
+    def validation(self, events: Events) -> Callable[[Network], dict[str, float]]:
+        """A function that measures a network on events, see :func:`validate`."""
+        held = events.balanced()
+        return lambda network: validate(network, held)
 
 
 def loss(network: Network, u: Tensor, context: Tensor, switch: Tensor, weights: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import click
 
 from ptmiss.cli.completion import Words
 from ptmiss.cli.completion import models as models_of_the_package
-from ptmiss.cli.options import FORMATS, PATH, Verb, cli, estimators_option
+from ptmiss.cli.options import PATH, Verb, boson_options, cli, estimators_option, figure_options
 
 
 @cli.command(
@@ -25,13 +25,9 @@ from ptmiss.cli.options import FORMATS, PATH, Verb, cli, estimators_option
 @click.argument("files", nargs=-1, required=True)
 @click.option("-o", "--output", type=PATH, help="Directory for tables and figures; without it tables are printed.")
 @estimators_option("--against", help="Estimators whose recoil is taken apart beside it.")
-@click.option("--selection", default="default", metavar="NAME|FILE", help="What makes the boson, see ptmiss selection.")
-@click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
-@click.option("--replicas", type=click.IntRange(2), default=200, show_default=True, help="Replicas of the bootstrap.")
+@boson_options(replicas=200)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of what is shuffled and drawn.")
-@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True)
-@click.option("--label", default="", help="Text above the figures.")
-@click.option("--force", is_flag=True, help="Replace results that are there.")
+@figure_options()
 def explain(model: str, files: tuple[str, ...], output: Path | None, **options: Any) -> None:
     """Explain a MODEL on event FILES with a boson: a DeepMET or another network that weighs candidates.
 

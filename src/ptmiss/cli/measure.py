@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ptmiss.cli.completion import Words, estimators
-from ptmiss.cli.options import FORMATS, PATH, Verb, cli, names, number, pairs
+from ptmiss.cli.options import FORMATS, PATH, Verb, cli, figure_options, max_events_option, names, number, pairs
 
 CORRECTIONS = ("bin", "plateau", "none")
 BOSONS = ("boson", "genboson", "genmet")
@@ -51,9 +51,7 @@ BOSONS = ("boson", "genboson", "genmet")
 )
 @click.option("--rescale", is_flag=True, help="For a run that skipped events: scale what it read up to the whole.")
 @click.option("--window", type=float, help="Also the RMS inside ±WINDOW GeV, for comparison with code that truncates.")
-@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True)
-@click.option("--label", default="", help="Text above the figures.")
-@click.option("--force", is_flag=True, help="Replace results that are there.")
+@figure_options()
 def resolution(
     sources: tuple[Path, ...],
     output: Path | None,
@@ -184,18 +182,14 @@ def evaluate() -> None:
     "--weights", metavar="FILE", help="Weights file or folder of MLPF; 'none' leaves it out. [default: shipped]"
 )
 @click.option("-o", "--output", type=PATH, required=True, help="Directory for tables and figures.")
-@click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
+@max_events_option
 @click.option(
     "--min-pt", type=click.FloatRange(0), default=0.1, show_default=True, help="Least pT of a candidate, GeV."
 )
 @click.option("--window", type=float, default=0.2, show_default=True, help="Window in (eta, phi) to match jets.")
 @click.option("--replicas", type=click.IntRange(2), default=100, show_default=True, help="Replicas of the bootstrap.")
-@click.option(
-    "--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png", "pdf"), show_default=True
-)
 @click.option("--groups", is_flag=True, help="Also draw MLPF's windows or learned bins and the graph's edges.")
-@click.option("--label", default="", help="Text above the figures.")
-@click.option("--force", is_flag=True, help="Replace results that are there.")
+@figure_options("png", "pdf")
 def evaluate_mlpf(files: tuple[str, ...], output: Path, force: bool, **options: Any) -> None:
     """Compare MLPF with PF, bare elements and ideal targets, on simulated event FILES with elements and targets."""
     from ptmiss import evaluation, results

@@ -13,7 +13,7 @@ import click
 from ptmiss.cli.completion import Words
 from ptmiss.cli.completion import models as models_of_the_package
 
-from .options import FORMATS, PATH, Verb, cli, pairs
+from .options import PATH, Verb, boson_options, cli, figure_options, force_option, max_events_option, pairs
 
 
 @cli.group()
@@ -60,7 +60,7 @@ def wrapped(text: str, indent: int = 4) -> str:
 )
 @click.argument("model", type=Words("MODEL", models_of_the_package))
 @click.option("-o", "--output", type=PATH, required=True, help="The ONNX file.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@force_option("a file that is there")
 def export_onnx(model: str, output: Path, force: bool) -> None:
     """Export a MODEL (a name, a weights file or its folder) as an ONNX graph of one event (needs the extra onnx)."""
     from ptmiss.files import check_file
@@ -143,7 +143,7 @@ def show_card(text: str) -> None:
 @click.argument("graph", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, help="The weights file.")
 @click.option("--padding", type=int, default=4500, show_default=True, help="Slots to which CMSSW pads an event.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@force_option("a file that is there")
 def import_deepmet(graph: Path, output: Path, padding: int, force: bool) -> None:
     """Import weights from a released CMSSW graph (TensorFlow GraphDef), without TensorFlow."""
     from ptmiss.files import check_file
@@ -186,12 +186,8 @@ def show(model: str) -> None:
 @click.argument("second", type=Words("SECOND", models_of_the_package))
 @click.argument("files", nargs=-1)
 @click.option("-o", "--output", type=PATH, help="Directory for tables and a figure.")
-@click.option("--selection", default="default", metavar="NAME|FILE", help="What makes the boson, see ptmiss selection.")
-@click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
-@click.option("--replicas", type=click.IntRange(2), default=200, show_default=True, help="Replicas of the bootstrap.")
-@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True)
-@click.option("--label", default="", help="Text above the figure.")
-@click.option("--force", is_flag=True, help="Replace results that are there.")
+@boson_options(replicas=200)
+@figure_options(what="figure")
 def diff(first: str, second: str, files: tuple[str, ...], output: Path | None, force: bool, **options: Any) -> None:
     """Print what two models say of themselves where it differs, and how far apart they are on the same events.
 
@@ -246,8 +242,8 @@ def check(model: str) -> None:
 @click.argument("model", type=Words("MODEL", models_of_the_package))
 @click.argument("files", nargs=-1, required=True)
 @click.option("-o", "--output", type=PATH, help="The JSON file. [default: sketch.json beside the weights]")
-@click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@max_events_option
+@force_option("a file that is there")
 def sketch(model: str, files: tuple[str, ...], **options: Any) -> None:
     """Sketch what a MODEL reads and answers in the FILES of its training, as compact histograms.
 
@@ -279,7 +275,7 @@ def sketch(model: str, files: tuple[str, ...], **options: Any) -> None:
     help="One event of any size a request, or batches of events in CMS's slots.",
 )
 @click.option("--version", type=click.IntRange(1), default=1, show_default=True, help="Version in the repository.")
-@click.option("--force", is_flag=True, help="Replace what is there.")
+@force_option("what is there")
 def serve_layout(model: str, output: Path, layout: str, version: int, force: bool) -> None:
     """Write a MODEL as a repository that Triton serves: the ONNX graph and its description (needs the extra onnx)."""
     from ptmiss import results

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import click
 
-from ptmiss.cli.completion import Words, estimators
+from ptmiss.cli.completion import Words, estimators, models
 from ptmiss.errors import Interrupted, OptionError, PtmissError
 from ptmiss.version import __version__
 
@@ -149,6 +149,93 @@ def pairs(_context: click.Context, parameter: click.Parameter, values: tuple[str
         if "=" not in value:
             raise click.BadParameter(f"expected NAME=VALUE, not {value!r}", param=parameter)
     return dict(value.split("=", 1) for value in values)
+
+
+def sources(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int | None]:
+    """Event files, FILE or FILE=N for the first N events. A file's own name may have a ``=``."""
+    found: dict[str, int | None] = {}
+    for value in values:
+        path, mark, n = value.rpartition("=")
+        if not mark or Path(value).exists() or not (n.isdigit() or Path(path).exists()):
+            found[value] = None
+        elif n.isdigit() and int(n):
+            found[path] = int(n)
+        else:
+            raise click.ClickException(f"expected FILE, or FILE=N with a number N of events, not {value!r}")
+    return found
+
+
+def together(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Several options as one decorator, listed in this order."""
+
+    def add(verb: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            verb = option(verb)
+        return verb
+
+    return add
+
+
+max_events_option = click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
+
+
+def force_option(what: str = "results that are there") -> Callable[..., Any]:
+    """The switch to replace; what: what there is."""
+    return click.option("--force", is_flag=True, help=f"Replace {what}.")
+
+
+def boson_options(replicas: int) -> Callable[..., Any]:
+    """Options of events with a boson, whose numbers have errors by the bootstrap."""
+    return together(
+        click.option(
+            "--selection", default="default", metavar="NAME|FILE", help="What makes the boson, see ptmiss selection."
+        ),
+        max_events_option,
+        click.option(
+            "--replicas", type=click.IntRange(2), default=replicas, show_default=True, help="Replicas of the bootstrap."
+        ),
+    )
+
+
+def figure_options(*formats: str, what: str = "figures") -> Callable[..., Any]:
+    """Options of results with figures; formats: the default."""
+    return together(
+        click.option(
+            "--format",
+            "formats",
+            type=click.Choice(FORMATS),
+            multiple=True,
+            default=formats or ("png",),
+            show_default=True,
+        ),
+        click.option("--label", default="", help=f"Text above the {what}."),
+        force_option(),
+    )
+
+
+training_events = together(
+    click.argument("events", nargs=-1, callback=sources, metavar="[FILE[=N]]..."),
+    click.option(
+        "--validation",
+        multiple=True,
+        callback=sources,
+        metavar="FILE[=N]",
+        help="Events to validate on. [default: a tenth of all]",
+    ),
+    click.option("-o", "--output", type=PATH, required=True, help="Directory of weights, card, log and checkpoint."),
+)
+training_options = together(
+    click.option("--epochs", type=int),
+    click.option("--rate", type=float, help="Highest learning rate."),
+    click.option("--patience", type=int, help="Epochs without a better validation loss after which to stop."),
+    click.option("--average", type=float, help="Share of their average that the parameters keep in a step; 0: none."),
+    click.option("--start-from", type=Words("MODEL", models), help="Weights to begin with."),
+    click.option("--seed", type=int),
+    click.option("--device", type=Words("cpu|cuda")),
+    click.option(
+        "--force", is_flag=True, help="Begin again; else a training in the output continues from its checkpoint."
+    ),
+)
 
 
 def json_or_text(name: str, value: str) -> Any:

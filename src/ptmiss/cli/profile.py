@@ -9,7 +9,7 @@ import click
 
 from ptmiss.cli.completion import Words
 from ptmiss.cli.completion import models as models_of_the_package
-from ptmiss.cli.options import FORMATS, PATH, Verb, cli, whole_numbers
+from ptmiss.cli.options import PATH, Verb, cli, figure_options, whole_numbers
 
 
 @cli.command(
@@ -40,9 +40,7 @@ from ptmiss.cli.options import FORMATS, PATH, Verb, cli, whole_numbers
     help="Of an MLPF; a DeepMET always runs in one.",
 )
 @click.option("--repeats", type=click.IntRange(1), default=7, show_default=True, help="Repetitions; the best counts.")
-@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=("png",), show_default=True)
-@click.option("--label", default="", help="Text above the figure.")
-@click.option("--force", is_flag=True, help="Replace results that are there.")
+@figure_options(what="figure")
 def profile(model: str, output: Path | None, force: bool, **options: Any) -> None:
     """Profile a MODEL: time, operations and memory of each layer against the number of candidates or elements."""
     from ptmiss import verbs

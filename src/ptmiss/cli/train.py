@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from ptmiss.cli.completion import Words, models
-from ptmiss.cli.options import PATH, Verb, cli, pairs
+from ptmiss.cli.completion import Words
+from ptmiss.cli.options import PATH, Verb, cli, max_events_option, pairs, training_events, training_options
 from ptmiss.errors import needs_torch
 
 
@@ -46,20 +46,6 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, {})}
 
 
-def sources(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, int | None]:
-    """Event files, FILE or FILE=N for the first N events. A file's own name may have a ``=``."""
-    found: dict[str, int | None] = {}
-    for value in values:
-        path, mark, n = value.rpartition("=")
-        if not mark or Path(value).exists() or not (n.isdigit() or Path(path).exists()):
-            found[value] = None
-        elif n.isdigit() and int(n):
-            found[path] = int(n)
-        else:
-            raise click.ClickException(f"expected FILE, or FILE=N with a number N of events, not {value!r}")
-    return found
-
-
 def processes(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     """Options of the form PROCESS=FILE as files by process."""
     for value in values:
@@ -82,34 +68,19 @@ def processes(_context: click.Context, _parameter: click.Parameter, values: tupl
 Without files it trains on the few embedded events, as a trial.
 """,
 )
-@click.argument("events", nargs=-1, callback=sources, metavar="[FILE[=N]]...")
-@click.option(
-    "--validation",
-    multiple=True,
-    callback=sources,
-    metavar="FILE[=N]",
-    help="Events to validate on. [default: a tenth of all]",
-)
-@click.option("-o", "--output", type=PATH, required=True, help="Directory of weights, card, log and checkpoint.")
+@training_events
 @click.option("--name", help="Name of the model.  [default: deepmet, or linear]")
 @click.option("--network", type=Words("cmssw-v1|jme-24-001|neighbours|…|linear"))
-@click.option("--epochs", type=int)
 @click.option("--batch", type=int, help="Events in a batch.")
-@click.option("--rate", type=float, help="Highest learning rate.")
 @click.option("--schedule", type=Words("cosine|cyclic|constant"))
-@click.option("--patience", type=int, help="Epochs without a better validation loss after which to stop.")
 @click.option("--choice", type=Words("best|last"), help="Epoch that is kept: least validation loss, or the last.")
-@click.option("--average", type=float, help="Share of their average that the parameters keep in a step; 0: none.")
 @click.option("--loss", type=Words("squared|huber|weighted"))
 @click.option("--balance", type=float, help="Weight C of the response term.")
 @click.option("--form", type=Words("unbiased|published"), help="Form of that term.")
 @click.option("--puppi/--no-puppi", default=None, help="PUPPI weights as a feature.")
 @click.option("--biases/--no-biases", default=None, help="Bias terms beside the weights.")
 @click.option("--remove-leptons/--keep-leptons", default=None, help="Remove leading leptons at random.")
-@click.option("--start-from", type=Words("MODEL", models), help="Weights to begin with, instead of PUPPI's.")
-@click.option("--seed", type=int)
-@click.option("--device", type=Words("cpu|cuda"))
-@click.option("--force", is_flag=True, help="Begin again; else a training in the output continues from its checkpoint.")
+@training_options
 def train_deepmet(
     events: dict[str, int | None],
     validation: dict[str, int | None],
@@ -144,15 +115,7 @@ def train_deepmet(
 Without files it trains on the few embedded events, as a trial.
 """,
 )
-@click.argument("events", nargs=-1, callback=sources, metavar="[FILE[=N]]...")
-@click.option(
-    "--validation",
-    multiple=True,
-    callback=sources,
-    metavar="FILE[=N]",
-    help="Events to validate on. [default: a tenth of all]",
-)
-@click.option("-o", "--output", type=PATH, required=True, help="Directory of weights, card, log and checkpoint.")
+@training_events
 @click.option("--name", default="mlpf", show_default=True, help="Name of the model.")
 @click.option("--network", "preset", type=Words("compact|exact|lsh|gnn-lsh-2021|cms-v220"), help="Network.")
 @click.option(
@@ -164,14 +127,10 @@ Without files it trains on the few embedded events, as a trial.
 @click.option("--hidden", type=int, help="Width inside the feed-forward parts.")
 @click.option("--window", type=int, help="Number of elements in a window or bin, which see each other.")
 @click.option("--attention", type=Words("window|exact"), help="Exact: all elements of an event see each other.")
-@click.option("--epochs", type=int)
 @click.option("--budget", type=int, help="Most elements in a batch.")
 @click.option("--parts", type=int, help="Number of epochs to go once through all events.")
-@click.option("--rate", type=float, help="Highest learning rate.")
 @click.option("--decay", type=float, help="Decay of the weights (AdamW).")
 @click.option("--warm-up", type=float, help="Share of steps in which the rate rises.")
-@click.option("--average", type=float, help="Average of the weights; 0 for none.")
-@click.option("--patience", type=int, help="Epochs without a better validation loss after which to stop.")
 @click.option("--loss", type=Words("ours|focal|2021|v2.2.0"))
 @click.option(
     "--term",
@@ -180,12 +139,9 @@ Without files it trains on the few embedded events, as a trial.
     metavar="NAME=WEIGHT",
     help="Weight of a term of the loss: classes, pt, energy, angles, expected, local, missing; 0 leaves it out.",
 )
-@click.option("--start-from", type=Words("MODEL", models), help="Weights to begin with.")
-@click.option("--max-events", type=click.IntRange(1), help="Most events to read of each file.")
-@click.option("--seed", type=int)
-@click.option("--device", type=Words("cpu|cuda"))
+@max_events_option
 @click.option("--precision", type=Words("float32|bfloat16"))
-@click.option("--force", is_flag=True, help="Begin again; else a training in the output continues from its checkpoint.")
+@training_options
 def train_mlpf(
     events: dict[str, int | None],
     validation: dict[str, int | None],

@@ -14,13 +14,13 @@ torch = pytest.importorskip("torch")
 from ptmiss.models.deepmet import dataset, losses, recipe
 from ptmiss.models.deepmet.dataset import Loader
 from ptmiss.models.deepmet.network import PUPPI, Network
-from ptmiss.models.deepmet.recipe import Recipe, train
+from ptmiss.models.deepmet.recipe import Recipe
 
 SHORT = {"epochs": 2, "warm": 0, "batch": 4}
 
 
 def trained(events, directory, sources="some", **options):
-    network, run = train(events, events, Recipe(**{**SHORT, **options}), directory, sources)
+    network, run = Recipe(**{**SHORT, **options}).train(events, events, directory, sources)
     return network, run.run()
 
 
@@ -46,10 +46,10 @@ def test_a_stopped_training_of_the_network_goes_on_with_the_same_bits(embedded, 
         if done == stop:
             raise KeyboardInterrupt
 
-    _, run = train(few, few, options, tmp_path / "parts", "some", progress)
+    _, run = options.train(few, few, tmp_path / "parts", "some", progress)
     with pytest.raises(KeyboardInterrupt):
         run.run()
-    (resumed, second), (whole, first) = (train(few, few, options, tmp_path / d, "some") for d in ("parts", "whole"))
+    (resumed, second), (whole, first) = (options.train(few, few, tmp_path / d, "some") for d in ("parts", "whole"))
     second.run()
     first.run()
     for name, value in whole.state_dict().items():
@@ -101,7 +101,7 @@ def test_a_network_with_more_inputs_begins_as_the_one_of_the_file(embedded):
 def test_a_training_of_no_epochs_is_what_it_begins_from(embedded, tmp_path):
     save_model(random_model(3), tmp_path / "w.safetensors", "")
     settings = Recipe(start_from=tmp_path / "w.safetensors").model_copy(update={"epochs": 0})
-    network, run = train(embedded, embedded, settings, tmp_path, "some")
+    network, run = settings.train(embedded, embedded, tmp_path, "some")
     assert run.run().empty
     np.testing.assert_allclose(network.dense2.kernel.detach(), random_model(3).tensors["dense2.kernel"])
 

@@ -42,7 +42,7 @@ def bits(net):
 
 def run(events, directory, progress=None, **given):
     chosen = Recipe(**options(**{"epochs": 2, "budget": 150, **TINY, **given}))
-    net, training = recipe.train(events, events, chosen, directory, [], progress)
+    net, training = chosen.train(events, events, directory, [], progress)
     return net, training.run()
 
 
@@ -79,7 +79,7 @@ def test_it_goes_on_from_weights(few, tmp_path):
     net, _ = run(few, tmp_path / "first")
     reconstruction.save(MLPF(net, "first"), tmp_path / "first.safetensors", "")
     chosen = Recipe(**options(start_from=tmp_path / "first.safetensors", rate=1e-9, decay=0.0))
-    fresh, training = recipe.train(few, few, chosen, tmp_path / "second", [])
+    fresh, training = chosen.train(few, few, tmp_path / "second", [])
     training.run()
     assert fresh.configuration == net.configuration
     for name, value in fresh.state_dict().items():

@@ -27,5 +27,5 @@ def trained(toy_events, tmp_path_factory):
     held = np.arange(len(toy_events)) % 6 == 0
     recipe = recipes.Recipe(**SMALL)
     directory = tmp_path_factory.mktemp("flow")
-    network, run = recipes.train(toy_events.select(~held), toy_events.select(held), recipe, directory, {})
+    network, run = recipe.train(toy_events.select(~held), toy_events.select(held), directory, {})
     return network, run.run()

@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from ptmiss.errors import OptionError
-from ptmiss.models.recoilflow import recipe as recipes
 from ptmiss.models.recoilflow.events import Events, join
 from ptmiss.models.recoilflow.recipe import FLOOR, Recipe, loss
 
@@ -15,7 +14,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(toy_events, tmp_path):
 
     def run(directory, epochs):
         recipe = Recipe(**SMALL | {"epochs": epochs, "schedule": "constant", "warm_up": 0.0})
-        network, training = recipes.train(few, few, recipe, directory, {})
+        network, training = recipe.train(few, few, directory, {})
         training.configuration = {}
         return network, training.run()
 
