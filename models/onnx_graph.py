@@ -65,5 +65,6 @@ class Graph:
             for side in (inputs, outputs)
         )
         made = helper.make_graph(self.nodes, name, input_values, output_values, self.constants)
-        opset = helper.make_opsetid("", OPSET)
-        return helper.make_model(made, opset_imports=[opset], ir_version=IR, producer_name="ptmiss")
+        others = sorted({node.domain for node in self.nodes} - {""})
+        opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(domain, 1) for domain in others)]
+        return helper.make_model(made, opset_imports=opsets, ir_version=IR, producer_name="ptmiss")

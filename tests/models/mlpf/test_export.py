@@ -14,7 +14,8 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from ptmiss.models.export import write_onnx
 from ptmiss.models.mlpf import inputs, morton
-from ptmiss.models.mlpf.export import Layers
+from ptmiss.models.mlpf.export import graph
+from ptmiss.models.mlpf.layers import Layers
 from ptmiss.models.mlpf.reconstruction import MLPF
 from ptmiss.models.onnx_graph import Graph
 
@@ -60,8 +61,10 @@ def same(run, mlpf, elements):
         ("compact", {"angles": True, "layers": 2, "window": 32, "width": 32, "hidden": 16}),
         ("compact", {"inputs": "clic", "layers": 4, "heads": 2}),
         ("exact", {"width": 32, "hidden": 16}),
+        ("lsh", {"angles": True}),
+        ("cms-v220", {}),
     ],
-    ids=["window", "angles", "clic", "exact"],
+    ids=["window", "angles", "clic", "exact", "lsh", "published"],
 )
 def test_the_graph_is_the_network(tmp_path, name, changes):
     mlpf = MLPF(random_network(name, **changes), "random")
@@ -89,7 +92,7 @@ def test_the_order_in_the_graph_is_that_of_the_curve():
     )
     elements = Elements({**columns, "pt": columns["pt"].astype(np.float32)}, from_counts(np.array([n])))
     network = random_network()
-    layers = Layers(build := Graph(np.float32), MLPF(network, "x"), network)
+    layers = Layers(build := Graph(np.float32), MLPF(network, "x"))
     names = [layers.order(shift) for shift in ((0.0, 0.0), morton.SHIFT)]
     outputs = dict.fromkeys(names, (np.int64, ("n",)))
     floats = {name: (np.float32, ("n", size)) for name, size in (("features", 47), ("scale", 2), ("position", 2))}
@@ -114,7 +117,17 @@ def test_what_the_file_says(tmp_path):
     assert json.loads(stated["classes"]) == list(CLASSES)
 
 
+@pytest.mark.parametrize(("name", "layers"), [("exact", 3), ("cms-v220", 6), ("compact", 0), ("lsh", 0)])
+def test_attention_over_whole_events_is_one_node_a_layer(name, layers):
+    proto = graph(MLPF(random_network(name), "random"))
+    nodes = [node for node in proto.graph.node if node.op_type == "MultiHeadAttention"]
+    assert len(nodes) == layers
+    assert all(node.domain == "com.microsoft" for node in nodes)
+    assert [opset.domain for opset in proto.opset_import] == ["", "com.microsoft"][: 1 + bool(layers)]
+
+
 def test_other_networks_are_not_exported(tmp_path):
-    with pytest.raises(OptionError, match="model 'graph' is a graph network, and only a transformer can be exported"):
-        write_onnx(MLPF(random_network("lsh"), "graph"), tmp_path / "x.onnx")
+    message = "model 'old' is a published-2021 network; only transformer, graph, published-v2.2.0 can be exported"
+    with pytest.raises(OptionError, match=message):
+        write_onnx(MLPF(random_network("gnn-lsh-2021"), "old"), tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
