@@ -30,6 +30,7 @@ VARIABLES = {
     "met_phi": r"$\phi(p_\mathrm{T}^\mathrm{miss})$ (rad)",
 }
 WHEN = {"before": ("s", BACKGROUND), "after": ("o", FIT)}
+LEAST_CHANCE = 0.001  # of a fit; a smaller one is said to be below it
 LEAST_REACH, REACH = 0.05, 0.35  # of a ratio's axis on either side of 1
 RATIOS = {"response": "Response", "rms_par": r"RMS of $u_\parallel - q_\mathrm{T}$", "rms_perp": r"RMS of $u_\perp$"}
 
@@ -121,7 +122,8 @@ def spectra(
 
 def _flat(histogram: hist.Hist, estimator: str) -> str:
     value, ndof, probability = flatness(_rebin(histogram[{"estimator": estimator, "systematic": NOMINAL}]))
-    return f"$\\chi^2$ = {value:.0f}/{ndof}, p = {probability:.2g}"
+    chance = f"p = {probability:.2g}" if probability >= LEAST_CHANCE else f"p < {LEAST_CHANCE:g}"
+    return f"$\\chi^2$ = {value:.0f}/{ndof}, {chance}"
 
 
 def ratio_table(data: hist.Hist, mc: hist.Hist, estimator: str) -> pd.DataFrame:

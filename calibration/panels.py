@@ -28,11 +28,11 @@ SHADES = {
 SOURCES = {
     "MC events": "simulated events",
     "statistical": "statistics of the fits",
-    "smoothing": "histograms for Gaussians",
-    "Gaussians": "three Gaussians for two",
-    "nJets": "one law for all jets",
-    "context": "context of qT alone",
-    "method": "double Gaussians for the flow",
+    "smoothing": "histograms, not Gaussians",
+    "Gaussians": "three Gaussians, not two",
+    "nJets": "one law for all numbers of jets",
+    "context": "a context of qT alone",
+    "method": "double Gaussians, not the flow",
     "background": "background",
 }
 """The sources of uncertainty, as a reader of a figure knows them."""

@@ -60,7 +60,7 @@ def test_one_bad_estimator_leaves_the_frame_and_an_arrow():
     within = plots.frame(frame[frame["axis"] == "qt"], ["rms_par"])
     assert within.y == (0, pytest.approx(1.05 * plots.MOST * 20))
     assert within.ratio == (pytest.approx(0.92), pytest.approx(plots.MOST + 0.08))
-    assert ax.get_ylim()[1] == pytest.approx((1 + plots.ROOM) * within.y[1])
+    assert ax.get_ylim()[1] == pytest.approx((1 + plots.room(4)) * within.y[1])
     for axes, limit in ((ax, within.y[1]), (below, within.ratio[1])):
         up = [line for line in axes.lines if line.get_marker() == "^" and line.get_linestyle() == "None"]
         up = [line for line in up if line.get_color() == plots.COLOURS["track"] and len(line.get_xdata())]

@@ -110,7 +110,7 @@ LEAST_ERROR = 0.5  # a ratio with a larger error is in the table but not in the 
 OUTSIDE = 0.001  # of the events on either side lie outside of the figure
 MOST = 1.8  # of the median: the end of a range, see ``usual``
 RATIO_RANGE = (0.55, 1.45)  # of data over simulation
-ROOM = 0.42  # of the range of the points, for the legend above them
+LINE, BORDER = 0.058, 0.035  # of a panel's height: a line of its legend, and what is around them
 GENERATED = "generated"
 UNITS = {"fb": 1.0, "pb": 1e-3, "nb": 1e-6, "µb": 1e-9}
 """Units of luminosity, their inverses in fb^-1."""
@@ -264,17 +264,25 @@ def draw(
         points(main, inside(shown[shown["estimator"] == estimator], quantity, within.y), quantity, estimators)
     outside(main, shown, quantity, estimators, within.y)
     low, high = within.y
-    main.set(ylabel=QUANTITIES[quantity], xlim=within.x, ylim=(low, high + ROOM * (high - low)))
+    main.set(ylabel=QUANTITIES[quantity], xlim=within.x)
     if quantity == "response":
         main.axhline(1, color="0.6", lw=1, zorder=0)
     words = [title, "" if quantity == "response" else CORRECTED[table["correction"].iloc[0]]]
     words += [COMMON] if has(shown, f"{quantity}_common") else []
     words += [SYSTEMATIC] if has(shown, f"{quantity}_systematic") else []
-    explain(main, "\n".join(filter(None, words)))
+    words = list(filter(None, words))
+    explain(main, "\n".join(words))
+    main.set_ylim(low, high + (high - low) * room(len(words) + -(-len(estimators) // 2)))
     for ax in below:
         draw_ratio(ax, ratio_to(shown, quantity), estimators, within.ratio)
         main.tick_params(labelbottom=False)
     axes[-1].set_xlabel(AXES[axis])
+
+
+def room(lines: int) -> float:
+    """Of the range of the points: what a legend of so many lines needs above them."""
+    share = LINE * lines + BORDER
+    return share / (1 - share)
 
 
 def explain(ax: Axes, title: str) -> None:

@@ -12,6 +12,13 @@ def test_a_card_is_rendered_without_html_or_links_of_its_own():
     assert cards.card("") == ""
 
 
+def test_values_in_braces_are_read_as_words():
+    text = cards.card('* recipe: `{"epochs": 12, "puppi": true}`\n* seed: `1`\n* other: `{no JSON}`\n')
+    assert "recipe: epochs 12, puppi yes" in text
+    assert "<code>1</code>" in text
+    assert "<code>{no JSON}</code>" in text
+
+
 def test_the_card_of_a_model_of_the_package():
     text = (registry.weights_file("deepmet").parent / registry.CARD).read_text()
     card = cards.card(text.partition("\n---\n")[2])

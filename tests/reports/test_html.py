@@ -186,8 +186,8 @@ def test_what_the_browser_makes(parts, tmp_path):
     assert not complaints
     table, drawing, kind = unescape(dumped.split('<pre id="made">')[1].split("</pre>")[0]).split("\f")
     rows = list(csv.reader(table.splitlines()))
-    assert rows[:2] == [["Estimator", "RMS, GeV", "RMS, GeV, error"], ["pf", "20.00", "0.50"]]
-    assert rows[3:] == [[HOSTILE, "100", "10"], ["deepmet", "", ""]]
+    assert rows[:2] == [["Estimator", "RMS, GeV", "RMS, GeV, error"], ["PF", "20.00", "0.50"]]
+    assert rows[3:] == [[HOSTILE, "100", "10"], ["DeepMET", "", ""]]
     root = ElementTree.fromstring(drawing)
     ids = {one.get("id") for one in root.iter()}
     linked = {one.get("href")[1:] for one in root.iter() if one.get("href")}

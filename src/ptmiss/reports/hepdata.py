@@ -24,6 +24,7 @@ ERRORS = {"_error": "stat", "_systematic": "sys"}
 QUALIFIERS = ("estimator", "quantity", "component", "sample", "when", "correction", "region", "axis")
 """Columns of words that say of what a number is, beside the bins."""
 ENDS = ("low", "high")
+UNITS = ("GeV", "rad")
 ENERGY = re.compile(r"\(([\d.]+) TeV\)")
 PHRASES = ["missing transverse momentum", "hadronic recoil", "resolution"]
 GREEK = {"μ": "mu", "ν": "nu", "γ": "gamma", "→": " to ", "∥": " par", "⊥": " perp", "χ": "chi"}  # noqa: RUF001
@@ -115,8 +116,9 @@ def rows_of(table: pd.DataFrame, columns: Sequence[str]) -> list[Row]:
 
 def header(name: str, axis: str = "") -> Header:
     """The name of a variable as it is read, with its unit."""
-    title, _, unit = words.head(name, axis).partition(", GeV")
-    return {"name": title + unit, **({"units": "GeV"} if "GeV" in words.head(name, axis) else {})}
+    title = words.head(name, axis)
+    unit = next((unit for unit in UNITS if f", {unit}" in title), "")
+    return {"name": title.replace(f", {unit}", ""), "units": unit} if unit else {"name": title}
 
 
 def independent(table: pd.DataFrame, keys: Sequence[str]) -> list[Header]:

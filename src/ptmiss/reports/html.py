@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from ptmiss.errors import OptionError
 from ptmiss.files import write_atomically
+from ptmiss.plots import label_of
 from ptmiss.provenance import provenance
 from ptmiss.reports import cards, hepdata, measured, sections, sources, summary, svg, words
 from ptmiss.reports.exhibit import Exhibit, Section
@@ -79,7 +80,7 @@ def render(title: str, parts: Sequence[Section], label: str = "") -> str:
         submission=link("application/zip", submission(parts, label)),
         shared=Markup(sheet.definitions()),
         drawn=Markup(sheet.rules()),
-        made=provenance(),
+        created=words.time(provenance()["created"]),
         version=__version__,
         style=Markup((folder / "page.css").read_text()),
         script=Markup((folder / "page.js").read_text()),
@@ -134,7 +135,8 @@ def columns(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Heads; a number and its error share a column. What is the same in all rows of a figure is in its title."""
     names = [str(c) for c in table if not (str(c).endswith("_error") and str(c).removesuffix("_error") in table)]
     axes = set(table["axis"]) if "axis" in table else set()
-    hidden = {"axis", "region"} if len(axes) == 1 and "region" in table and table["region"].nunique() == 1 else set()
+    alone = len(axes) == 1 and ("region" not in table or table["region"].nunique() == 1)
+    hidden = {"axis", "region"} if alone else set()
     hidden |= {name for name in names if name.endswith("_common") and not table[name].fillna(0).any()}
     axis = str(axes.pop()) if len(axes) == 1 else ""
     return [
@@ -154,7 +156,7 @@ def cell(row: dict[Any, Any], name: str) -> str:
     """One number with its error, in as many digits as the error has two; or words as they are."""
     value, error = row[name], row.get(f"{name}_error", math.nan)
     if isinstance(value, str) or value is None:
-        return value or ""
+        return label_of(value) if value and name == "estimator" else value or ""
     if isinstance(value, float) and not math.isfinite(value):
         return {math.inf: "∞", -math.inf: "-∞"}.get(value, "")
     if isinstance(error, float) and math.isfinite(error) and error > 0:

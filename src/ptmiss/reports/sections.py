@@ -327,7 +327,12 @@ def of_model(source: ReportSource, correction: str, label: str) -> Iterator[Sect
     text = (source.path / registry.CARD).read_text()
     front, _, card = text.removeprefix("---\n").partition("\n---\n")
     lines = (line.partition(": ") for line in front.splitlines() if ": " in line)
-    yield Section(source.name, MODEL, facts={key: value.strip('"') for key, _, value in lines}, text=card.strip())
+    yield Section(
+        source.name,
+        MODEL,
+        facts={key.replace("_", " "): value.strip('"') for key, _, value in lines},
+        text=card.strip(),
+    )
 
 
 def manifest(directory: Path) -> dict[str, Any]:
@@ -343,5 +348,5 @@ def manifest(directory: Path) -> dict[str, Any]:
 def facts(made: Mapping[str, Any]) -> dict[str, str]:
     """Provenance in words; datasets are told of elsewhere, and a sample of the package says how to make it."""
     unsaid = {"datasets", "plan"} | ({"command"} if isinstance(made.get("sample"), Mapping) else set())
-    kept = {key: value for key, value in made.items() if key not in unsaid}
+    kept = {key: value for key, value in made.items() if key not in unsaid and value not in (None, "", [], {})}
     return {key.replace("_", " "): words.readable(value) for key, value in kept.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from ptmiss.plots import label_of
@@ -73,9 +74,49 @@ HEADS = {
     "ndf": "Degrees of freedom",
     "qt": "qT, GeV",
     "npv": "Vertices",
+    "njets": "Jets",
+    "mt": "mT, GeV",
+    "met": "pTmiss, GeV",
+    "met_phi": "Azimuth of pTmiss, rad",
+    "u_par": "u∥, GeV",
+    "u_perp": "u⊥, GeV",
+    "data": "Events, recorded or pseudo-data",
+    "mc": "Simulation",
+    "simulation": "Simulation",
+    "ratio": "Data over simulation",
+    "sample": "Sample",
+    "component": "Component",
+    "quantity": "Quantity",
+    "before": "Before",
+    "after": "After",
+    "when": "Before or after",
+    "MC events": "Error of simulated events, relative",
+    "statistical": "Error of the fits, relative",
+    "smoothing": "Histograms, not Gaussians, relative",
+    "Gaussians": "Three Gaussians, not two, relative",
+    "nJets": "One law for all jets, relative",
+    "background": "Background, relative",
+    "systematic": "Systematic error",
+    "qt_low": "qT from, GeV",
+    "qt_high": "qT to, GeV",
+    "median": "Median, GeV",
+    "width": "Half width, GeV",
+    "median_fit": "Median of the law, GeV",
+    "width_fit": "Half width of the law, GeV",
+    "mean": "Mean, GeV",
+    "n_effective": "Effective events",
+    "ndof": "Degrees of freedom",
 }
-
-EDGES = {"qt": "qT {}, GeV", "npv": "Vertices {}", "njets": "Jets {}"}
+EDGES = {
+    "qt": "qT {}, GeV",
+    "npv": "Vertices {}",
+    "njets": "Jets {}",
+    "mt": "mT {}, GeV",
+    "met": "pTmiss {}, GeV",
+    "met_phi": "φ {}, rad",
+    "u_par": "u∥ {}, GeV",
+    "u_perp": "u⊥ {}, GeV",
+}
 
 
 def head(name: str, axis: str = "") -> str:
@@ -99,7 +140,16 @@ def readable(value: Any) -> str:
         return ", ".join(f"{key} {inner(one)}" for key, one in value.items() if one not in (None, "", [], {}))
     if isinstance(value, (list, tuple)):
         return ", ".join(inner(one) for one in value)
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else time(str(value))
+
+
+def time(text: str) -> str:
+    """A time of day of a manifest as it is read, ``2026-11-26 17:57 UTC``; other text as it is."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{found:%Y-%m-%d %H:%M %Z}" if found.tzinfo else text
 
 
 def inner(value: Any) -> str:
