@@ -21,8 +21,8 @@ RESPONSE = 0.9
 Columns = dict[str, NDArray]
 
 
-def write_events(path: Path, n: int = 4000, seed: int = 1) -> None:
-    """Write n invented events as a NanoAOD-style file."""
+def write_events(path: Path, n: int = 4000, seed: int = 1, jets: float = 0.0) -> None:
+    """Write n invented events as a NanoAOD-style file; jets: mean number of jets of 40 GeV, whatever the recoil."""
     rng = np.random.default_rng(seed)
     npv = 1 + rng.poisson(PILEUP, n)
     muons, boson = z_to_mumu(rng, n)
@@ -43,12 +43,18 @@ def write_events(path: Path, n: int = 4000, seed: int = 1) -> None:
         "GenMET_phi": np.zeros(n, np.float32),
         "PFCands": ak.zip(candidates),
         "Muon": ak.zip(muons | {"pdgId": -13 * muons["charge"]}),
-        "Jet": ak.zip({name: ak.Array([[]] * n) for name in ("pt", "eta", "phi", "mass")}),
+        "Jet": counted(rng.poisson(jets, n)),
     }
     with replacing(path) as temporary, uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file:
         tree = {name: value.type if isinstance(value, ak.Array) else value.dtype for name, value in branches.items()}
         file.mktree("Events", tree, counter_name=lambda c: f"n{c}", field_name=lambda c, f: f"{c}_{f}")
         file["Events"].extend(branches)
+
+
+def counted(numbers: NDArray) -> ak.Array:
+    """(events, var) jets, so many in each event, away from muons; GeV."""
+    values = {"pt": 40.0, "eta": 2.39, "phi": 0.0, "mass": 5.0}
+    return ak.zip({name: ak.unflatten(np.full(numbers.sum(), value), numbers) for name, value in values.items()})
 
 
 def z_to_mumu(rng: np.random.Generator, n: int) -> tuple[Columns, Vector]:

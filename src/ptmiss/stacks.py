@@ -221,7 +221,7 @@ def draw_stack(ax: Axes, table: pd.DataFrame, names: list[str], edges: NDArray[n
     ax.stairs(base + size, edges, baseline=base - size, label="uncertainty", **hatched)
     centre = (edges[1:] + edges[:-1]) / 2
     ax.errorbar(centre, table["data"], table["data_error"], fmt="o", color="black", markersize=5, label=recorded)
-    ax.set_ylim(0, 1.5 * max(table["data"].max(), base.max()))
+    ax.set_ylim(0, 1.5 * max((table["data"] + table["data_error"]).max(), (base + size).max()))
     ax.tick_params(labelbottom=False)
 
 

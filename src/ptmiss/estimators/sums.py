@@ -2,6 +2,9 @@
 
 A photon that is the boson counts with weight one. PUPPI knows no vertex of it and takes a part of it for pile-up, which
 would be a false recoil.
+
+``track`` has a significance, and no chi² of two degrees: what it loses, the neutral energy, is in no candidate that it
+sees (measured in docs/howto/significance.md).
 """
 
 from __future__ import annotations
