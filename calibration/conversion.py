@@ -1,4 +1,4 @@
-"""Recoil corrections in ROOT, of CMS's H → ττ group (CMS-HTT/RecoilCorrections), as JSON for ``ptmiss.published``.
+"""Recoil corrections in ROOT, of CMS's H → ττ group (CMS-HTT/RecoilCorrections), as JSON for ``corrections.published``.
 
 A file has histograms of data and of simulation, such as ``recoilZParal_NJet0Pt0to10_hist_data``. The labels of
 ``projH``, ``nJetBinsH`` and ``ZPtBinsH`` are the parts of their names, and say what the bins are: the axis of
@@ -25,9 +25,9 @@ import numpy as np
 import uproot
 from correctionlib import schemav2 as cs
 
+from ptmiss.corrections.published import RECOIL
 from ptmiss.errors import CorrectionError, FileError
 from ptmiss.files import AnyPath, as_path, digest, write_atomically
-from ptmiss.published import RECOIL
 from ptmiss.typing import Array
 
 from .cms import INPUTS, LINE, NAMES, SYSTEMATICS

@@ -18,7 +18,7 @@ import numpy as np
 from correctionlib import schemav2 as cs
 
 from ptmiss.corrections import AXES, CONTENT, PILEUP, SAMPLES, SCHEMA, content_digest
-from ptmiss.provenance import provenance
+from ptmiss.files.provenance import provenance
 from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array
 

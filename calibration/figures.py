@@ -13,8 +13,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ptmiss.histograms.stacks import per_bin
 from ptmiss.plots import LEAST_ERROR, RATIO_RANGE, STYLE, arrows, edges_of, filled_range, label_of, mark, save
-from ptmiss.stacks import per_bin
 from ptmiss.systematics import NOMINAL
 
 from . import law_figures

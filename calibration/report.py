@@ -13,9 +13,9 @@ import pandas as pd
 from ptmiss import corrections, results
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path
+from ptmiss.files.provenance import provenance
 from ptmiss.plots import save
 from ptmiss.progress import Callback
-from ptmiss.provenance import provenance
 
 from . import closure, cms, export, figures, preparation, sources
 from .binning import MIN_CELL_EVENTS

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from ptmiss import binning as binnings
 from ptmiss import normalisation, results
 from ptmiss.binning import Binning
-from ptmiss.columns import Table
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.files import as_path, digest
+from ptmiss.files.provenance import samples
 from ptmiss.histograms import (
     book_calibration,
     book_met,
@@ -34,9 +34,11 @@ from ptmiss.histograms import (
     scale,
     subtract,
 )
-from ptmiss.provenance import samples
 from ptmiss.recoil import recoil
+from ptmiss.resolutions import has_boson
+from ptmiss.selections import selection_of
 from ptmiss.table import RecoilTable, open_table
+from ptmiss.table.columns import Table
 
 from .xy import Shift
 
@@ -81,7 +83,9 @@ class Sample:
     @property
     def binning(self) -> Binning:
         """The bins of the selection that it was made with."""
-        return self.table.selection.binning if self.table is not None else binnings.of((self.filled or {})["residuals"])
+        if self.table is not None:
+            return selection_of(self.table.provenance).binning
+        return binnings.of((self.filled or {})["residuals"])
 
     @property
     def record(self) -> dict[str, Any]:
@@ -112,7 +116,7 @@ class Sample:
     def _selected(self, batches: Iterable[RecoilTable]) -> Iterator[RecoilTable]:
         first = 0
         for batch in batches:
-            selected = batch.select(batch.in_window())
+            selected = batch.select(has_boson(batch, "boson"))
             position = np.arange(first, first + len(selected))
             first += len(selected)
             yield selected if self.parts == 1 else selected.select(position % self.parts == self.number)

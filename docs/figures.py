@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ptmiss import histograms, plots, recoil, resolutions, sample, stacks, table
+from ptmiss import histograms, plots, recoil, resolutions, sample, table
+from ptmiss.histograms import stacks
 
 HERE = Path(__file__).parent
 LABEL = "CMS-like simulation (13 TeV)"
@@ -56,7 +57,7 @@ def stack() -> Figure:
 def pair_met(name: str) -> np.ndarray:
     """pTmiss (GeV) by DeepMET in the events of an embedded table with a pair in the window."""
     read = table.read(sample.recoil(name))
-    return recoil.magnitude(read.select(read.in_window()).met("deepmet"))
+    return recoil.magnitude(read.select(resolutions.has_boson(read, "boson")).met("deepmet"))
 
 
 FIGURES = {"demo": overview, "figure_spectrum": spectrum, "figure_stack": stack}

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 from pydantic_core import PydanticUndefined
 
-from ptmiss import tables, userfiles
+from ptmiss import tables
 from ptmiss.cli import cli
+from ptmiss.files import userfiles
 from ptmiss.runs.fileset import Metadata
 from ptmiss.selections import Selection
 from ptmiss.simulation import schema

@@ -19,16 +19,16 @@ from ptmiss import vertex as vertices
 from ptmiss.corrections import RAPIDITY, Corrections, load
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import Estimator, MetResult, evaluate, propagation
-from ptmiss.momenta import evaluation as momenta
 from ptmiss.recoil import finite_in_all, transverse_sum
 from ptmiss.scales import DEFAULT, scale_leptons
 from ptmiss.selections import Selection, branches, of_channel, quality
+from ptmiss.selections.momenta import evaluation as momenta
 from ptmiss.selections.schema import MetCut
+from ptmiss.selections.weights import evaluation as weights
+from ptmiss.selections.weights.evaluation import EventWeights
 from ptmiss.systematics import NOMINAL
 from ptmiss.truth import is_data
 from ptmiss.typing import Array, Mask, Vector
-from ptmiss.weights import evaluation as weights
-from ptmiss.weights.evaluation import EventWeights
 
 LEFT_OUT = "event without a finite pTmiss of every estimator, left out of the histograms of all"
 

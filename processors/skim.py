@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import selections as select
-from ptmiss.columns import CORRECTED
 from ptmiss.estimators import MetResult
 from ptmiss.estimators.propagation import bare, change, systematics
 from ptmiss.recoil import cartesian, transverse_sum
 from ptmiss.systematics import NOMINAL
 from ptmiss.table import of_significance, polar, rows
+from ptmiss.table.columns import CORRECTED
 from ptmiss.truth import generated_boson, generated_met, has_truth, visible_boson
 from ptmiss.typing import Vector
 

@@ -10,7 +10,7 @@ import ptmiss
 from ptmiss.cli import cli
 from ptmiss.errors import ColumnError, FileError
 from ptmiss.events import inspect
-from ptmiss.weights.evaluation import NO_WEIGHT
+from ptmiss.selections.weights.evaluation import NO_WEIGHT
 
 from .invented import write_events
 

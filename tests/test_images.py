@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 from matplotlib.testing.compare import compare_images
 
-from ptmiss import plots, stacks
+from ptmiss import plots
 from ptmiss.calibration import figures as calibration
 from ptmiss.calibration.panels import Names
 from ptmiss.elements import CLASSES
 from ptmiss.evaluation import displays, jets
 from ptmiss.evaluation import figures as evaluation
 from ptmiss.evaluation.study import Shown
+from ptmiss.histograms import stacks
 
 PICTURES = Path(__file__).parent / "images"
 DPI, TOLERANCE = 40, 4  # of the RMS difference between pixels of 0 to 255

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import ptmiss
-from ptmiss import corrections, published, recoil, selections, table
+from ptmiss import corrections, recoil, selections, table
 from ptmiss.cli import cli
+from ptmiss.corrections import published
 
 HEAVY = ("numpy", "awkward", "coffea", "numba", "torch", "matplotlib", "pandas", "uproot", "pydantic", "rich")
 ROOT = Path(__file__).parents[1]

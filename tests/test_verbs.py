@@ -6,10 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 import ptmiss
-from ptmiss import corrections, estimators, published, reconstruction, results, sample, table
+from ptmiss import corrections, estimators, results, sample, table
 from ptmiss.cli import cli
+from ptmiss.corrections import published
 from ptmiss.errors import OptionError, PtmissError
-from ptmiss.estimators import WeightedSum
+from ptmiss.estimators import WeightedSum, reconstruction
 from ptmiss.networks import registry, weights
 from ptmiss.resolutions import comparison
 from ptmiss.runs import directory, fileset, queues

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ptmiss import candidates as pf_candidates
-from ptmiss import estimators, puppi, vertex
-from ptmiss.candidates import Candidates
+from ptmiss import estimators, vertex
+from ptmiss.candidates import Candidates, puppi
 from ptmiss.errors import ColumnError, UnknownName
 from ptmiss.segments import from_counts
 

@@ -20,9 +20,9 @@ from ptmiss.version import __version__
 if TYPE_CHECKING:
     from ptmiss import recoil
     from ptmiss.corrections import load as load_corrections
+    from ptmiss.corrections.published import load as load_published
     from ptmiss.estimators import Estimator, evaluate, make_estimators
     from ptmiss.networks.registry import load_model
-    from ptmiss.published import load as load_published
     from ptmiss.selections import load_selection
     from ptmiss.table import RecoilTable, open_table
     from ptmiss.table import read as read_table
@@ -72,7 +72,7 @@ _HOMES = {
     "evaluate": "estimators",
     "load_corrections": "corrections:load",
     "load_model": "networks.registry",
-    "load_published": "published:load",
+    "load_published": "corrections.published:load",
     "load_selection": "selections",
     "make_estimators": "estimators",
     "open_table": "table",

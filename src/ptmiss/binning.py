@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator, model_validator
 
-from ptmiss.userfiles import Number, Section, Whole, key
+from ptmiss.files.userfiles import Number, Section, Whole, key
 
 QT_EDGES = (0, 5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 140, 170, 200, 230, 260, 290, 350)
 """GeV."""

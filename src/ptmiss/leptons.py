@@ -21,6 +21,8 @@ TREATMENTS = (EXACT, AS_CANDIDATES)
 MAX_DR = 0.05
 PHOTON = 22
 
+SHIFT = "shift"  # field of a lepton: of pT by its correction, GeV; shift_<systematic>: by a variation beside it
+
 
 def leave_out(candidates: Candidates, selected: NDArray[np.bool_]) -> tuple[Candidates, Vector]:
     """Candidates without the selected leptons, and the (events, 2) sums of px and py of these, GeV.

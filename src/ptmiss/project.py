@@ -12,8 +12,8 @@ from ptmiss.errors import ColumnError
 from ptmiss.estimators import make_estimators
 from ptmiss.events import EventFile, expand, inspect
 from ptmiss.files import AnyPath, as_path, write_atomically
+from ptmiss.files.userfiles import documented
 from ptmiss.selections import Selection, load_selection
-from ptmiss.userfiles import documented
 
 FILESET, SELECTION, MAKEFILE = "fileset.json", "selection.toml", "Makefile"
 WANTED = ("pf", "puppi", "deepmet", "stored.PuppiMET", "stored.MET", "stored.DeepMETResolutionTune")

@@ -25,9 +25,8 @@ import hist
 import uhi.io.zip
 from pydantic import BaseModel, ConfigDict
 
-from ptmiss import parquet, userfiles
 from ptmiss.errors import FileError, OptionError
-from ptmiss.files import AnyPath, as_path, digest, write_atomically
+from ptmiss.files import AnyPath, as_path, digest, parquet, userfiles, write_atomically
 
 MANIFEST, HISTOGRAMS = "manifest.json", "histograms.zip"
 LISTING = ".written"  # files that were written to a directory, one a line: what --force may remove

@@ -16,14 +16,14 @@ import pandas as pd
 from coffea.processor import ProcessorABC
 
 from ptmiss import corrections as correction_files
-from ptmiss import plots, published, reports, resolutions, results
-from ptmiss.columns import Table
+from ptmiss import plots, reports, resolutions, results
+from ptmiss.corrections import published
 from ptmiss.estimators import Estimator, make_estimators
 from ptmiss.files import AnyPath, as_path, check_file, write_atomically
+from ptmiss.files.provenance import provenance
 from ptmiss.fitting import inputs as fit_inputs
 from ptmiss.fitting.templates import Region
 from ptmiss.networks.sketches import SKETCHES
-from ptmiss.provenance import provenance
 from ptmiss.reports import resolution_report
 from ptmiss.resolutions import comparison, jacobian
 from ptmiss.results import RunResult
@@ -34,9 +34,10 @@ from ptmiss.runs import skim as skimming
 from ptmiss.runs.fileset import Fileset
 from ptmiss.runs.monitoring import MONITORING, monitor
 from ptmiss.runs.options import RunOptions
-from ptmiss.selections import Selection, load_selection
+from ptmiss.selections import Selection, load_selection, selection_of
 from ptmiss.table import RecoilTable, StoredTable, open_table
 from ptmiss.table import read as read_table
+from ptmiss.table.columns import Table
 
 if TYPE_CHECKING:
     from ptmiss.explanation.profiles import Profile
@@ -199,7 +200,7 @@ def run(
         manifest = provenance(
             processor=processor,
             estimators=[estimator.manifest_entry() for estimator in made],
-            selection=selection_of(instance),
+            selection=_selection(instance),
             vertex=vertex,
             options=dict(options or {}),
             corrections=path and correction_files.load(path).record,
@@ -208,7 +209,7 @@ def run(
         return results.save(place, manifest, outputs)
 
 
-def selection_of(processor: ProcessorABC) -> dict[str, Any] | None:
+def _selection(processor: ProcessorABC) -> dict[str, Any] | None:
     """The selection of a processor, every key of it; None if it has none."""
     selection = getattr(processor, "selection", None)
     return selection.model_dump(mode="json") if isinstance(selection, Selection) else None
@@ -306,7 +307,7 @@ def compare(
         found = jacobian.of_table(read, list(against), **options)
     else:
         found = comparison.of_table(
-            read, list(against), edges=comparison.edges(list(by), read.selection.binning), **options
+            read, list(against), edges=comparison.edges(list(by), selection_of(read.provenance).binning), **options
         )
     if output is not None:
         write_atomically(output, found.to_csv(index=False, float_format="%.6g"))

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from ptmiss import puppi
+from ptmiss.candidates import puppi
 from ptmiss.simulation import detector, parameters, pileup
 
 from ..simulation.conftest import frozen

@@ -14,7 +14,7 @@ from ptmiss.processors.skim import Skim
 from ptmiss.selections import load_selection
 
 from ..invented import write_events
-from ..weights.events import factor_file
+from ..selections.weights.events import factor_file
 
 EVENTS = 2000
 FACTOR = """

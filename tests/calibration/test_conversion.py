@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import uproot
 
-from ptmiss import published
 from ptmiss.calibration import conversion
+from ptmiss.corrections import published
 from ptmiss.errors import CorrectionError, FileError
 from ptmiss.recoil import cartesian
 

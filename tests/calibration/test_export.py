@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from correctionlib import schemav2
 
-from ptmiss import published, recoil
+from ptmiss import recoil
 from ptmiss.calibration import cms, export
 from ptmiss.calibration.variations import STATISTICAL
+from ptmiss.corrections import published
 
 QT, U = np.array([6.0, 30.0, 200.0]), np.linspace(-150, 200, 701)
 SYSTEMATICS = {"nominal", "smoothing", "gaussians", "njets_inclusive", "background_up", "background_down", *STATISTICAL}

@@ -7,7 +7,7 @@ from ptmiss.conversion import detector, edm4hep, podio
 from ptmiss.conversion.generated import truth
 from ptmiss.elements import ECAL, TRACK
 from ptmiss.errors import OptionError
-from ptmiss.reconstruction import NONE, PHOTON
+from ptmiss.estimators.reconstruction import NONE, PHOTON
 
 from .paths import CLD, CLIC, needs_cld, needs_clic
 

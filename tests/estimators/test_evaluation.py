@@ -4,10 +4,10 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from ptmiss import events, reconstruction, sample
+from ptmiss import events, sample
 from ptmiss.elements import Targets
 from ptmiss.errors import ColumnError, FileError, OptionError, UnknownName
-from ptmiss.estimators import MetResult, NetworkEstimator, evaluate, make_estimators
+from ptmiss.estimators import MetResult, NetworkEstimator, evaluate, make_estimators, reconstruction
 from ptmiss.leptons import AS_CANDIDATES
 from ptmiss.models import cmssw
 from ptmiss.networks.registry import load_model

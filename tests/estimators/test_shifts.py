@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from ptmiss import candidates as pf_candidates
-from ptmiss import events, jerc, puppi, sample
+from ptmiss import events, sample
+from ptmiss.candidates import puppi
+from ptmiss.corrections import jets as jerc
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import evaluate, make_estimators
 from ptmiss.estimators.shifts import LEAST_CHANGE, SYSTEMATICS
@@ -38,7 +40,7 @@ def weights(tmp_path_factory):
 
 
 def shifted_by_hand(source, kind, sign):
-    """The events with the candidates of one kind scaled, and PUPPI weights moved by what ptmiss.puppi says."""
+    """The events with the candidates of one kind scaled, and PUPPI weights moved by what candidates.puppi says."""
     columns = ["pt", "eta", "phi", "charge", "fromPV", "dz", "pdgId", "puppiWeight"]
     flat = pf_candidates.read(source, columns)
     factor = 1 + sign * DEFAULT.of(kind, flat.columns)

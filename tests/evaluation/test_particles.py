@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from ptmiss import bootstrap
+from ptmiss.estimators.reconstruction import CHARGED_HADRON, NONE, PHOTON
 from ptmiss.evaluation import particles
 from ptmiss.evaluation.particles import Particles
-from ptmiss.reconstruction import CHARGED_HADRON, NONE, PHOTON
 
 
 def some(event, kind, pt, eta, phi):

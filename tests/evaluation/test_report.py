@@ -8,13 +8,14 @@ from click.testing import CliRunner
 
 pytest.importorskip("fastjet")
 
-from ptmiss import reconstruction, results, sample
+from ptmiss import results, sample
 from ptmiss.cli import cli
 from ptmiss.errors import ColumnError, FileError
+from ptmiss.estimators import reconstruction
+from ptmiss.estimators.reconstruction import build
 from ptmiss.evaluation import report, summary
 from ptmiss.evaluation.study import require, study
 from ptmiss.events import inspect
-from ptmiss.reconstruction import build
 
 from ..helpers import unsaved
 

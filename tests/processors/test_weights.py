@@ -15,7 +15,7 @@ from ptmiss.runs.skim import Weighting, skim
 from ptmiss.selections import load_selection
 
 from ..invented import write_events
-from ..weights.events import DATA, factor_file
+from ..selections.weights.events import DATA, factor_file
 
 DRELL_YAN = DATA / "nano/nano_dy.root"
 real = pytest.mark.skipif(not DRELL_YAN.is_file(), reason="needs public NanoAOD files")

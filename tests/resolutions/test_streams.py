@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ptmiss import parquet, resolutions, sample, table
+from ptmiss import resolutions, sample, table
+from ptmiss.files import parquet
 from ptmiss.resolutions import comparison, jacobian
 
 FEW = ("pf", "puppi")
@@ -12,7 +13,7 @@ FEW = ("pf", "puppi")
 
 @pytest.fixture(params=[997, 65_536])
 def batch(request, monkeypatch):
-    monkeypatch.setattr(table, "BATCH", request.param)
+    monkeypatch.setattr(table.storage, "BATCH", request.param)
     return request.param
 
 

@@ -11,11 +11,11 @@ import pytest
 from coffea.processor import ProcessorABC
 from packaging.requirements import Requirement
 
-from ptmiss import provenance
 from ptmiss.estimators import make_estimators
+from ptmiss.files import provenance
+from ptmiss.files.provenance import PACKAGES
 from ptmiss.networks.registry import save_model
 from ptmiss.processors.boson import Zmumu
-from ptmiss.provenance import PACKAGES
 from ptmiss.runs import addresses, fileset
 from ptmiss.runs.addresses import address, changes, describe, recipe
 from ptmiss.runs.inputs import inspect_files

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ptmiss.errors import FileError, OptionError, UnknownName
+from ptmiss.files.userfiles import documented
 from ptmiss.selections import PRESETS, Selection, load_selection
-from ptmiss.userfiles import documented
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptmiss import puppi
+from ptmiss.candidates import puppi
 from ptmiss.simulation import events, schema
 from ptmiss.simulation.parameters import profile
 

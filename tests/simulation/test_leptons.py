@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptmiss.puppi import NEUTRAL, PILEUP, PRIMARY
+from ptmiss.candidates.puppi import NEUTRAL, PILEUP, PRIMARY
 from ptmiss.simulation import leptons
 from ptmiss.simulation.particleflow import Candidates
 

@@ -4,7 +4,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from ptmiss.puppi import NEUTRAL, PRIMARY
+from ptmiss.candidates.puppi import NEUTRAL, PRIMARY
 from ptmiss.simulation import photons
 from ptmiss.simulation.history import IS_PROMPT, History
 from ptmiss.simulation.particleflow import Candidates

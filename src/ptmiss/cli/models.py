@@ -63,10 +63,10 @@ def wrapped(text: str, indent: int = 4) -> str:
 @force_option("a file that is there")
 def export_onnx(model: str, output: Path, force: bool) -> None:
     """Export a MODEL (a name, a weights file or its folder) as an ONNX graph of one event (needs the extra onnx)."""
+    from ptmiss.estimators.reconstruction import MLPF, network
     from ptmiss.files import check_file
     from ptmiss.models.export import write_onnx
     from ptmiss.networks.registry import load_weights, weights_file
-    from ptmiss.reconstruction import MLPF, network
 
     check_file(output, (".onnx",), force)
     chosen = load_weights(model)
@@ -279,9 +279,9 @@ def sketch(model: str, files: tuple[str, ...], **options: Any) -> None:
 def serve_layout(model: str, output: Path, layout: str, version: int, force: bool) -> None:
     """Write a MODEL as a repository that Triton serves: the ONNX graph and its description (needs the extra onnx)."""
     from ptmiss import results
+    from ptmiss.estimators.reconstruction import MLPF, network
     from ptmiss.models import serving
     from ptmiss.networks.registry import load_weights, weights_file
-    from ptmiss.reconstruction import MLPF, network
 
     results.check_writable(output, force)
     chosen = load_weights(model)

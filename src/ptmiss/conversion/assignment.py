@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.elements import TRACK, Elements, Targets
-from ptmiss.reconstruction import CHARGED_HADRON, ELECTRON, MUON, NEUTRAL_HADRON, NONE, PHOTON
+from ptmiss.estimators.reconstruction import CHARGED_HADRON, ELECTRON, MUON, NEUTRAL_HADRON, NONE, PHOTON
 
 LOST = -1
 

@@ -21,20 +21,21 @@ import click
 import numpy as np
 import pyarrow as pa
 
-from ptmiss import columns, significance, table
+from ptmiss import significance, table
 from ptmiss.errors import UnknownName
 from ptmiss.estimators import make_estimators
 from ptmiss.estimators.noise import fit_noise
 from ptmiss.estimators.shifts import CandidateSum
 from ptmiss.events import inspect
+from ptmiss.files.provenance import provenance
 from ptmiss.progress import progress_bar, progress_callback
-from ptmiss.provenance import provenance
 from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim
 from ptmiss.sample import DIRECTORY
 from ptmiss.selections import boson_cuts, boson_objects, good_jets, load_selection
 from ptmiss.significance import SHIPPED
 from ptmiss.simulation.schema import round_mantissa
+from ptmiss.table import columns
 
 ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "deepmet_local", "linear")
 OF_ELEMENTS = ("pf", "puppi", "deepmet", "mlpf", "mlpf_puppi", "deepmet_mlpf")

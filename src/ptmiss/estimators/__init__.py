@@ -6,11 +6,11 @@
 * ``track``: minus the sum over charged candidates of the primary vertex (fromPV of 2 or 3)
 * ``stored.<Branch>``: a MET stored in the file, for example ``stored.PuppiMET``, or a variation of it,
   ``stored.PuppiMET_ptJESUp``
-* ``type1.PuppiMET``, ``type1.PFMET``: the raw MET of the file with its jets corrected anew (see ptmiss.jerc)
+* ``type1.PuppiMET``, ``type1.PFMET``: the raw MET of the file with its jets corrected anew (ptmiss.corrections.jets)
 * ``deepmet``, ``deepmet_response``, ``deepmet_local``, or any name with a weights file: a DeepMET network
 * ``mlpf``, ``mlpf_puppi``, ``mlpf_track``, ``deepmet_mlpf``: the same on candidates that MLPF makes of particle-flow
   elements. ``targets`` and ``elements`` in place of ``mlpf`` stand for the candidates of the truth and of the elements
-  themselves (see ptmiss.reconstruction)
+  themselves (see ptmiss.estimators.reconstruction)
 
 Some files keep the elements of their first events only. In an event with candidates but without elements the estimators
 of the last kind give NaN. Such events are counted in the notes and left out of histograms.

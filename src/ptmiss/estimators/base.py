@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ptmiss import candidates as pf_candidates
 from ptmiss.candidates import Candidates
 from ptmiss.errors import OptionError
-from ptmiss.reconstruction import Reconstruction
+from ptmiss.estimators.reconstruction import Reconstruction
 from ptmiss.significance import Noise
 from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array, Vector

@@ -9,7 +9,7 @@ from typing import Any
 
 from ptmiss.candidates import Candidates
 from ptmiss.errors import UnknownName
-from ptmiss.reconstruction import Reconstruction
+from ptmiss.estimators.reconstruction import Reconstruction
 from ptmiss.significance import Noise
 from ptmiss.typing import Array, Vector
 

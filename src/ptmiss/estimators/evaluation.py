@@ -14,13 +14,13 @@ import pandas as pd
 import vector
 
 from ptmiss import candidates as pf_candidates
-from ptmiss import reconstruction
 from ptmiss.candidates import Candidates
 from ptmiss.errors import ColumnError, OptionError, UnknownName
+from ptmiss.estimators import reconstruction
+from ptmiss.estimators.reconstruction import Reconstruction
 from ptmiss.leptons import EXACT, match
 from ptmiss.networks.sketches import SKETCHES, add, book
 from ptmiss.recoil import azimuth, magnitude
-from ptmiss.reconstruction import Reconstruction
 from ptmiss.significance import significance
 from ptmiss.systematics import NOMINAL
 from ptmiss.typing import Array, Mask, Vector

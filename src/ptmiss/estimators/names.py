@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ptmiss import reconstruction
 from ptmiss.errors import OptionError, UnknownName
+from ptmiss.estimators import reconstruction
+from ptmiss.estimators.reconstruction import RECONSTRUCTIONS
 from ptmiss.files import AnyPath
 from ptmiss.leptons import EXACT, TREATMENTS
 from ptmiss.networks.registry import load_model, shipped_models, weights_file
-from ptmiss.reconstruction import RECONSTRUCTIONS
 from ptmiss.significance import SHIPPED, read
 
 from .base import Estimator
@@ -39,7 +39,7 @@ def make_estimators(
             ``deepmet_mlpf``.
         leptons: treatment of the selected leptons by networks, ``exact`` or ``as-candidates`` (see ptmiss.leptons).
         systematics: names of variations of all estimators, or ``ESTIMATOR=NAME`` for those of one.
-        jerc: JSON of the energy of jets from CMS's JME group, for type-1 corrections (see ptmiss.jerc).
+        jerc: JSON of the energy of jets from CMS's JME group, for type-1 corrections (see ptmiss.corrections.jets).
         smear: JSON with ``JERSmear``, to smear simulated jets.
         significance: numbers for the significance of all estimators: ``shipped``, or a file (see ptmiss.significance).
 

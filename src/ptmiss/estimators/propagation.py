@@ -11,7 +11,7 @@ from dataclasses import replace
 import awkward as ak
 import numpy as np
 
-from ptmiss.momenta.evaluation import SHIFT
+from ptmiss.leptons import SHIFT
 from ptmiss.recoil import transverse_sum
 from ptmiss.typing import Vector
 

@@ -9,7 +9,7 @@ estimator runs again:
 
 ``jes`` with ``unclustered``, and the kinds of hadrons and photons, are two ways to take the same energy apart: an
 estimator has one of them. Leptons, and a photon that is the boson, belong to no jet. PUPPI weights follow: those of the
-file move by as much as ptmiss.puppi says.
+file move by as much as ptmiss.candidates.puppi says.
 
 If a candidate's term in the sum depends on the candidate alone, only those that changed are weighed again. An estimator
 that looks at a candidate's neighbours weighs all of them.
@@ -28,9 +28,8 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss import jerc as energies
-from ptmiss import puppi
-from ptmiss.candidates import Candidates, good_vertices
+from ptmiss.candidates import Candidates, good_vertices, puppi
+from ptmiss.corrections import jets as energies
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.files import digest
 from ptmiss.leptons import EXACT
@@ -224,7 +223,7 @@ class Base:
 
     @cached_property
     def puppi(self) -> dict[tuple[str, float], NDArray[np.float32]]:
-        """(candidates,) changes of PUPPI weights by systematic and sign; ptmiss.puppi finds all of them at once.
+        """(candidates,) changes of PUPPI weights by systematic and sign, all of them found at once.
 
         A shift of leptons is too small to change any.
         """

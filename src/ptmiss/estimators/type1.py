@@ -20,12 +20,12 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss import jerc as energies
 from ptmiss.angles import delta_r
 from ptmiss.candidates import Candidates
+from ptmiss.corrections import jets as energies
+from ptmiss.corrections.jets import JetEnergy
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.files import digest
-from ptmiss.jerc import JetEnergy
 from ptmiss.recoil import cartesian
 from ptmiss.segments import Offsets, from_counts, sum_by_event
 from ptmiss.systematics import NOMINAL

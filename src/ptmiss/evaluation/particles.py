@@ -1,9 +1,9 @@
 """Particles: which class an element or a candidate has, how many are found or made up, and their momenta.
 
-Truth is what elements stand for, with the classes that can be told (see ptmiss.reconstruction.CODES): a charged hadron
-without a track counts as neutral. Two ways to say what belongs to what: ``aligned``, the same row of the elements, and
-``matched``, the nearest candidate of the same class within MATCH, harder particles first, each candidate taken once. A
-partner may have half of the least pT, so that nothing is lost for its resolution alone.
+Truth is what elements stand for, with the classes that can be told (see ptmiss.estimators.reconstruction.CODES): a
+charged hadron without a track counts as neutral. Two ways to say what belongs to what: ``aligned``, the same row of
+the elements, and ``matched``, the nearest candidate of the same class within MATCH, harder particles first, each
+candidate taken once. A partner may have half of the least pT, so that nothing is lost for its resolution alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ptmiss.angles import separation
 from ptmiss.bootstrap import Draws
 from ptmiss.candidates import Candidates
 from ptmiss.elements import CLASSES, Elements, Prediction, Targets
-from ptmiss.reconstruction import NONE, candidates, classes, of_targets
+from ptmiss.estimators.reconstruction import NONE, candidates, classes, of_targets
 
 MATCH = 0.15
 LEAST_PT = 1.0  # GeV

@@ -14,14 +14,14 @@ import pandas as pd
 from ptmiss import bootstrap, estimators, results, tables
 from ptmiss.errors import OptionError
 from ptmiss.estimators import NetworkEstimator
+from ptmiss.estimators.reconstruction import ELEMENTS, MIN_PT, MLPF, TARGETS, Reconstruction, build, network
 from ptmiss.evaluation import displays, figures, jets, met, particles
 from ptmiss.evaluation.figures import Tables
 from ptmiss.evaluation.study import Progress, Study, study
 from ptmiss.files import AnyPath, as_path
+from ptmiss.files.provenance import provenance
 from ptmiss.networks.registry import shipped_models
 from ptmiss.plots import label_of, save
-from ptmiss.provenance import provenance
-from ptmiss.reconstruction import ELEMENTS, MIN_PT, MLPF, TARGETS, Reconstruction, build, network
 
 DEEPMET = "deepmet"
 

@@ -13,18 +13,17 @@ from numpy.typing import NDArray
 
 from ptmiss import candidates as pf_candidates
 from ptmiss import elements as pf_elements
-from ptmiss import reconstruction
 from ptmiss.candidates import BRANCHES, Candidates, good_vertices
 from ptmiss.elements import Elements, Targets
 from ptmiss.errors import ColumnError, OptionError
-from ptmiss.estimators import NetworkEstimator, WeightedSum
+from ptmiss.estimators import NetworkEstimator, WeightedSum, reconstruction
+from ptmiss.estimators.reconstruction import Reconstruction
 from ptmiss.evaluation import jets, particles
 from ptmiss.evaluation.jets import Pairs
 from ptmiss.evaluation.particles import Measured
 from ptmiss.events import EventFile, inspect, read_chunks
 from ptmiss.jets import Jets
 from ptmiss.recoil import cartesian
-from ptmiss.reconstruction import Reconstruction
 from ptmiss.typing import Vector
 
 CHUNK = 100  # events

@@ -8,9 +8,9 @@ import pandas as pd
 
 from ptmiss import tables
 from ptmiss.errors import FileError
+from ptmiss.estimators.reconstruction import ELEMENTS, MLPF, TARGETS
 from ptmiss.evaluation import jets
 from ptmiss.plots import label_of
-from ptmiss.reconstruction import ELEMENTS, MLPF, TARGETS
 
 PF = "pf"
 TABLES = ("jets", "met", "rates")

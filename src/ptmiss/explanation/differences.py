@@ -17,11 +17,11 @@ from ptmiss.explanation import events, figures, importance, parts
 from ptmiss.explanation.dependence import SORTS
 from ptmiss.explanation.events import Sample
 from ptmiss.files import AnyPath, as_path
+from ptmiss.files.provenance import provenance
 from ptmiss.histograms import COMPONENTS
 from ptmiss.networks.registry import load_model, weights_file
 from ptmiss.plots import save
 from ptmiss.progress import Callback
-from ptmiss.provenance import provenance
 from ptmiss.recoil import Recoil, magnitude
 from ptmiss.selections import Selection, load_selection
 from ptmiss.typing import Array

@@ -25,11 +25,11 @@ from ptmiss.candidates import CATEGORIES
 from ptmiss.errors import OptionError, needs_torch
 from ptmiss.events import inspect
 from ptmiss.files import AnyPath, as_path
+from ptmiss.files.provenance import provenance
 from ptmiss.networks.deepmet import DeepMET, contributions, thread_pools
 from ptmiss.networks.features import FEATURES
 from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.registry import Model, load_weights, makes_met
-from ptmiss.provenance import provenance
 from ptmiss.segments import sum_by_event
 
 SIZES = (100, 300, 1000, 3000, 10000)

@@ -15,10 +15,10 @@ from ptmiss.estimators import NetworkEstimator, make_estimators
 from ptmiss.estimators.shifts import CandidateSum
 from ptmiss.explanation import dependence, events, figures, gradients, importance, parts
 from ptmiss.files import AnyPath, as_path
+from ptmiss.files.provenance import provenance
 from ptmiss.networks.registry import load_model
 from ptmiss.plots import label_of, save
 from ptmiss.progress import Callback
-from ptmiss.provenance import provenance
 from ptmiss.selections import Selection, load_selection
 
 AGAINST = ("pf", "puppi")

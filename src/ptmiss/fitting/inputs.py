@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ptmiss import plots, results, stacks
+from ptmiss import plots, results
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path
+from ptmiss.files.provenance import provenance
 from ptmiss.fitting import combine, histfactory
 from ptmiss.fitting.templates import MIN_EVENTS, Region, collect, spectra, sum_of
-from ptmiss.histograms import OBSERVABLES
-from ptmiss.provenance import provenance
+from ptmiss.histograms import OBSERVABLES, stacks
 from ptmiss.typing import Array
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ptmiss import normalisation
 from ptmiss.errors import OptionError, UnknownName
+from ptmiss.files.provenance import samples
 from ptmiss.histograms import OBSERVABLES
-from ptmiss.provenance import samples
 from ptmiss.results import RunResult
 from ptmiss.systematics import DOWN, NOMINAL, UP, source_of
 from ptmiss.typing import Array

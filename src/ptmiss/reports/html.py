@@ -17,8 +17,8 @@ from markupsafe import Markup
 
 from ptmiss.errors import OptionError
 from ptmiss.files import write_atomically
+from ptmiss.files.provenance import provenance
 from ptmiss.plots import label_of
-from ptmiss.provenance import provenance
 from ptmiss.reports import cards, hepdata, measured, sections, sources, summary, svg, words
 from ptmiss.reports.exhibit import Exhibit, Section
 from ptmiss.tables import plus_minus

@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 
 from ptmiss import resolutions, results, tables
-from ptmiss.columns import Table
 from ptmiss.errors import OptionError
 from ptmiss.files import AnyPath, as_path
+from ptmiss.files.provenance import provenance
 from ptmiss.plots import resolution_figures
-from ptmiss.provenance import provenance
 from ptmiss.resolutions import Filled
 from ptmiss.table import open_table
+from ptmiss.table.columns import Table
 
 TABLE = "resolution.csv"
 HEAD = ("qT, GeV", "response", "par, GeV", "perp, GeV")

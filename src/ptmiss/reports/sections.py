@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ptmiss import plots, recoil, resolutions, results, stacks, table
-from ptmiss.columns import Table
+from ptmiss import plots, recoil, resolutions, results, table
 from ptmiss.errors import FileError, LedgerError, OptionError
-from ptmiss.histograms import BIN_MINIMUM, book_met, book_mt
+from ptmiss.histograms import BIN_MINIMUM, book_met, book_mt, stacks
 from ptmiss.networks import registry
 from ptmiss.normalisation import Skipped, duplicates_line, warning
 from ptmiss.reports import drifts, summary, svg, words
@@ -27,8 +26,9 @@ from ptmiss.reports.exhibit import Exhibit, Section
 from ptmiss.reports.sources import CALIBRATION, EVALUATION, EXPLANATION, MODEL, RUN, TABLE, ReportSource
 from ptmiss.resolutions import comparison, jacobian
 from ptmiss.runs import monitoring
-from ptmiss.selections import load_selection
+from ptmiss.selections import load_selection, selection_of
 from ptmiss.systematics import NOMINAL
+from ptmiss.table.columns import Table
 from ptmiss.typing import Vector
 
 KEPT = ("estimator", "region", "axis", "low", "high", "n_eff", "response", "response_error", "response_systematic")
@@ -77,7 +77,7 @@ def of_part(read: Table, title: str, correction: str, label: str) -> Section:
     noted += [f"{what}: {n}" for what, n in dict(made.get("notes") or {}).items()]
     noted += [f"{name}: {what}" for name, about in dict(made.get("datasets") or {}).items() for what in warnings(about)]
     leptons = [n for n, name in ((1, "lepton"), (2, "boson")) if there[name]]
-    about = f"{summary.counted(len(read), made)}; {summary.selected(read.selection, leptons)}"
+    about = f"{summary.counted(len(read), made)}; {summary.selected(selection_of(made), leptons)}"
     headline = summary.numbers(found, edges, gains)
     return Section(title, TABLE, exhibits, facts(made) | {"events": str(len(read))}, noted, "", about, headline)
 
@@ -200,7 +200,7 @@ def resolution_exhibit(
 def transverse_masses(read: Table, label: str) -> list[Exhibit]:
     """Of events with one lepton: mT of every estimator, pTmiss, and how sharp mT is."""
     names = [*read.estimators, *([plots.GENERATED] if _has_truth(read) else [])]
-    binning, events = read.selection.binning, 0
+    binning, events = selection_of(read.provenance).binning, 0
     histograms = book_met(names, binning) | book_mt(names, binning)
     for batch in read.batches(c for c in read.columns if c.startswith(("lepton_", "met_", "genmet_", "weight"))):
         vectors = {name: batch.met(name) for name in read.estimators}

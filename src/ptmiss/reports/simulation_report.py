@@ -23,6 +23,7 @@ from ptmiss.files import write_atomically
 from ptmiss.recoil import cartesian
 from ptmiss.reports import html, sections, sources
 from ptmiss.reports.exhibit import Exhibit, Section
+from ptmiss.resolutions import has_boson
 from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim
 from ptmiss.simulation import contents, parameters, production
@@ -39,7 +40,7 @@ PAGE = "validation.html"
 def peak(table: Path) -> pd.DataFrame:
     """The muon pairs of a recoil table in the selection's window: median and half width of their mass, GeV."""
     read = read_table(table)
-    inside = read["boson_mass"][read.in_window()]
+    inside = read["boson_mass"][has_boson(read, "boson")]
     return pd.DataFrame([{"events": len(inside), **contents.quantiles("mass", inside)}])
 
 

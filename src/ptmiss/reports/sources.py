@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ptmiss import parquet, results
+from ptmiss import results
 from ptmiss.errors import FileError, OptionError
+from ptmiss.files import parquet
 from ptmiss.networks import registry
 
 TABLE, RUN, CALIBRATION, EVALUATION = "recoil table", "run", "calibration", "evaluation"

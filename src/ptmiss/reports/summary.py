@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from ptmiss import plots
-from ptmiss.provenance import samples
+from ptmiss.files.provenance import samples
 from ptmiss.reports.exhibit import Section
 from ptmiss.selections import Selection
 from ptmiss.tables import plus_minus, with_error

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from ptmiss import bootstrap, tables
 from ptmiss.binning import DEFAULT, Binning
 from ptmiss.bootstrap import REPLICAS
-from ptmiss.columns import Table
 from ptmiss.errors import FileError, OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path
 from ptmiss.histograms import BIN_MINIMUM, COMPONENTS
 from ptmiss.plots import AXES, panels, save
 from ptmiss.recoil import Recoil, finite_in_all
+from ptmiss.selections import selection_of
 from ptmiss.table import RecoilTable
+from ptmiss.table.columns import Table
 from ptmiss.typing import Array, Mask
 
 from .measurement import columns_of, has_boson, recoils, require_events
@@ -116,7 +117,11 @@ def of_table(
     table.require(*(f"{boson}_{part}" for part in ("pt", "phi")))
     chosen = Chosen(table, boson, (above, below), dict(edges or {}), weighted)
     found = measure(
-        chosen.read, table.estimators, [len(bins) for bins in chosen.bins], replicas, table.selection.binning
+        chosen.read,
+        table.estimators,
+        [len(bins) for bins in chosen.bins],
+        replicas,
+        selection_of(table.provenance).binning,
     )
     out = []
     for axis, numbers in zip(["inclusive", *chosen.edges], [found[-1], *found[: len(chosen.edges)]], strict=True):

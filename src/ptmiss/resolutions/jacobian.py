@@ -22,11 +22,11 @@ from scipy.special import erfc
 
 from ptmiss import bootstrap, tables
 from ptmiss.bootstrap import REPLICAS
-from ptmiss.columns import Table
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.recoil import transverse_mass
 from ptmiss.systematics import total
 from ptmiss.table import RecoilTable
+from ptmiss.table.columns import Table
 from ptmiss.typing import Array, Mask
 
 from .comparison import MIN_EVENTS, gain

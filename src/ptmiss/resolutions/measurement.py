@@ -19,14 +19,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ptmiss import binning, normalisation
-from ptmiss.columns import MOVED, SIGNIFICANCE, WEIGHT, Table
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.histograms import COMPONENTS, book_recoil, fill_recoil, fill_variations, scale, subtract
 from ptmiss.recoil import Recoil, along, components, direction, magnitude, recoil
 from ptmiss.results import RunResult
+from ptmiss.selections import selection_of
 from ptmiss.systematics import NOMINAL
 from ptmiss.table import RecoilTable
-from ptmiss.typing import Vector
+from ptmiss.table.columns import MOVED, SIGNIFICANCE, WEIGHT, Table
+from ptmiss.typing import Array, Vector
 
 from .moments import Sums, n_effective, ratio, response, slope, sums
 from .responses import ResponseCorrection, Width, corrected_rms, correction
@@ -132,7 +133,7 @@ def fill(table: Table, boson: str = "boson") -> Filled:
     """
     table = table.of()
     table.require(*(f"{boson}_{part}" for part in ("pt", "phi")))
-    histograms, there, finite, counted = book_recoil(table.estimators, table.selection.binning), 0, 0, 0
+    histograms, there, finite, counted = book_recoil(table.estimators, selection_of(table.provenance).binning), 0, 0, 0
     for batch in table.batches(columns_of(table, boson)):
         with_boson = has_boson(batch, boson)
         chosen, found = _recoils(batch, with_boson, boson)
@@ -231,15 +232,20 @@ def has_boson(table: RecoilTable, boson: str) -> NDArray[np.bool_]:
     """(events,) mask of the events with this boson (see :func:`recoils`)."""
     keep = np.isfinite(table[f"{boson}_pt"]) & np.isfinite(table[f"{boson}_phi"])
     if boson == "boson":
-        keep &= table.in_window()
+        keep &= in_window(table["boson_mass"], selection_of(table.provenance).window)
     if boson == "genboson":
         keep &= np.isfinite(table["boson_pt"]) | np.isfinite(table["lepton_pt"])
     return keep
 
 
+def in_window(mass: Array, window: tuple[float, float] | None) -> NDArray[np.bool_]:
+    """(events,) those whose boson has a mass in the window of a selection, GeV; all where it has no window."""
+    return np.full(len(mass), True) if window is None else (mass > window[0]) & (mass < window[1])
+
+
 def require_events(table: Table, boson: str, number: int, finite: int) -> None:
     """Raise OptionError where no event of a table has this boson; finite: how many have one, whatever its mass."""
-    window = table.selection.window
+    window = selection_of(table.provenance).window
     if not number and finite and boson == "boson" and window:
         masses = f"a mass in the window of the selection, {window[0]:g} to {window[1]:g} GeV"
         raise OptionError(f"{finite} events of the table have a boson, none of them with {masses}")

@@ -34,7 +34,7 @@ from pydantic import BaseModel
 import ptmiss
 from ptmiss.events import identifier
 from ptmiss.files import digest
-from ptmiss.provenance import versions
+from ptmiss.files.provenance import versions
 from ptmiss.runs import dependencies
 
 FORMAT = 2  # of a chunk's file

@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ptmiss import userfiles
 from ptmiss.errors import FilesetError, hint
 from ptmiss.events import TREE, expand
-from ptmiss.files import AnyPath, as_path
+from ptmiss.files import AnyPath, as_path, userfiles
 
 RESERVED = {"dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid"}  # coffea fills these
 PREPROCESSED = {"form", "save_form"}  # of a dataset, by coffea

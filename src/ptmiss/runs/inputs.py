@@ -18,8 +18,8 @@ from ptmiss.runs import generated, inspections, ledger
 from ptmiss.runs.failures import Failure, Kind, Policy
 from ptmiss.runs.fileset import Fileset, Metadata
 from ptmiss.selections import Selection
-from ptmiss.weights.columns import LENGTHS, SUMS
-from ptmiss.weights.evaluation import has_sign, lists, sums
+from ptmiss.selections.weights.columns import LENGTHS, SUMS
+from ptmiss.selections.weights.evaluation import has_sign, lists, sums
 
 LOOKING = 16  # files looked into at a time
 TRIGGERS = "HLT_"

@@ -14,10 +14,10 @@ from ptmiss.estimators import Estimator, NetworkEstimator
 from ptmiss.estimators.evaluation import network_of
 from ptmiss.events import expand, inspect, read_chunks
 from ptmiss.files import AnyPath, as_path, check_file
+from ptmiss.files.provenance import provenance
 from ptmiss.networks import drift, sketches
 from ptmiss.networks.registry import load_model, weights_file
 from ptmiss.progress import Callback
-from ptmiss.provenance import provenance
 
 MONITORING = "monitoring"
 CHUNK = 500  # events

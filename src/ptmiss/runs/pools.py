@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ptmiss.errors import Interrupted, OptionError, UnknownName
-from ptmiss.provenance import versions
+from ptmiss.files.provenance import versions
 from ptmiss.runs import queues
 from ptmiss.runs.queues import THREADS
 from ptmiss.version import __version__

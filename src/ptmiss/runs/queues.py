@@ -22,9 +22,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
-from ptmiss import userfiles
 from ptmiss.errors import OptionError
-from ptmiss.files import AnyPath
+from ptmiss.files import AnyPath, userfiles
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Environment variables with the number of threads of libraries: one in each worker."""

@@ -15,8 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ptmiss import parquet, results
-from ptmiss.files import digest, remove_abandoned, write_atomically
+from ptmiss import results
+from ptmiss.files import digest, parquet, remove_abandoned, write_atomically
 from ptmiss.runs.ledger import Part
 from ptmiss.runs.runner import Run
 from ptmiss.table import of_dataset, writing

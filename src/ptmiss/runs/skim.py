@@ -20,8 +20,8 @@ from ptmiss import normalisation, results
 from ptmiss.errors import OptionError
 from ptmiss.estimators import Estimator
 from ptmiss.files import AnyPath, as_path, check_file
+from ptmiss.files.provenance import provenance
 from ptmiss.networks.sketches import SKETCHES
-from ptmiss.provenance import provenance
 from ptmiss.runs import directory as run_directory
 from ptmiss.runs import friends, rows
 from ptmiss.runs.chunks import Chunk

@@ -5,6 +5,7 @@
 * ``quality``: triggers of primary datasets, ``filters`` of noise by year, certified luminosity ``sections``;
   ``jet_quality``: identification and veto maps of jets
 * ``cuts``: the cuts of each final state in their order, and the cut flow
+* ``weights``: the weight of a simulated event and its variations; ``momenta``: scale and resolution of the leptons
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .objects import (
     rapidity,
     vertex_count,
 )
-from .presets import PRESETS, load_selection, of_channel
+from .presets import PRESETS, load_selection, of_channel, selection_of
 from .quality import judge, own_events, remarks, triggered
 from .schema import GAMMAJET, WENU, WMUNU, ZEE, ZMUMU, Selection, of_events
 
@@ -53,6 +54,7 @@ __all__ = [
     "passes",
     "rapidity",
     "remarks",
+    "selection_of",
     "single_lepton_cuts",
     "triggered",
     "vertex_count",

@@ -1,8 +1,8 @@
 """Identification of jets, and events that a jet veto map takes.
 
-The POG's files are read by name with ptmiss.lookups. A veto map takes an event with a jet in a region of the detector
-that was hot or cold: pT > 15 GeV, tight identification, less than 0.9 of its energy electromagnetic, and no PF muon
-within 0.2, as JetMET recommends. The jets' energies are those of the file, which NanoAOD corrects.
+The POG's files are read by name with ptmiss.corrections.lookups. A veto map takes an event with a jet in a region of
+the detector that was hot or cold: pT > 15 GeV, tight identification, less than 0.9 of its energy electromagnetic, and
+no PF muon within 0.2, as JetMET recommends. The jets' energies are those of the file, which NanoAOD corrects.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss import lookups
 from ptmiss.angles import delta_r
+from ptmiss.corrections import lookups
 from ptmiss.errors import ColumnError
 
 from .schema import Jets, Selection, VetoMap

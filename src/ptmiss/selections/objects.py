@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ptmiss.angles import delta_r
 from ptmiss.errors import ColumnError
-from ptmiss.momenta import evaluation as momenta
-from ptmiss.momenta import radiation
+from ptmiss.leptons import SHIFT
+from ptmiss.selections.momenta import evaluation as momenta
+from ptmiss.selections.momenta import radiation
 
 from .jet_quality import jet_ids
 from .schema import ELECTRON, MUON, Jets, LeptonCuts, Photon, Selection, of_events
@@ -75,7 +76,7 @@ def good_leptons(events: Any, selection: Selection) -> ak.Array:
 
     The field ``index`` has the place of each in its collection; ``superclusterEta`` of electrons is the eta of the
     supercluster, or their own where the file does not have it. Momenta are corrected if the selection says so, and have
-    photons of final-state radiation added: see ptmiss.momenta.
+    photons of final-state radiation added: see ptmiss.selections.momenta.
     """
     cuts = of_events(events, selection).leptons
     leptons = _indexed(events[COLLECTIONS[cuts.flavour]])
@@ -88,7 +89,7 @@ def good_leptons(events: Any, selection: Selection) -> ak.Array:
     good = passing(leptons, cuts, COLLECTIONS[cuts.flavour])
     chosen = leptons[good & ak.any(good & (leptons.pt > cuts.leading_pt), axis=-1)]
     optional = {"dz", SUPERCLUSTER, *((radiation.INDEX,) if cuts.fsr else ())}
-    more = [name for name in chosen.fields if name in optional or name.startswith(momenta.SHIFT)]
+    more = [name for name in chosen.fields if name in optional or name.startswith(SHIFT)]
     fields = {name: chosen[name] for name in (*LEPTON_BRANCHES, *more, "index")}
     found = ak.zip({**fields, "pdgId": -PDG_ID[cuts.flavour] * chosen.charge})
     return _hardest_first(radiation.recovered(found, events, cuts.fsr) if cuts.fsr else found)

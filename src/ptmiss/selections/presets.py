@@ -10,10 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ptmiss import userfiles
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.files import AnyPath, as_path
-from ptmiss.weights.schema import placed
+from ptmiss.files import AnyPath, as_path, userfiles
+from ptmiss.selections.weights.schema import placed
 
 from .schema import Selection
 
@@ -57,6 +56,11 @@ def load_selection(given: Selection | AnyPath | Mapping[str, Any] = DEFAULT) -> 
     if path.suffix not in (".toml", ".json"):
         raise UnknownName("selection", str(given), PRESETS)
     return userfiles.validate(Selection, _content(path), f"selection {path}: ", OptionError)
+
+
+def selection_of(made: Mapping[str, Any]) -> Selection:
+    """The selection with which a result was made, of its provenance; the default one of a table made by hand."""
+    return load_selection(made.get("selection") or DEFAULT)
 
 
 def of_channel(given: Selection | AnyPath | Mapping[str, Any], channel: str | None) -> Selection:

@@ -10,9 +10,9 @@ from pydantic import field_validator, model_validator
 
 from ptmiss.binning import Binning
 from ptmiss.errors import OptionError
-from ptmiss.momenta.schema import Fsr, Momentum
-from ptmiss.userfiles import Flag, Number, Section, Whole, key
-from ptmiss.weights.schema import AnyWeight, weight
+from ptmiss.files.userfiles import Flag, Number, Section, Whole, key
+from ptmiss.selections.momenta.schema import Fsr, Momentum
+from ptmiss.selections.weights.schema import AnyWeight, weight
 
 from . import filters
 

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import RootModel
 
-from ptmiss import userfiles
 from ptmiss.errors import FileError
-from ptmiss.files import cached_by_file
+from ptmiss.files import cached_by_file, userfiles
 
 
 class Sections(NamedTuple):

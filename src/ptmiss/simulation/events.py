@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss import jets, puppi, segments
+from ptmiss import jets, segments
+from ptmiss.candidates import puppi
 from ptmiss.simulation import detector, filters, generator, leptons, photons, pileup, schema, triggers
 from ptmiss.simulation.generator import HardEvents
 from ptmiss.simulation.parameters import Profile

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ptmiss.angles import separation
-from ptmiss.puppi import NEUTRAL, PILEUP, PRIMARY
+from ptmiss.candidates.puppi import NEUTRAL, PILEUP, PRIMARY
 from ptmiss.simulation.particleflow import Candidates
 
 MUON_CONE, ELECTRON_CONE = 0.4, 0.3
@@ -44,7 +44,7 @@ def select(
 ) -> Leptons:
     """The leptons with a PDG code (11 or 13) among flat candidates.
 
-    origin: (candidates,) as in ptmiss.puppi. genuine: (candidates,) mask of those that are what they look like.
+    origin: (candidates,) as in candidates.puppi. genuine: (candidates,) mask of those that are what they look like.
     offsets: (events + 1,).
     """
     pt, pdg_id = candidates.pt, candidates.pdg_id

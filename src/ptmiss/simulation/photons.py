@@ -48,7 +48,7 @@ def select(
     offsets: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> Photons:
-    """The photons among flat candidates; origin: (candidates,) as in ptmiss.puppi, offsets: (events + 1,)."""
+    """The photons among flat candidates; origin: (candidates,) as in candidates.puppi, offsets: (events + 1,)."""
     hard = (candidates.pdg_id == PHOTON) & (candidates.pt > MIN_PT) & (np.abs(candidates.eta) < MAX_ETA)
     chosen = np.flatnonzero(hard)
     isolation = leptons.isolation(chosen, candidates, origin, offsets, CONE)

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 from safetensors.numpy import save_file
 
 from ptmiss import events, sample
-from ptmiss import reconstruction as stage
 from ptmiss.cli import cli
 from ptmiss.elements import COLUMNS
 from ptmiss.errors import ColumnError
 from ptmiss.estimators import evaluate, make_estimators
+from ptmiss.estimators import reconstruction as stage
 
 torch = pytest.importorskip("torch")
 
