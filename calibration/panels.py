@@ -30,7 +30,7 @@ SOURCES = {
     "statistical": "statistics of the fits",
     "smoothing": "histograms, not Gaussians",
     "Gaussians": "three Gaussians, not two",
-    "nJets": "one law for all numbers of jets",
+    "nJets": "one law for all jets",
     "context": "a context of qT alone",
     "method": "double Gaussians, not the flow",
     "background": "background",

@@ -3,6 +3,7 @@
 ``python -m tests.test_images`` draws the pictures that are compared with anew; look at them before they are committed.
 """
 
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,12 +14,15 @@ from matplotlib.testing.compare import compare_images
 
 from ptmiss import plots
 from ptmiss.calibration import figures as calibration
+from ptmiss.calibration import law_figures, quantile_corrections
 from ptmiss.calibration.panels import Names
+from ptmiss.calibration.residuals import Residuals
 from ptmiss.elements import CLASSES
 from ptmiss.evaluation import displays, jets
 from ptmiss.evaluation import figures as evaluation
 from ptmiss.evaluation.study import Shown
 from ptmiss.histograms import stacks
+from tests.calibration import toys
 
 PICTURES = Path(__file__).parent / "images"
 DPI, TOLERANCE = 40, 4  # of the RMS difference between pixels of 0 to 255
@@ -127,7 +131,34 @@ def confusion():
     return evaluation.of_confusion(pd.DataFrame(rows), LABEL)
 
 
-FIGURES = {f.__name__: f for f in (resolution, spectrum, stack, closure, jet_response, display, confusion)}
+@cache
+def derivation():
+    """A map from one sum of two Gaussians to another, of few events."""
+    rng = np.random.default_rng(7)
+    samples = [
+        toys.residuals(toys.constant(of["par"]), *toys.per_cell(900, 3, rng), rng) for of in (toys.DATA, toys.MC)
+    ]
+    return next(iter(quantile_corrections.derive(Residuals(*samples, None), "puppi", 600)))
+
+
+def fits():
+    """The smooth law against the events of each cell, with pulls."""
+    return law_figures.fits(derivation(), "data", Names(LABEL, "pseudo-data"))[0]
+
+
+def maps():
+    """Distributions and the shift of the map, with its uncertainty by source."""
+    return law_figures.maps(derivation(), Names(LABEL, "pseudo-data"))[0]
+
+
+def laws():
+    """Median and half width against qT: laws, and events of cells."""
+    return law_figures.laws(derivation(), Names(LABEL, "pseudo-data"))[0]
+
+
+FIGURES = {
+    f.__name__: f for f in (resolution, spectrum, stack, closure, fits, maps, laws, jet_response, display, confusion)
+}
 
 
 def drawn(name, directory):

@@ -17,7 +17,7 @@ from ptmiss import bootstrap, tables
 from ptmiss.bootstrap import REPLICAS
 from ptmiss.errors import OptionError
 from ptmiss.networks.features import SCALE
-from ptmiss.plots import STYLE, save
+from ptmiss.plots import STYLE, mark, save
 from ptmiss.recoil import recoil
 from ptmiss.resolutions import comparison
 from ptmiss.resolutions.comparison import QT_ABOVE, WIDTHS
@@ -98,7 +98,7 @@ def show(name: str, table: pd.DataFrame) -> None:
     tables.show(head, lines, f"study {name}")
 
 
-def draw(studies: Mapping[str, pd.DataFrame], stem: Path) -> list[Path]:
+def draw(studies: Mapping[str, pd.DataFrame], stem: Path, label: str = "", dpi: float = 120) -> list[Path]:
     """Studies below each other: how much sharper each variant is than its reference, and its response.
 
     The thick error bar is the bootstrap, the thin one has the spread of seeds added in quadrature; a gain beyond
@@ -127,7 +127,8 @@ def draw(studies: Mapping[str, pd.DataFrame], stem: Path) -> list[Path]:
             text.set_fontweight("bold" if row is None else "normal")
         for ax in (*panels, last):
             ax.tick_params(axis="y", which="both", left=False, right=False)
-        return save(figure, stem, ["png", "pdf"])
+        mark(panels[0], label)
+        return save(figure, stem, ["png", "pdf"], dpi)
 
 
 def lines_of(name: str, table: pd.DataFrame) -> list[tuple[str, pd.Series | None]]:

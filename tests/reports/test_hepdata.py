@@ -1,15 +1,21 @@
+import io
+import subprocess
+import sys
 import warnings
+import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from ptmiss.reports import hepdata
+from ptmiss.reports import hepdata, html
+from ptmiss.reports.exhibit import Exhibit, Section
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of jsonschema, that it still uses RefResolver
     from hepdata_validator.data_file_validator import DataFileValidator
+    from hepdata_validator.full_submission_validator import FullSubmissionValidator
     from hepdata_validator.submission_file_validator import SubmissionFileValidator
 
 TABLE = pd.DataFrame(
@@ -93,6 +99,36 @@ def test_hepdata_itself_takes_the_tables(table, tmp_path):
 def test_hepdata_itself_takes_the_submission(tmp_path):
     text = hepdata.submission(hepdata.described(["Z → μμ: response", "w" * 100]), "(13 TeV)")
     assert complaints(SubmissionFileValidator(), text, tmp_path / "submission.yaml") == []
+
+
+READER = """
+import sys, yaml
+from matplotlib import pyplot
+table = yaml.safe_load(open(sys.argv[1]))
+bins, first = table["independent_variables"][0], table["dependent_variables"][0]
+x = [(bin["low"] + bin["high"]) / 2 for bin in bins["values"]]
+y, errors = zip(*((one["value"], one["errors"][0]["symerror"]) for one in first["values"]))
+pyplot.errorbar(x, y, errors, fmt="o", label=first["qualifiers"][0]["value"])
+pyplot.xlabel("{name} [{units}]".format(**bins["header"]))
+pyplot.ylabel("{name} [{units}]".format(**first["header"]))
+pyplot.legend(); pyplot.savefig(sys.argv[2]); print(x, *y, *errors, *first["qualifiers"][0].values())
+"""
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning")
+def test_a_reader_that_is_not_ours_draws_a_table_of_a_submission(tmp_path):
+    """HEPData's validator of a whole submission, which leaves a file open; then plain YAML and matplotlib alone."""
+    whole = TABLE.assign(high=[10.0, 20.0, 10.0], rms_par_error=[0.5, 0.75, 1.0])
+    content = html.submission([Section("Z → μμ", "run", [Exhibit("Widths", whole)])], "(13 TeV)")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        archive.extractall(tmp_path)
+    validator = FullSubmissionValidator()
+    assert validator.validate(directory=str(tmp_path)), validator.get_messages()
+    (table,) = tmp_path.glob("table_01*.yaml")
+    command = [sys.executable, "-c", READER, str(table), str(tmp_path / "drawn.png")]
+    done = subprocess.run(command, env={"MPLBACKEND": "agg"}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[5.0,", "15.0]", "20.5", "21.25", "0.5", "0.75", "Estimator", "PF"]
+    assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_is_wrong_is_refused(tmp_path):

@@ -48,11 +48,11 @@ EVERY = (0, np.inf)
 CHUNK = 1000
 STORED_DZ = Branch("dz", "float32", "cm", "as candidates store it", 8)
 QUANTITIES_DRAWN = {
-    ("natural", "default"): "wrong: default",
-    ("natural", "lepton"): "wrong: lepton's",
-    ("forced", "default"): "right: default",
-    ("forced", "forced"): "made wrong: default",
-    ("forced", "recovered"): "made wrong: lepton's",
+    ("natural", "default"): "default wrong",
+    ("natural", "lepton"): "default wrong, lepton's vertex",
+    ("forced", "default"): "default right",
+    ("forced", "forced"): "second vertex",
+    ("forced", "recovered"): "second vertex, lepton's vertex",
 }
 """Samples and ways of the table of widths in the figure, and their names there."""
 
@@ -206,12 +206,12 @@ def draw_widths(ax: Axes, table: pd.DataFrame) -> None:
             "label": label,
             "markersize": 9,
         }
-        ax.errorbar(np.arange(len(part)) + 0.14 * (k - 2), part["rms"], part["rms_error"], **style)
+        ax.errorbar(part["estimator"].map(estimators.index) + 0.14 * (k - 2), part["rms"], part["rms_error"], **style)
     ax.set_xticks(range(len(estimators)), [plots.label_of(name) for name in estimators])
-    ax.set_ylabel(r"RMS of $p_{\mathrm{T},x}^\mathrm{miss}$ about truth (GeV)")
+    ax.set_ylabel(r"RMS of $p_\mathrm{T}^\mathrm{miss}$ about truth, each axis (GeV)", fontsize="small")
     ax.tick_params(axis="x", which="minor", bottom=False, top=False)
-    ax.set_ylim(0, 1.4 * ax.get_ylim()[1])
-    ax.legend(fontsize="x-small", ncols=2)
+    ax.set_ylim(0, 1.5 * ax.get_ylim()[1])
+    ax.legend(fontsize="x-small", ncols=1)
 
 
 def study(path: str, estimators: Sequence[Estimator], progress: Callback = lambda *_: None) -> dict[str, pd.DataFrame]:

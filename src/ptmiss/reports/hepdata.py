@@ -65,7 +65,8 @@ def submission(tables: Sequence[Described], label: str = "") -> str:
     documents: list[dict[str, Any]] = [{"comment": "Written by ptmiss report."}]
     for number, one in enumerate(tables, start=1):
         named = {"name": f"Table {number}", "description": one.description, "keywords": keywords}
-        documents.append({**named, "data_file": f"{one.file}.yaml"})
+        same = [{"description": "The same table as CSV.", "location": f"{one.file}.csv"}]
+        documents.append({**named, "data_file": f"{one.file}.yaml", "additional_resources": same})
     return dump(documents)
 
 
