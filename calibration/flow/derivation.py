@@ -30,6 +30,7 @@ from ptmiss.progress import Callback, log
 from ptmiss.typing import Array
 
 from . import samples
+from .backgrounds import NEGATIVE, check
 from .maps import JointMap
 
 if TYPE_CHECKING:
@@ -49,13 +50,15 @@ class Options:
     """What a derivation depends on besides the samples.
 
     context: names, see samples.COLUMNS; members: of the ensemble; recipe: what to change in that of the flow; training:
-    directory of checkpoints, from which a derivation that was stopped goes on; None for none.
+    directory of checkpoints, from which a derivation that was stopped goes on; None for none. subtraction: how
+    backgrounds are taken off the data, see backgrounds.WAYS.
     """
 
     context: tuple[str, ...] = samples.CONTEXT
     members: int = 8
     recipe: Mapping[str, Any] | None = None
     training: Path | None = None
+    subtraction: str = NEGATIVE
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,14 @@ def derive(
     with needs_flow("--method flow"):
         from ptmiss.models.recoilflow.recipe import Recipe
         from ptmiss.models.workflow import make_recipe
+    check(options.subtraction)
     samples.check_context(options.context, [data, mc, *(b.source for b in backgrounds)])
     recipe = make_recipe(Recipe, options.recipe or {})
     base = calibrate.derive(data, mc, backgrounds, estimators, minimum=minimum, pileup=pileup, progress=progress)
 
     def events(factor: float = 1.0) -> Events:
         given = data, mc, backgrounds, base.preparation, estimators, options.context
-        return samples.events_of(*given, factor)
+        return samples.events_of(*given, factor, options.subtraction)
 
     nominal = events()
     scaled = {name: events(factor) for name, factor in BACKGROUND.items()} if backgrounds else {}
@@ -103,7 +107,8 @@ def derive(
         flow, curve = trainer.train("nominal", nominal, recipe)
         lesson = lesson_of(flow, nominal)
         joint = teach(lesson, variations(trainer, flow, scaled, base, lesson), tuple(estimators), options.context)
-    made = {**base.made, "context": list(options.context), "members": options.members}
+    of_flow = {"context": list(options.context), "members": options.members, "subtraction": options.subtraction}
+    made = {**base.made, **of_flow}
     first = base.preparation, base.responses, base.derivations
     return FlowCalibration(
         *first, made, joint, flow, curve, accuracy(joint, flow, nominal), recipe.model_dump(mode="json")

@@ -16,6 +16,8 @@ from ptmiss.recoil import recoil
 from ptmiss.table import RecoilTable
 from ptmiss.typing import Array
 
+from .backgrounds import NEGATIVE, subtract
+
 if TYPE_CHECKING:
     from ptmiss.models.recoilflow.events import Events
 
@@ -52,21 +54,23 @@ def events_of(
     estimators: Sequence[str],
     context: Sequence[str] = CONTEXT,
     factor: float = 1.0,
+    subtraction: str = NEGATIVE,
 ) -> Events:
-    """All events; those of a background count as data with a negative weight.
+    """All events, those of data without backgrounds.
 
-    factor: of the background. Raises OptionError where a sample has too few events, or weights below zero.
+    factor: of the background; subtraction: how it is taken off, see backgrounds.WAYS. Raises OptionError where a sample
+    has too few events, or weights below zero.
     """
     from ptmiss.models.recoilflow.events import join
 
     check_context(context, [data, mc, *(b.source for b in backgrounds)])
     shifts, weigh = preparation.shifts, preparation.pileup
     simulated = columns(mc.events, shifts["mc"], estimators, context, weigh)
-    parts = [columns(data.events, shifts["data"], estimators, context)]
+    others = []
     for background in backgrounds:
         u, given, weight = columns(background.source.events, shifts["mc"], estimators, context, weigh)
-        parts.append((u, given, -factor * background.factor * weight))
-    recorded = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        others.append((u, given, factor * background.factor * weight))
+    recorded = subtract(columns(data.events, shifts["data"], estimators, context), others, subtraction)
     return join(simulated, recorded, (mc.name, f"{data.name} less background" if backgrounds else data.name))
 
 

@@ -25,7 +25,8 @@ WIDTHS = {"mc": (16.0, 14.0, 12.0, 10.5), "data": (17.5, 15.5, 13.0, 11.5)}  # G
 MEANS = {"mc": (-2.0, 0.0, -3.0, 0.0), "data": (-3.5, 0.3, -4.0, -0.2)}  # GeV, of the narrow Gaussian
 WIDE, FRACTION = 1.9, 0.75  # of both samples: ratio of widths, share of the narrow one
 SLOPE = {"mc": 0.03, "data": 0.04}  # loss of u_par per GeV of qT
-CORRELATION = {"mc": (0.45, 0.35), "data": (0.75, 0.70)}  # of PF with PUPPI, parallel and across
+CORRELATION = {"mc": (0.45, 0.35), "data": (0.75, 0.70), "correlated": (0.75, 0.70)}  # of PF with PUPPI, par and perp
+MARGINS = {"mc": "mc", "data": "data", "correlated": "mc"}  # whose laws the components of a sample follow
 PILEUP = {"mc": 0.012, "data": 0.016}  # relative growth of widths per vertex
 
 
@@ -41,7 +42,10 @@ class Toy:
 
 
 def draw(sample: str, n: int, seed: int) -> Toy:
-    """Events of ``mc`` or ``data``; both have the same spectra of what the recoil depends on."""
+    """Events of ``mc``, ``data`` or ``correlated``, which has the laws of ``mc`` and the correlations of ``data``.
+
+    All have the same spectra of what the recoil depends on.
+    """
     rng = np.random.default_rng(seed)
     qt = rng.gamma(1.2, 20, n)
     context = {
@@ -54,11 +58,18 @@ def draw(sample: str, n: int, seed: int) -> Toy:
     return Toy(_values(sample, context, *normal(scores)), context)
 
 
-def exact(toy: Toy) -> Array:
-    """(events, 4) what the true map makes of simulated events, GeV."""
+def background(n: int, seed: int) -> Toy:
+    """Events that are no signal: harder, with more jets, and a recoil that is far too small and three times as wide."""
+    rng, events = np.random.default_rng([seed, 1]), draw("mc", n, seed)
+    context = dict(events.context) | {"qt": 20 + rng.gamma(2.0, 20, n), "njets": rng.integers(1, 4, n).astype(float)}
+    return Toy(3 * events.u - 0.4 * context["qt"][:, np.newaxis] * np.array([1, 0, 1, 0]), context)
+
+
+def exact(toy: Toy, wanted: str = "data") -> Array:
+    """(events, 4) what the true map makes of simulated events, GeV; wanted: the sample whose law they get."""
     scores = np.stack([_score(_law("mc", k, toy.context), toy.u[:, k]) for k in range(len(COMPONENTS))], axis=1)
     independent = scores @ np.linalg.inv(_root("mc")).T
-    return _values("data", toy.context, *normal(independent @ _root("data").T))
+    return _values(wanted, toy.context, *normal(independent @ _root(wanted).T))
 
 
 def _root(sample: str) -> Array:
@@ -71,6 +82,7 @@ def _root(sample: str) -> Array:
 
 def _law(sample: str, k: int, context: Mapping[str, Array]) -> Mixture:
     """The law of a component at each event."""
+    sample = MARGINS[sample]
     width = WIDTHS[sample][k] * (1 + PILEUP[sample] * (context["npv"] - 25)) * (1 + 0.06 * context["njets"])
     mean = MEANS[sample][k] - (SLOPE[sample] * context["qt"] if k % 2 == 0 else 0.0) + np.zeros_like(width)
     wide = WIDE + 0.05 * np.abs(context["boson_rapidity"])

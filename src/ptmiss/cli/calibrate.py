@@ -59,6 +59,13 @@ CONTEXT = ["qt", "njets", "npv", "boson_rapidity"]
     type=Words("A,B,…", lambda: CONTEXT, several=True),
     help="What a flow depends on, boson_rapidity too if tables have it.",
 )
+@click.option(
+    "--subtraction",
+    type=click.Choice(["negative", "share"]),
+    default="negative",
+    show_default=True,
+    help="Backgrounds of a flow: events of negative weight, or weights of data.",
+)
 @click.option("--members", type=click.IntRange(2), default=8, show_default=True, help="Flows of the ensemble.")
 @click.option("--epochs", type=click.IntRange(1), default=None, help="Longest training of a flow.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the flows.")
@@ -78,6 +85,7 @@ def calibrate(
     pileup: bool,
     method: str,
     context: list[str],
+    subtraction: str,
     members: int,
     epochs: int | None,
     seed: int,
@@ -102,7 +110,7 @@ def calibrate(
     }
     if method == "flow":
         recipe = {"seed": seed} | ({} if epochs is None else {"epochs": epochs})
-        options["flow"] = {"context": tuple(context), "members": members, "recipe": recipe}
+        options["flow"] = {"context": tuple(context), "members": members, "subtraction": subtraction, "recipe": recipe}
     options |= {"method": method, "resume": resume, "force": force}
     with progress_bar() as bar:
         show = progress_callback(bar)

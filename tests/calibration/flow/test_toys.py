@@ -32,3 +32,13 @@ def test_the_true_map_is_triangular_and_grows(samples):
     moved = toys.exact(toys.Toy(mc.u + np.array([0, 0, 1.0, 0]), mc.context))
     np.testing.assert_allclose(moved[:, [0, 1, 3]], mapped[:, [0, 1, 3]], atol=1e-6)
     assert (moved[:, 2] > mapped[:, 2]).all()
+
+
+@pytest.mark.parametrize("k", range(len(toys.COMPONENTS)))
+def test_correlated_events_differ_from_simulation_in_correlations_alone(samples, k):
+    correlated = toys.draw("correlated", 20_000, seed=3)
+    assert ks_2samp(samples[0].u[:, k], correlated.u[:, k]).pvalue > 0.001
+    tau = kendalltau(correlated.u[:, 0], correlated.u[:, 2]).statistic
+    assert tau == pytest.approx(2 / np.pi * np.arcsin(toys.CORRELATION["correlated"][0]), abs=0.03)
+    mapped = toys.exact(samples[0], "correlated")
+    assert kendalltau(mapped[:, 0], mapped[:, 2]).statistic == pytest.approx(tau, abs=0.012)
