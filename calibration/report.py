@@ -185,3 +185,7 @@ def test_closure(
     _table(directory / "closure.csv", table)
     _table(directory / "closure_summary.csv", closure.summary(table))
     save(figures.closure(table, names), directory / "closure", ("png", "svg"))
+    if type(calibration) is not Calibration:
+        from .flow import report as flows
+
+        flows.write_agreement(calibration, data, mc, backgrounds, directory, names)  # type: ignore[arg-type]

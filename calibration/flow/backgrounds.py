@@ -49,6 +49,6 @@ def signal_share(data: Columns, background: Columns) -> Array:
     """(events,) share of signal among events of data like each, from 0 to 1."""
     from ptmiss.models.classifier import separate
 
-    features = [np.column_stack(sample[:2]) for sample in (data, background)]
-    ratio = np.exp(separate(*features, (data[2], background[2])).scores[0])
+    of_data, of_background = (np.column_stack(sample[:2]) for sample in (data, background))
+    ratio = np.exp(separate(of_data, of_background, (data[2], background[2])).scores[0])
     return np.clip(1 - background[2].sum() / data[2].sum() * ratio, 0, 1)

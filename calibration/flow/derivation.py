@@ -143,6 +143,7 @@ class Trainer:
     ) -> tuple[RecoilFlow, pd.DataFrame]:
         """A flow on some events, and its log; start: a flow to begin with."""
         from ptmiss.files import digest
+        from ptmiss.models.recoilflow.recipe import fit_difference
         from ptmiss.models.recoilflow.weights import RecoilFlow, Shape
 
         held = np.arange(len(events)) % HELD_OUT == 0
@@ -152,6 +153,7 @@ class Trainer:
         if start is not None:
             run.start = lambda net: net.load_state_dict(start.network.state_dict())
         curve = run.run()
+        fit_difference(network, events)
         self.done += 1
         log.info("flow %s: %d epochs, loss %.4f", name, len(curve), curve["loss"].min())
         self.progress(f"flows: {name}", self.done, self.total)
@@ -194,8 +196,7 @@ def variations(
             yield name, trainer.train(name, other, again, flow)[0].correct(u, context) - same
     alone, _ = trainer.train("context", of_qt_alone(events, names), recipe)
     yield "context", alone.correct(u, context) - target
-    where = (context[:, names.index(name)] if name in names else np.zeros(len(u)) for name in ("qt", "njets"))
-    yield "method", marginal(base, trainer.estimators, u, *where) - target
+    yield "method", marginal(base, trainer.estimators, u, context, names) - target
 
 
 def drawn(events: Events, number: int) -> Events:
@@ -213,8 +214,12 @@ def _seeded(recipe: Recipe, number: int) -> Recipe:
     return recipe.model_copy(update={"seed": recipe.seed + 1 + number})
 
 
-def marginal(base: Calibration, estimators: Sequence[str], u: Array, qt: Array, njets: Array) -> Array:
-    """(events, features) residuals mapped by the double Gaussians of one component at a time, GeV."""
+def marginal(base: Calibration, estimators: Sequence[str], u: Array, context: Array, names: Sequence[str]) -> Array:
+    """(events, features) residuals mapped by the double Gaussians of one component at a time, GeV.
+
+    context: (events, columns) with these names.
+    """
+    qt, njets = (context[:, list(names).index(each)] if each in names else np.zeros(len(u)) for each in ("qt", "njets"))
     out = np.empty_like(u)
     for k, (estimator, component) in enumerate((e, c) for e in estimators for c in COMPONENTS):
         derivation = base.derivations[f"{estimator}_u_{component}"]

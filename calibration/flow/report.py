@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from ptmiss.calibration.panels import Names
+from ptmiss.calibration.sources import Background, Sample
 from ptmiss.models import training_plot
 from ptmiss.networks.registry import CARD, WEIGHTS
 
+from . import agreement, samples
 from .derivation import FlowCalibration
 
 PLACE = "flow"  # directory of the flow itself
@@ -34,6 +38,19 @@ def write(calibration: FlowCalibration, directory: Path) -> None:
     calibration.log.to_csv(place / "log.csv", index=False)
     training_plot.draw(calibration.log, place / "training", {"data_loss": "Loss of data"})
     calibration.accuracy.to_csv(directory / "flow_accuracy.csv", index=False, float_format="%.5g")
+
+
+def write_agreement(
+    calibration: FlowCalibration,
+    data: Sample,
+    mc: Sample,
+    backgrounds: Sequence[Background],
+    directory: Path,
+    names: Names,
+) -> None:
+    """How alike simulation and data of these samples are, before and after the map: two tables and a figure."""
+    given = data, mc, backgrounds, calibration.preparation, calibration.joint.estimators, calibration.joint.context
+    agreement.write(agreement.measure(calibration, samples.events_of(*given)), directory, names)
 
 
 def card(calibration: FlowCalibration, digest: str) -> str:

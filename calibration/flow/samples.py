@@ -42,8 +42,8 @@ def check_context(context: Sequence[str], samples: Sequence[Sample]) -> None:
                     f"{sample.name} has no column {COLUMNS[name]}, "
                     f"which --context {','.join(context)} needs in every sample"
                 )
-    if "qt" not in context:
-        raise OptionError(f"--context {','.join(context)}: expected qt among them")
+    if not context or context[0] != "qt":
+        raise OptionError(f"--context {','.join(context)}: expected qt, the first")
 
 
 def events_of(

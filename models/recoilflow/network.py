@@ -30,7 +30,8 @@ class Network(nn.Module):
     """A flow of some features with some columns of context.
 
     hidden: widths of the layers of each conditioner; bins: of each spline; splines: how many follow each other, after
-    one transform that shifts and scales.
+    one transform that shifts and scales. difference: (2, features, 2), by how much data are shifted and scaled against
+    simulation, as lines in the first column of the context, which is qT.
     """
 
     u_mean: Tensor
@@ -49,6 +50,7 @@ class Network(nn.Module):
         ]
         base = UnconditionalDistribution(DiagNormal, torch.zeros(features), torch.ones(features), buffer=True)
         self.flow = Flow(parts, base)
+        self.difference = nn.Parameter(torch.zeros(2, features, 2))
         for name, size in (("u", features), ("context", context)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_spread", torch.ones(size))
@@ -75,16 +77,26 @@ class Network(nn.Module):
         clamped = torch.minimum(torch.maximum(context, self.ranges[0]), self.ranges[1])
         return torch.cat([(clamped - self.context_mean) / self.context_spread, switch[:, None]], dim=1)
 
+    def moved(self, given: Tensor) -> tuple[Tensor, Tensor]:
+        """(events, features) shift and logarithm of the scale of data, lines in qT; none for simulation."""
+        switch = given[:, -1:]
+        terms = torch.cat([torch.ones_like(switch), given[:, :1]], dim=1) * switch
+        shift, scale = (terms @ part.T for part in self.difference)
+        return shift, scale
+
     def log_density(self, u: Tensor, context: Tensor, switch: Tensor) -> Tensor:
         """(events,) logarithm of the density of standardised residuals."""
-        return self.flow(self.given(context, switch)).log_prob((u - self.u_mean) / self.u_spread)
+        given = self.given(context, switch)
+        shift, scale = self.moved(given)
+        plain = ((u - self.u_mean) / self.u_spread - shift) * torch.exp(-scale)
+        return self.flow(given).log_prob(plain) - scale.sum(dim=1)
 
     def move(self, u: Tensor, context: Tensor) -> Tensor:
         """(events, features) what simulated residuals become: to their scores, and back as those of data."""
-        simulation, data = (
-            self.flow(self.given(context, torch.full((len(u),), side, dtype=u.dtype))).transform for side in (0.0, 1.0)
-        )
-        return data.inv(simulation((u - self.u_mean) / self.u_spread)) * self.u_spread + self.u_mean
+        of_mc, of_data = (self.given(context, torch.full((len(u),), side, dtype=u.dtype)) for side in (0.0, 1.0))
+        scores = self.flow(of_mc).transform((u - self.u_mean) / self.u_spread)
+        shift, scale = self.moved(of_data)
+        return (self.flow(of_data).transform.inv(scores) * torch.exp(scale) + shift) * self.u_spread + self.u_mean
 
     @torch.no_grad()
     def correct(self, u: ArrayLike, context: ArrayLike) -> Array:

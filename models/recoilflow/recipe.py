@@ -14,6 +14,7 @@ from .events import Events, Loader
 from .network import Network
 
 FLOOR = -60.0  # log density below which an event of negative weight pushes no more
+STEPS = 40  # of the last fit
 VALIDATION_BATCH = 16_384
 
 
@@ -52,6 +53,27 @@ class Recipe(Task, DecoupledSettings):
         """A function that measures a network on events, see :func:`validate`."""
         held = events.balanced()
         return lambda network: validate(network, held)
+
+
+def fit_difference(network: Network, events: Events) -> None:
+    """Fit shift and scale of data against simulation to all events of data, with the rest of the flow as it is.
+
+    A training stops when the flow begins to know its events by heart. What differs between data and simulation is a
+    small part of the loss and learnt last: by then too little of it. Of these few parameters no event can be learnt by
+    heart, so that they are fitted until nothing gets better.
+    """
+    batch = [tensor.double() for tensor in events.balanced().select(events.data).tensors()]
+    optimizer = torch.optim.LBFGS([network.difference], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss(network, *batch)
+        (network.difference.grad,) = torch.autograd.grad(value, [network.difference])
+        return value
+
+    network.double()
+    optimizer.step(closure)
+    network.float()
 
 
 def loss(network: Network, u: Tensor, context: Tensor, switch: Tensor, weights: Tensor) -> Tensor:

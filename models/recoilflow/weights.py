@@ -18,7 +18,7 @@ from ptmiss.typing import Array
 
 from .network import Network
 
-ARCHITECTURE, VERSION = "recoilflow", "1"
+ARCHITECTURE, VERSION = "recoilflow", "2"
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -35,15 +37,29 @@ def joint_tables(tmp_path_factory):
     return {name: tables.write(directory / f"{name}.parquet", part) for name, part in out.items()}
 
 
+@contextmanager
+def quick():
+    """Little teaching, of few events."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(students, "ROWS", 4000)
+        for name, value in {"TEACHING": 10, "VARYING": 2, "VARIED_ROWS": 2000, "TAUGHT": (16, 16)}.items():
+            patch.setattr(derivation, name, value)
+        yield patch
+
+
+def calibration_of(data, mc):
+    """A calibration of two samples without backgrounds, by flows with little training."""
+    with quick():
+        options = derivation.Options(members=2, recipe=TINY)
+        return derivation.derive(data, mc, [], toys.ESTIMATORS, options, minimum=300)
+
+
 @pytest.fixture(scope="session")
 def flow_calibration(joint_tables, tmp_path_factory):
     """A directory of a calibration by a flow with little training, taught with few events."""
     output = tmp_path_factory.mktemp("calibration") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(students, "ROWS", 4000)
+    with quick() as patch:
         patch.setattr(figures, "draw", lambda *_: [])  # those of the double Gaussians have tests of their own
-        for name, value in {"TEACHING": 10, "VARYING": 2, "VARIED_ROWS": 2000, "TAUGHT": (16, 16)}.items():
-            patch.setattr(derivation, name, value)
         verbs.calibrate(
             joint_tables["data"],
             joint_tables["mc"],

@@ -83,7 +83,7 @@ def test_backgrounds_count_with_negative_weights(joint_tables):
             ("qt", "boson_rapidity"),
             "data.parquet has no column boson_rapidity, which --context qt,boson_rapidity needs",
         ),
-        (("npv",), "--context npv: expected qt among them"),
+        (("npv", "qt"), "--context npv,qt: expected qt, the first"),
         (("qt", "mood"), "--context mood: expected some of qt, njets, npv, boson_rapidity"),
     ],
 )

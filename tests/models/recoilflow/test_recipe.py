@@ -4,7 +4,7 @@ import torch
 
 from ptmiss.errors import OptionError
 from ptmiss.models.recoilflow.events import Events, join
-from ptmiss.models.recoilflow.recipe import FLOOR, Recipe, loss
+from ptmiss.models.recoilflow.recipe import FLOOR, Recipe, fit_difference, loss
 
 from .conftest import SMALL
 
@@ -63,3 +63,18 @@ def test_too_few_events_and_weights_below_zero_are_one_line(weights, message):
     good = (np.zeros((3000, 2)), np.zeros((3000, 1)), np.ones(3000))
     with pytest.raises(OptionError, match=message):
         join(good, (np.zeros((30, 2)), np.zeros((30, 1)), weights))
+
+
+def test_a_difference_that_grows_with_the_context_is_learnt_by_little_training(tmp_path):
+    """Few events with large qT have all of it: the map is 6 % of qT, and is known to 1 GeV there."""
+    rng = np.random.default_rng(3)
+    qt = rng.exponential(20, (2, 3000, 1))
+    u = rng.normal(0, 10, (2, 3000, 1)) - np.array([0.0, 0.06])[:, None, None] * qt
+    events = join(*((u[k], qt[k], np.ones(3000)) for k in range(2)))
+    held = np.arange(len(events)) % 6 == 0
+    recipe = Recipe(epochs=6, batch=256, hidden=(16,), bins=5)
+    network, run = recipe.train(events.select(~held), events.select(held), tmp_path, {})
+    run.run()
+    fit_difference(network, events)
+    hard, at = np.full((500, 1), 80.0), rng.normal(0, 10, (500, 1))
+    assert (network.correct(at, hard) - at).mean() == pytest.approx(-4.8, abs=2.0)
