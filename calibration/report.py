@@ -73,8 +73,7 @@ def calibrate(
     with results.replacing_directory(output) as temporary:
         write(calibration, temporary, era, order)
         applied = corrections.load(temporary / CORRECTIONS)
-        of_tables = recorded.table is not None
-        comparison = closure.compare(recorded, simulated, others, applied) if of_tables else None
+        comparison = closure.compare(recorded, simulated, others, applied) if recorded.table is not None else None
         figures.draw(calibration, comparison, temporary, names)
         if test:
             half = calibration_of(recorded.part(0, PARTS), simulated.part(0, PARTS), 1 / PARTS, "half")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -67,7 +68,7 @@ def simulate(
 
     The same command continues an interrupted job.
     """
-    from ptmiss import results, simulation
+    from ptmiss import simulation
     from ptmiss.files import check_file
     from ptmiss.progress import progress_bar, progress_callback
 
@@ -79,34 +80,35 @@ def simulate(
     if output is None or (process is None) != validate:
         raise OptionError("expected --output, and either a process or --validate (--list prints the processes)")
     if process is None:
-        from ptmiss.reports import simulation_report
-
-        results.check_writable(output, force or simulation_report.is_unfinished(output))
-    else:
-        check_file(output, (".root",), force)
+        validation(output, force, n, seed, workers=workers, reference=reference)
+        return
+    check_file(output, (".root",), force)
+    options: dict[str, Any] = {
+        "profile": profile,
+        "pileup_mean": pileup,
+        "workers": workers,
+        "file_format": file_format,
+    }
+    options |= {"elements": True if elements < 0 else elements, "shower_weights": shower_weights}
     values = {name: number(name, value) for name, value in overrides.items()}
     with progress_bar() as bar:
-        show = progress_callback(bar)
-        if process is None:
-            page = simulation_report.validate(output, n, seed, workers=workers, reference=reference, progress=show)
-            click.echo(page)
-            return
         made = simulation.simulate(
-            process,
-            n,
-            seed,
-            output,
-            profile=profile,
-            pileup_mean=pileup,
-            overrides=values,
-            elements=True if elements < 0 else elements,
-            workers=workers,
-            file_format=file_format,
-            shower_weights=shower_weights,
-            progress=show,
+            process, n, seed, output, overrides=values, progress=progress_callback(bar), **options
         )
     rate = (made.events - made.resumed) / made.seconds
     click.echo(f"{made.events} events ({rate:.1f} per second) -> {made.path}")
+
+
+def validation(output: Path, force: bool, n: int, seed: int, **options: Any) -> None:
+    """Simulate n events of each process, and write the page that compares them with references."""
+    from ptmiss import results
+    from ptmiss.progress import progress_bar, progress_callback
+    from ptmiss.reports import simulation_report
+
+    results.check_writable(output, force or simulation_report.is_unfinished(output))
+    with progress_bar() as bar:
+        page = simulation_report.validate(output, n, seed, progress=progress_callback(bar), **options)
+    click.echo(page)
 
 
 @cli.command(

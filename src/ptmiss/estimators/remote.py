@@ -88,56 +88,9 @@ class Remote(Estimator):
 def connect(url: str) -> Any:
     """A connection to a server; OptionError without the extra that it takes."""
     try:
-        import tritonclient.grpc  # noqa: F401
-        from coffea.ml_tools.triton_wrapper import triton_wrapper
+        from .triton import Server
     except ImportError as error:
         raise OptionError("a remote network needs the extra triton: pip install 'ptmiss[triton]'") from error
-
-    class Server(triton_wrapper):
-        """coffea's wrapper with timeouts, a token, and errors that say what to do."""
-
-        def prepare_awkward(self, *_: Any) -> Any:
-            raise NotImplementedError
-
-        @cached_property
-        def headers(self) -> Mapping[str, str] | None:
-            return headers(url)
-
-        def _create_model_metadata(self) -> dict[str, Any]:
-            return answered(
-                url,
-                lambda: self.client.get_model_metadata(
-                    self.model, self.version, as_json=True, headers=self.headers, client_timeout=TIMEOUT
-                ),
-            )
-
-        def run_infer(self, inputs: Any, outputs: Any, attempt: int = 0) -> Any:
-            options = {"headers": self.headers, "client_timeout": TIMEOUT}
-            version = self.version
-            return answered(
-                url,
-                lambda: self.client.infer(self.model, model_version=version, inputs=inputs, outputs=outputs, **options),
-            )
-
-        @cached_property
-        def output(self) -> str:
-            """The output, which says what the layout is."""
-            there = set(self.model_inputs), set(self.model_outputs)
-            for name, wanted in OUTPUTS.items():
-                if there == (wanted, {name}):
-                    return name
-            inputs, outputs = (", ".join(sorted(names)) for names in there)
-            raise OptionError(f"{url} serves {inputs} -> {outputs}: that is no DeepMET of ptmiss models serve-layout")
-
-        @cached_property
-        def slots(self) -> int:
-            """Slots of an event in CMS's layout; 0 in the other."""
-            return int(self.model_inputs["input"]["shape"][-2]) if self.output == "output/BiasAdd" else 0
-
-        def evaluate(self, inputs: Inputs) -> Vector:
-            """(events, 2) pTmiss, GeV."""
-            return padded(self, inputs) if self.slots else packed(self, inputs)
-
     server = Server(url, {"ssl": encrypted(url)})
     atexit.register(setattr, server, "_client", None)  # while gRPC is still there to close it
     return server
