@@ -267,6 +267,7 @@ def test_every_verb_that_writes_a_file_has_one_rule(name, verb, tmp_path):
         ("train", "deepmet"),
         ("train", "mlpf"),
         ("simulate", "--validate"),
+        ("convert", sample.events("ttbar")),
         ("demo",),
     ],
     ids=lambda verb: " ".join(map(str, verb[:2])),

@@ -42,6 +42,7 @@ READERS = {
     "templates": lambda path: ptmiss.templates(path, "mt", "out"),
     "convert": lambda path: ptmiss.convert(path, "out.json"),
     "calibrate": lambda path: ptmiss.calibrate(path, path, "out"),
+    "convert to events": lambda path: ptmiss.convert(path, "out"),
     "profile": lambda path: ptmiss.profile(path, "out"),
     "explain": lambda path: ptmiss.explain(path, path, "out"),
     "report": lambda path: ptmiss.report(path, "out.html"),

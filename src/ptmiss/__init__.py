@@ -2,8 +2,8 @@
 
 These are the names that a notebook needs. Each is imported when it is first used:
 
-* ``skim``, ``run``, ``resolution``, ``compare``, ``calibrate``, ``explain``, ``profile``, ``report``, ``simulate``,
-  ``templates``: the verbs of the command line
+* ``skim``, ``run``, ``resolution``, ``compare``, ``calibrate``, ``convert``, ``explain``, ``profile``, ``report``,
+  ``simulate``, ``templates``: the verbs of the command line
 * ``make_estimators``, ``evaluate``, ``Estimator``: pTmiss of events, for a processor of your own
 * ``load_model``, ``load_corrections``: a network and a calibration, to apply to arrays of your own
 * ``load_published``: corrections of the recoil and of XY that others publish

@@ -7,7 +7,7 @@ written whole or not at all, and says how it was made.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from coffea.processor import ProcessorABC
 from ptmiss import corrections as correction_files
 from ptmiss import plots, reports, resolutions, results
 from ptmiss.corrections import published
+from ptmiss.errors import OptionError
 from ptmiss.estimators import Estimator, make_estimators
 from ptmiss.files import AnyPath, as_path, check_file, write_atomically
 from ptmiss.files.provenance import provenance
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 Files = AnyPath | Sequence[AnyPath] | Mapping[str, Any]
 Estimators = str | Iterable[str | Estimator]
+CORRECTIONS = (".json", ".gz")  # endings of files of corrections
 
 
 @dataclass(frozen=True)
@@ -366,28 +368,58 @@ def calibrate(
 
 
 def convert(
-    path: AnyPath, output: AnyPath, systematics: AnyPath | None = None, *, order: str = "any", force: bool = False
-) -> published.PublishedRecoil:
-    """Convert recoil corrections of CMS's HTT group from ROOT to correctionlib JSON.
+    files: AnyPath | Sequence[AnyPath],
+    output: AnyPath,
+    systematics: AnyPath | None = None,
+    *,
+    order: str = "any",
+    detector: str | None = None,
+    max_events: int | None = None,
+    force: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> published.PublishedRecoil | list[Path]:
+    """Convert files of others: open full simulation to event files, recoil corrections to correctionlib JSON.
 
     Args:
-        path: the ROOT file with histograms of data and simulation.
-        output: a .json or .gz file.
-        systematics: the group's ROOT file of their uncertainties.
-        order: key of the corrections in the file.
-        force: replace a file that is there.
+        files: EDM4hep files (ROOT), or parquet and ArrayRecord files of the public MLPF; paths and globs. For a .json
+            output, the ROOT file of CMS's HTT group with histograms of data and simulation.
+        output: an event file (.root) for one file, or a directory for any number, with a manifest; .parquet or
+            .array_record for an event file with elements; .json or .gz for corrections.
+        systematics: of corrections, the group's ROOT file of their uncertainties.
+        order: of corrections, their key in the file.
+        detector: ``clic`` or ``cld``; EDM4hep files do not say which field bends their tracks.
+        max_events: most events of each file.
+        force: replace what is there.
+        progress: called with what is done, how many files, and of how many.
 
     Returns:
-        The corrections, ready to be applied.
+        The paths of what was written; or the corrections, ready to be applied.
 
     Raises:
-        FileError: a file is missing, or not of ROOT.
-        CorrectionError: it has not the group's histograms.
+        FileError: a file is missing or cannot be read, or an event does not pass a gate; nothing is written.
+        ColumnError: a file lacks a collection.
+        CorrectionError: a file has not the group's histograms.
     """
+    given = list(files) if isinstance(files, Sequence) and not isinstance(files, str) else [files]
+    if as_path(output).suffix in CORRECTIONS:
+        return _convert_corrections(given, output, systematics, order, force)
+    if systematics is not None:
+        raise OptionError(f"--systematics is of corrections, and --output {output} is none (.json or .gz)")
+    from ptmiss.conversion.convert import convert as convert_files
+
+    paths = [str(as_path(path)) for path in given]
+    return convert_files(paths, output, detector=detector, max_events=max_events, force=force, progress=progress)
+
+
+def _convert_corrections(
+    given: Sequence[AnyPath], output: AnyPath, systematics: AnyPath | None, order: str, force: bool
+) -> published.PublishedRecoil:
     from ptmiss.calibration import conversion
 
-    check_file(output, [".json", ".gz"], force)
-    made = published.load(conversion.convert(path, output, systematics, order))
+    if len(given) != 1:
+        raise OptionError(f"--output {output} is of one file of corrections, not of {len(given)}")
+    check_file(output, list(CORRECTIONS), force)
+    made = published.load(conversion.convert(given[0], output, systematics, order))
     assert isinstance(made, published.PublishedRecoil)
     return made
 

@@ -27,9 +27,10 @@ PER_TESLA = 2.99792458e-4  # GeV of pT times omega in 1/mm
 class Contents:
     """Some events in this package's columns.
 
-    neutrinos: (events, 2) their sum, GeV. visible: (events,) energy of all particles that can be seen; lost: (events,)
-    of those that no element stands for, both NaN where the file does not say. beams: (events, 2) px of both beams
-    together, GeV, and the angle at which they cross, rad; zeros where the file does not say.
+    neutrinos: (events, 2) their sum, GeV. balance: (events,) energy of the targets, and of what is lost, beyond that of
+    the particles that can be seen, GeV: zero but for rounding. lost: (events,) energy of the particles that no element
+    stands for. beams: (events, 2) px of both beams together, GeV, and the angle at which they cross, rad. The last two
+    are zeros where the file does not say.
     """
 
     elements: Elements
@@ -37,7 +38,7 @@ class Contents:
     candidates: Candidates
     jets: Jets
     neutrinos: Vector
-    visible: NDArray[np.float64]
+    balance: NDArray[np.float64]
     lost: NDArray[np.float64]
     beams: NDArray[np.float64]
 

@@ -132,7 +132,7 @@ def spread(frames: Frames, hits: Hits, clusters: int) -> tuple[NDArray[np.float6
     Hits of collections that are not in the file are counted alone.
     """
     position, energy = np.zeros((len(hits.place), 3)), np.zeros(len(hits.place))
-    names = {number: name for name, number in frames.numbers.items()}
+    names = {number: name for name, number in frames.numbers.items()} if len(hits.place) else {}
     for number in np.unique(hits.collection):
         if (name := names.get(int(number), "")) in frames.branches:
             mine = hits.collection == number

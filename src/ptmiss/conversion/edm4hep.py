@@ -50,14 +50,16 @@ def contents(frames: Frames, detector: str) -> Contents:
     of_cluster = cluster_pairs(frames, found, of_clusters, clusters["energy"], hits)
     owner = assignment.owners(found.seen, at(of_track, places.first), at(of_cluster, places.second))
     energy, offsets = found.seen.momentum[:, 3], events_of(found.seen, len(elements))
+    targets = assignment.targets(found.seen, owner, elements)
+    lost = sum_by_event(np.where(owner == LOST, energy, 0.0), offsets)
     return Contents(
         elements,
-        assignment.targets(found.seen, owner, elements),
+        targets,
         read_candidates(frames),
         jets.cluster(found.seen.momentum, offsets, MIN_JET_PT, jets.EE_GENKT),
         found.neutrinos,
-        sum_by_event(energy, offsets),
-        sum_by_event(np.where(owner == LOST, energy, 0.0), offsets),
+        sum_by_event(targets["energy"], targets.offsets) + lost - sum_by_event(energy, offsets),
+        lost,
         found.beams,
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from ptmiss.errors import ColumnError, FileError
+from ptmiss.errors import ColumnError, FileError, PtmissError
 from ptmiss.events import first_line
 from ptmiss.segments import Offsets, from_counts
 
@@ -84,11 +84,14 @@ class Frames:
 
     def jagged(self, branch: str, member: str = "") -> ak.Array:
         """A member of a branch's structs, or a branch of numbers, (events, var)."""
-        where = {"entry_start": self.start, "entry_stop": self.stop}
-        if self.is_ttree:
-            return self.tree[f"{branch}.{member}" if member else branch].array(**where)
-        found = self.tree[branch].array(**where)
-        for name in member.split(".") if member else ():
+        if branch not in self.branches or (member and not self.has(branch, member)):
+            raise ColumnError(f"{self.path}: {branch} has no {member}" if member else f"{self.path} has no {branch}")
+        place = f"{branch}.{member}" if member and self.is_ttree else branch
+        try:
+            found = self.tree[place].array(entry_start=self.start, entry_stop=self.stop)
+        except Exception as error:  # a damaged file can fail in any way
+            raise FileError(f"{self.path}: {place} cannot be read: {first_line(error)}") from error
+        for name in member.split(".") if member and not self.is_ttree else ():
             found = found[name]
         return found
 
@@ -121,7 +124,7 @@ class Frames:
 
     def link(self, name: str) -> Link:
         """The links of a collection of them."""
-        ends = next((both for both in ENDS if both[0].format(name) in self.branches), None)
+        ends = next((both for both in ENDS if {end.format(name) for end in both} <= self.branches), None)
         if ends is None:
             raise ColumnError(f"{self.path}: {name} has no branches of its ends, {' or '.join(a for a, _ in ENDS)}")
         columns, _ = self.columns(name, ("weight",))
@@ -155,8 +158,13 @@ def open_file(path: str) -> Frames:
     metadata = next((name for name in (METADATA, "metadata") if name in there), None)
     if TREE not in there or metadata is None:
         raise FileError(f"{path} is no podio file: it has {', '.join(there) or 'nothing'}, not {TREE} and {METADATA}")
-    frames = Frames(path, file[TREE], file[metadata])
-    check_version(frames)
+    try:
+        frames = Frames(path, file[TREE], file[metadata])
+        check_version(frames)
+    except PtmissError:
+        raise
+    except Exception as error:
+        raise FileError(f"{path} is not a readable podio file: {first_line(error)}") from error
     return frames
 
 
@@ -170,7 +178,8 @@ def check_version(frames: Frames) -> None:
 
 def version(metadata: Any) -> tuple[int, ...]:
     """The version of podio that wrote a file; empty if it does not say."""
-    parts = [f"PodioBuildVersion/{part}" for part in ("major", "minor", "patch")]
-    if all(part in metadata for part in parts):
+    names = {name.replace(".", "/"): name for name in list(metadata.keys())}
+    parts = [names.get(f"PodioBuildVersion/{part}") for part in ("major", "minor", "patch")]
+    if all(parts):
         return tuple(int(metadata[part].array()[0]) for part in parts)
-    return tuple(map(int, metadata["PodioBuildVersion"].array()[0])) if "PodioBuildVersion" in metadata else ()
+    return tuple(map(int, metadata["PodioBuildVersion"].array()[0])) if "PodioBuildVersion" in names else ()

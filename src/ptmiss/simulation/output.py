@@ -60,11 +60,11 @@ def write(blocks: Iterable[Path], path: Path, file_format: str, metadata: dict[s
             events = load_block(block)
             arrays = dict(zip(events.fields, ak.unzip(events), strict=True))
             if tree is None:
-                tree = _make(file, arrays, file_format, "Events")
+                tree = make_tree(file, arrays, file_format, "Events")
             tree.extend(arrays)
             parts.append({name: arrays[name] for name in SUMMED if name in arrays})
         of_runs = sums(ak.concatenate([ak.zip(part, depth_limit=1) for part in parts]))
-        _make(file, of_runs, file_format, "Runs").extend(of_runs)
+        make_tree(file, of_runs, file_format, "Runs").extend(of_runs)
         for name, text in metadata.items():
             file[name] = text
 
@@ -88,7 +88,8 @@ def sums(events: ak.Array) -> dict[str, ak.Array]:
     return {name: ak.Array(column) for name, column in columns.items()} | {"PSSumw": ak.from_regular(ratios)}
 
 
-def _make(file: uproot.WritableDirectory, arrays: dict[str, ak.Array], file_format: str, name: str) -> Any:
+def make_tree(file: uproot.WritableDirectory, arrays: dict[str, ak.Array], file_format: str, name: str) -> Any:
+    """An empty TTree or RNTuple for arrays (events, …) or (events,), by name."""
     types = {name: array.type.content for name, array in arrays.items()}
     if file_format == "rntuple":
         return file.mkrntuple(name, types)
