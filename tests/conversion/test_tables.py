@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from ptmiss import candidates as pf_candidates
-from ptmiss import reconstruction, sample
+from ptmiss import sample
 from ptmiss.conversion import arrayrecord, export, formats, gates, records, tables
 from ptmiss.elements import ECAL, TRACK, Elements, Targets
 from ptmiss.errors import ColumnError, FileError
+from ptmiss.estimators import reconstruction
+from ptmiss.estimators.reconstruction import HF_PHOTON, NONE
 from ptmiss.events import inspect
-from ptmiss.reconstruction import HF_PHOTON, NONE
 
 pytest.importorskip("fastjet")
 EVENTS = 3

@@ -13,7 +13,7 @@ from ptmiss.errors import FileError, OptionError, UnknownName
 from ptmiss.evaluation.study import require
 from ptmiss.events import expand, inspect
 from ptmiss.files import AnyPath, as_path, check_file, replacing
-from ptmiss.provenance import provenance
+from ptmiss.files.provenance import provenance
 
 Progress = Callable[[str, int, int], None]
 BEGINNINGS = {b"root": "EDM4hep", b"PAR1": "parquet"}

@@ -22,9 +22,9 @@ from ptmiss.candidates import Candidates
 from ptmiss.conversion.contents import MIN_JET_PT, MM, PER_TESLA
 from ptmiss.conversion.tables import CLUSTER_FEATURES, OF_TRACK, PARTICLE_FEATURES, TRACK_FEATURES, Tables, momenta
 from ptmiss.elements import ECAL, HCAL, HF_EM, TRACK, Elements, Targets
+from ptmiss.estimators.reconstruction import HF_PHOTON, codes, of_targets
 from ptmiss.events import EventFile
 from ptmiss.jets import Jets
-from ptmiss.reconstruction import HF_PHOTON, codes, of_targets
 from ptmiss.segments import Offsets, from_counts, select
 
 FIELD = 3.8  # tesla, of this package's simulation

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ptmiss.conversion.contents import Contents
 from ptmiss.elements import TRACK
 from ptmiss.errors import FileError
-from ptmiss.reconstruction import CHARGED_HADRON, ELECTRON, MUON, NONE
+from ptmiss.estimators.reconstruction import CHARGED_HADRON, ELECTRON, MUON, NONE
 from ptmiss.segments import Rows
 
 BALANCE = 1e-2  # GeV

@@ -26,8 +26,8 @@ from ptmiss.conversion.contents import (
 )
 from ptmiss.elements import TRACK, Elements, Targets
 from ptmiss.errors import FileError
+from ptmiss.estimators.reconstruction import CLASS_OF, ELECTRON, NONE, PHOTON
 from ptmiss.jets import Jets
-from ptmiss.reconstruction import CLASS_OF, ELECTRON, NONE, PHOTON
 from ptmiss.segments import Offsets, from_counts, select, sum_by_event
 
 TRACK_FEATURES = (
