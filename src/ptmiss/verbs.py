@@ -20,10 +20,12 @@ from ptmiss import plots, reports, resolutions, results
 from ptmiss.corrections import published
 from ptmiss.errors import OptionError
 from ptmiss.estimators import Estimator, make_estimators
+from ptmiss.estimators.reconstruction import MLPF
 from ptmiss.files import AnyPath, as_path, check_file, write_atomically
 from ptmiss.files.provenance import provenance
 from ptmiss.fitting import inputs as fit_inputs
 from ptmiss.fitting.templates import Region
+from ptmiss.networks.registry import load_weights
 from ptmiss.networks.sketches import SKETCHES
 from ptmiss.reports import resolution_report
 from ptmiss.resolutions import comparison, jacobian
@@ -42,6 +44,7 @@ from ptmiss.table.columns import Table
 
 if TYPE_CHECKING:
     from ptmiss.explanation.profiles import Profile
+    from ptmiss.explanation.relevance import Relevance
     from ptmiss.explanation.report import Explanation
 
 Files = AnyPath | Sequence[AnyPath] | Mapping[str, Any]
@@ -432,16 +435,19 @@ def explain(
     *,
     force: bool = False,
     **options: Any,
-) -> Explanation:
+) -> Explanation | Relevance:
     """Explain a network: its recoil in parts, its weights against the inputs, and what each input is worth.
+
+    Of an MLPF: which elements, and which of their inputs, made its candidates.
 
     Args:
         model: a network's name, weights file or folder.
-        files: event files with candidates and a boson.
+        files: event files with candidates and a boson; for an MLPF with elements.
         output: directory of tables and figures; None writes nothing.
         against: estimators whose recoil is taken apart beside it.
         force: replace results that are there.
-        **options: selection, max_events, replicas, seed, label, formats, progress; see ptmiss.explanation.report.
+        **options: selection, max_events, replicas, seed, label, formats, progress; see ptmiss.explanation.report. An
+            MLPF has no use for against, selection and replicas.
 
     Returns:
         Tables with errors, and their figures.
@@ -451,11 +457,16 @@ def explain(
         ColumnError: a file lacks a column of the candidates.
     """
     from ptmiss import explanation
+    from ptmiss.explanation import relevance
 
     if output is not None:
         results.check_writable(output, force)
     given = list(files) if isinstance(files, Sequence) and not isinstance(files, str) else [files]
-    return explanation.explain(model, [str(as_path(path)) for path in given], output, against, **options)
+    paths = [str(as_path(path)) for path in given]
+    if load_weights(model).architecture == MLPF:
+        own = {name: value for name, value in options.items() if name not in ("selection", "replicas")}
+        return relevance.explain(model, paths, output, **own)
+    return explanation.explain(model, paths, output, against, **options)
 
 
 def profile(model: AnyPath, output: AnyPath | None = None, *, force: bool = False, **options: Any) -> Profile:

@@ -63,7 +63,6 @@ def test_what_cannot_be_explained(tmp_path):
     assert "is no sum over the file's candidates" in failure(
         "explain", "deepmet", events, "--against", "stored.PuppiMET"
     )
-    assert "makes candidates and not pTmiss" in failure("explain", "mlpf", events)
     assert "no such weights file: nothing" in failure("explain", "nothing", events)
     (tmp_path / "parts.csv").write_text("estimator,level\n")
     with pytest.raises(ptmiss.errors.FileError, match="is not an explanation"):

@@ -18,7 +18,8 @@ from ptmiss.cli.options import PATH, Verb, boson_options, cli, estimators_option
     short_help="Why a network answers as it does.",
     epilog="""
   ptmiss explain deepmet zmumu.root --output out/explained
-  ptmiss report out/explained --output out/explained.html
+  ptmiss explain mlpf zmumu.root --output out/elements
+  ptmiss report out/explained out/elements --output out/explained.html
 """,
 )
 @click.argument("model", type=Words("MODEL", models_of_the_package))
@@ -29,10 +30,13 @@ from ptmiss.cli.options import PATH, Verb, boson_options, cli, estimators_option
 @click.option("--seed", type=int, default=1, show_default=True, help="Of what is shuffled and drawn.")
 @figure_options()
 def explain(model: str, files: tuple[str, ...], output: Path | None, **options: Any) -> None:
-    """Explain a MODEL on event FILES with a boson: a DeepMET or another network that weighs candidates.
+    """Explain a MODEL on event FILES.
 
-    The recoil is taken apart into sums over kinds, regions, vertices and pT; each input of the network is turned and
-    shuffled; integrated gradients are a check.
+    Of a network that weighs candidates, on events with a boson: the recoil is taken apart into sums over kinds,
+    regions, vertices and pT; each input of the network is turned and shuffled; integrated gradients are a check.
+
+    Of an MLPF, on events with elements: which elements made its candidates, the first 100 events if --max-events is
+    not given. --against, --selection and --replicas are not for it.
     """
     from ptmiss import explanation, verbs
     from ptmiss.events import expand

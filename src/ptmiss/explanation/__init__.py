@@ -2,7 +2,8 @@
 
 ``events`` reads events with a boson, ``parts`` takes u∥ and u⊥ apart, ``dependence`` turns one input of candidates,
 ``importance`` shuffles one, ``gradients`` attributes the recoil to inputs; ``figures`` and ``report`` show all of it.
-``profiles`` measures what a network costs.
+``relevance`` says which elements made the candidates of an MLPF, and ``relevance_figures`` draws it. ``profiles``
+measures what a network costs.
 """
 
 from ptmiss.explanation.report import explain, show

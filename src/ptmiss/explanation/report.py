@@ -13,7 +13,8 @@ from ptmiss import bootstrap, results, tables
 from ptmiss.errors import FileError, OptionError
 from ptmiss.estimators import NetworkEstimator, make_estimators
 from ptmiss.estimators.shifts import CandidateSum
-from ptmiss.explanation import dependence, events, figures, gradients, importance, parts
+from ptmiss.explanation import dependence, events, figures, gradients, importance, parts, relevance
+from ptmiss.explanation.relevance import Relevance
 from ptmiss.files import AnyPath, as_path
 from ptmiss.files.provenance import provenance
 from ptmiss.networks.registry import load_model
@@ -118,8 +119,11 @@ def read(directory: AnyPath) -> Explanation:
     return Explanation(network, named, found[DEPENDENCE], found[IMPORTANCE], matrix)
 
 
-def show(found: Explanation) -> None:
-    """Print the parts by kind and vertex, and what each input is worth."""
+def show(found: Explanation | Relevance) -> None:
+    """Print the parts by kind and vertex, and what each input is worth; of an MLPF whose relevance it is."""
+    if isinstance(found, Relevance):
+        relevance.show(found)
+        return
     rows = found.parts[(found.parts["level"] == "kind and vertex") & (found.parts["estimator"] == found.estimator)]
     whole = found.parts[(found.parts["level"] == "all") & (found.parts["estimator"] == found.estimator)]
     lines = [

@@ -23,7 +23,7 @@ from ptmiss.networks import registry
 from ptmiss.normalisation import Skipped, duplicates_line, warning
 from ptmiss.reports import drifts, summary, svg, words
 from ptmiss.reports.exhibit import Exhibit, Section
-from ptmiss.reports.sources import CALIBRATION, EVALUATION, EXPLANATION, MODEL, RUN, TABLE, ReportSource
+from ptmiss.reports.sources import CALIBRATION, EVALUATION, EXPLANATION, MODEL, RELEVANCE, RUN, TABLE, ReportSource
 from ptmiss.resolutions import comparison, jacobian
 from ptmiss.runs import monitoring
 from ptmiss.selections import load_selection, selection_of
@@ -49,7 +49,7 @@ TITLES = {
 def section(source: ReportSource, correction: str, label: str) -> list[Section]:
     """What a page says of a source; a run has a section for each dataset."""
     makers = {TABLE: of_table, RUN: of_run, CALIBRATION: of_calibration, EVALUATION: of_evaluation, MODEL: of_model}
-    makers[EXPLANATION] = of_explanation
+    makers[EXPLANATION], makers[RELEVANCE] = of_explanation, of_relevance
     return list(makers[source.kind](source, correction, label))
 
 
@@ -320,6 +320,18 @@ def of_explanation(source: ReportSource, correction: str, label: str) -> Iterato
     kept["covariances"] = found.covariances.reset_index(names="part")
     exhibits = [Exhibit(words.EXPLAINED[name], kept[name], figures[name], words.CAPTIONS[name]) for name in kept]
     yield Section(source.name, EXPLANATION, exhibits, facts(manifest(source.path)))
+
+
+def of_relevance(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
+    """An explanation of an MLPF: which elements, and which of their inputs, made its candidates."""
+    from ptmiss.explanation import relevance
+
+    found = relevance.open_directory(source.path)
+    figures = found.figures(label)
+    exhibits = [
+        Exhibit(words.RELEVANCE[name], getattr(found, name), figures[name], words.CAPTIONS[name]) for name in figures
+    ]
+    yield Section(source.name, RELEVANCE, exhibits, facts(manifest(source.path)))
 
 
 def of_model(source: ReportSource, correction: str, label: str) -> Iterator[Section]:

@@ -12,12 +12,13 @@ from ptmiss.files import parquet
 from ptmiss.networks import registry
 
 TABLE, RUN, CALIBRATION, EVALUATION = "recoil table", "run", "calibration", "evaluation"
-EXPLANATION, MODEL = "explanation", "model"
+EXPLANATION, RELEVANCE, MODEL = "explanation", "explanation of candidates", "model"
 MARKS = {
     RUN: results.HISTOGRAMS,
     CALIBRATION: "corrections.json.gz",
     EVALUATION: "jets.csv",
     EXPLANATION: "parts.csv",
+    RELEVANCE: "sources.csv",
     MODEL: registry.CARD,
 }
 """The file that a directory of each kind has."""

@@ -35,6 +35,11 @@ EXPLAINED = {
     "importance": "What each input is worth",
     "covariances": "Covariances of the parts of u⊥",
 }
+RELEVANCE = {
+    "sources": "Whose relevance it is",
+    "features": "Relevance of the inputs",
+    "display": "Elements around the hardest candidates",
+}
 DRIFTS = "Points: one candidate in 128 of the run. Grey: the training. PSI above 0.1: the input has moved, 0.25: far."
 CAPTIONS |= {
     "parts": "What each group of candidates adds to the response, and to the variances of u∥ - r qT and of u⊥. The "
@@ -42,6 +47,12 @@ CAPTIONS |= {
     "dependence": "Lines: candidates in which this input alone is turned. Points: candidates that have it as it is.",
     "importance": "Left: how much wider the response-corrected recoil gets when candidates swap the input. Right: how "
     "far the recoil moves with it, and what integrated gradients attribute to it.",
+    "sources": "Gradient times input of one candidate's class or pT, over all elements of its event: shares of "
+    "absolute values, means over candidates of different events.",
+    "features": "The inputs with the largest shares. Sums over neighbours and blocks are inputs of the own element, so "
+    "that a part of what neighbours do stands there.",
+    "display": "Those of the drawn candidates. The area is the share of the relevance for the class; hollow: against "
+    "it. Cross: the candidate's element.",
     "covariances": "All of them add up to the variance of u⊥. Blue: parts that cancel each other.",
 }
 GROUPS = {
