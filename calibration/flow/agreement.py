@@ -116,10 +116,8 @@ def _areas(ax: Axes, areas: pd.DataFrame) -> None:
 
 
 def _correlations(ax: Axes, table: pd.DataFrame, names: Names) -> None:
-    rows = np.arange(len(table))
-    ax.barh(
-        rows, 2 * table["data_error"], left=-table["data_error"], height=0.8, color="#d0d0d0", label="error of data"
-    )
+    rows, of_data = np.arange(len(table)), f"error of {names.recorded}"
+    ax.barh(rows, 2 * table["data_error"], left=-table["data_error"], color="#d0d0d0", label=of_data)
     for number, (name, (colour, marker)) in enumerate(STYLES.items()):
         shifted = rows + 0.22 * (number - 1)
         label = {NONE: "no map"}.get(name, name)

@@ -31,7 +31,8 @@ class Network(nn.Module):
 
     hidden: widths of the layers of each conditioner; bins: of each spline; splines: how many follow each other, after
     one transform that shifts and scales. difference: (2, features, 2), by how much data are shifted and scaled against
-    simulation, as lines in the first column of the context, which is qT.
+    simulation, as lines in the first column of the context, which is qT. mixing: (features, features), how much of the
+    components before it is added to each one of data; only what is below the diagonal counts.
     """
 
     u_mean: Tensor
@@ -51,6 +52,7 @@ class Network(nn.Module):
         base = UnconditionalDistribution(DiagNormal, torch.zeros(features), torch.ones(features), buffer=True)
         self.flow = Flow(parts, base)
         self.difference = nn.Parameter(torch.zeros(2, features, 2))
+        self.mixing = nn.Parameter(torch.zeros(features, features))
         for name, size in (("u", features), ("context", context)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_spread", torch.ones(size))
@@ -84,11 +86,18 @@ class Network(nn.Module):
         shift, scale = (terms @ part.T for part in self.difference)
         return shift, scale
 
+    @property
+    def mixed(self) -> Tensor:
+        """(features, features) matrix, ones on its diagonal, that gives the components of data their correlations."""
+        return torch.eye(len(self.mixing), dtype=self.mixing.dtype) + self.mixing.tril(-1)
+
     def log_density(self, u: Tensor, context: Tensor, switch: Tensor) -> Tensor:
         """(events,) logarithm of the density of standardised residuals."""
         given = self.given(context, switch)
         shift, scale = self.moved(given)
         plain = ((u - self.u_mean) / self.u_spread - shift) * torch.exp(-scale)
+        alone = torch.linalg.solve_triangular(self.mixed, plain.T, upper=False, unitriangular=True).T
+        plain = torch.where(switch[:, None] > 0, alone, plain)
         return self.flow(given).log_prob(plain) - scale.sum(dim=1)
 
     def move(self, u: Tensor, context: Tensor) -> Tensor:
@@ -96,7 +105,8 @@ class Network(nn.Module):
         of_mc, of_data = (self.given(context, torch.full((len(u),), side, dtype=u.dtype)) for side in (0.0, 1.0))
         scores = self.flow(of_mc).transform((u - self.u_mean) / self.u_spread)
         shift, scale = self.moved(of_data)
-        return (self.flow(of_data).transform.inv(scores) * torch.exp(scale) + shift) * self.u_spread + self.u_mean
+        plain = self.flow(of_data).transform.inv(scores) @ self.mixed.T
+        return (plain * torch.exp(scale) + shift) * self.u_spread + self.u_mean
 
     @torch.no_grad()
     def correct(self, u: ArrayLike, context: ArrayLike) -> Array:

@@ -56,19 +56,21 @@ class Recipe(Task, DecoupledSettings):
 
 
 def fit_difference(network: Network, events: Events) -> None:
-    """Fit shift and scale of data against simulation to all events of data, with the rest of the flow as it is.
+    """Fit shift, scale and mixing of data against simulation to all events of data, the rest of the flow as it is.
 
     A training stops when the flow begins to know its events by heart. What differs between data and simulation is a
     small part of the loss and learnt last: by then too little of it. Of these few parameters no event can be learnt by
     heart, so that they are fitted until nothing gets better.
     """
     batch = [tensor.double() for tensor in events.balanced().select(events.data).tensors()]
-    optimizer = torch.optim.LBFGS([network.difference], max_iter=STEPS, line_search_fn="strong_wolfe")
+    fitted = [network.difference, network.mixing]
+    optimizer = torch.optim.LBFGS(fitted, max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
         value = loss(network, *batch)
-        (network.difference.grad,) = torch.autograd.grad(value, [network.difference])
+        for parameter, gradient in zip(fitted, torch.autograd.grad(value, fitted), strict=True):
+            parameter.grad = gradient
         return value
 
     network.double()

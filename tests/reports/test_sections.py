@@ -234,18 +234,20 @@ def test_a_spectrum_is_the_nominal_one_in_bins_twice_as_wide(undrawn):
 
 def test_a_calibration_shows_its_closure_first_and_no_figure_without_a_table(tmp_path):
     rows = pd.DataFrame({"ratio": [1.0]})
-    figures_of = {f"{name}.svg": DRAWN for name in ("a_only_drawn", "closure", "puppi_met", "xy_pf")}
-    tables = dict.fromkeys(("closure", "closure_summary", "fits", "puppi_met", "xy_pf"), rows)
+    figures_of = {f"{name}.svg": DRAWN for name in ("a_only_drawn", "closure", "joint", "puppi_met", "xy_pf")}
+    tables = dict.fromkeys(("closure", "closure_summary", "fits", "flow_accuracy", "joint", "puppi_met", "xy_pf"), rows)
     written(tmp_path, **figures_of, **tables, **{results.MANIFEST: json.dumps({"command": "ptmiss calibrate"})})
     (section,) = sections.section(ReportSource(CALIBRATION, tmp_path, "c"), "none", "")
     assert [one.title for one in section.exhibits] == [
         "Closure: data over simulation before and after, on events that it was not derived from",
+        "All components together: data and simulation without a map, and after each",
         "PUPPI: pTmiss in data and simulation, before and after",
         "PF: shift of pTmiss against vertices",
         "Closure in all regions",
+        "Networks in the correction file against the flow, GeV",
         "Fits",
     ]
-    assert [one.figure for one in section.exhibits] == [Drawing(DRAWN)] * 3 + [None] * 2
+    assert [one.figure for one in section.exhibits] == [Drawing(DRAWN)] * 4 + [None] * 3
     assert section.facts == {"command": "ptmiss calibrate"}
 
 

@@ -245,6 +245,15 @@ def spectrum(histogram: hist.Hist, which: str, label: str) -> Exhibit:
     return Exhibit(SPECTRA[which], rows, figure, words.CAPTIONS[which], "Spectra")
 
 
+CALIBRATION_TABLES = {
+    "closure_summary": "Closure in all regions",
+    "joint_correlations": "Correlations of components in data, and in simulation after each map",
+    "flow_accuracy": "Networks in the correction file against the flow, GeV",
+    "response": "Responses",
+    "fits": "Fits",
+}
+
+
 def of_calibration(source: ReportSource, correction: str, label: str) -> Iterator[Section]:
     """A calibration: what it corrects, before and after, and the closure on other events."""
     made = manifest(source.path)
@@ -254,7 +263,7 @@ def of_calibration(source: ReportSource, correction: str, label: str) -> Iterato
         if rows.is_file():
             title, group = calibration_title(path.stem, recorded), calibration_group(path.stem)
             exhibits.append(Exhibit(title, pd.read_csv(rows), svg.of_file(path), words.GROUPS[group], group))
-    for name, title in (("closure_summary", "Closure in all regions"), ("response", "Responses"), ("fits", "Fits")):
+    for name, title in CALIBRATION_TABLES.items():
         if (source.path / f"{name}.csv").is_file():
             exhibits.append(Exhibit(title, pd.read_csv(source.path / f"{name}.csv"), group="Tables"))
     yield Section(source.name, CALIBRATION, exhibits, facts(made))
@@ -269,6 +278,8 @@ def calibration_title(stem: str, recorded: str = "data") -> str:
     """What a figure of a calibration shows; recorded: ``pseudo-data`` where simulation stands for data."""
     if stem == "closure":
         return f"Closure: {recorded} over simulation before and after, on events that it was not derived from"
+    if stem == "joint":
+        return f"All components together: {recorded} and simulation without a map, and after each"
     if stem.startswith("laws_"):
         name, _, component = stem.removeprefix("laws_").partition("_u_")
         of = {"par": "u∥ - qT", "perp": "u⊥"}[component]
@@ -283,8 +294,8 @@ def calibration_title(stem: str, recorded: str = "data") -> str:
 
 def calibration_group(stem: str) -> str:
     """The sub-heading of a figure of a calibration."""
-    if stem == "closure":
-        return "Closure"
+    if stem in ("closure", "joint"):
+        return {"closure": "Closure", "joint": "Joint map"}[stem]
     if stem.startswith(("laws_", "xy_")):
         return "Corrections"
     return "Before and after" if stem.endswith(tuple(f"_{variable}" for variable in TITLES)) else "Corrections"

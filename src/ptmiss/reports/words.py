@@ -58,6 +58,8 @@ CAPTIONS |= {
 GROUPS = {
     "Closure": "Ratios in regions of qT and jets, of events that took no part: 1 after a calibration that is right. "
     "The box is the uncertainty of the correction, the bars are the events'.",
+    "Joint map": "Left: how well a classifier tells simulation from data on events that took no part; 0.5: not at all. "
+    "Right: correlations of pairs of components; only a joint map can change them.",
     "Before and after": "Simulation scaled to as many events. The band around the ratio is the uncertainty of the "
     "simulation, by source.",
     "Corrections": "Lines are the fitted laws, points the events.",

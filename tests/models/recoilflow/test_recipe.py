@@ -78,3 +78,21 @@ def test_a_difference_that_grows_with_the_context_is_learnt_by_little_training(t
     fit_difference(network, events)
     hard, at = np.full((500, 1), 80.0), rng.normal(0, 10, (500, 1))
     assert (network.correct(at, hard) - at).mean() == pytest.approx(-4.8, abs=2.0)
+
+
+def test_another_correlation_is_learnt_by_little_training(tmp_path):
+    """Of Gaussians the map is known: u2 + (0.8 - 0.3 a) u1 in place of u2, with a u2 for the width that is left."""
+    rng = np.random.default_rng(4)
+    first, rest = rng.normal(0, 10, (2, 3000)), rng.normal(0, 10, (2, 3000))
+    correlation = np.array([0.3, 0.8])[:, None]
+    second = correlation * first + np.sqrt(1 - correlation**2) * rest
+    events = join(*((np.stack([first[k], second[k]], axis=1), np.zeros((3000, 1)), np.ones(3000)) for k in range(2)))
+    held = np.arange(len(events)) % 6 == 0
+    network, run = Recipe(epochs=4, hidden=(8,), bins=4).train(events.select(~held), events.select(held), tmp_path, {})
+    run.run()
+    fit_difference(network, events)
+    mapped = network.correct(events.u[:3000], events.context[:3000])
+    assert np.corrcoef(mapped.T)[0, 1] == pytest.approx(0.8, abs=0.03)
+    a = np.sqrt((1 - 0.64) / (1 - 0.09))
+    away = mapped[:, 1] - (a * second[0] + (0.8 - 0.3 * a) * first[0])
+    assert np.sqrt(np.mean(away**2)) < 1.0
