@@ -39,7 +39,7 @@ from ptmiss.table import columns
 
 ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "deepmet_local", "linear")
 OF_ELEMENTS = ("pf", "puppi", "deepmet", "mlpf", "mlpf_puppi", "deepmet_mlpf")
-EVENTS, WITH_ELEMENTS, FEW_EVENTS = 60, 15, 40
+EVENTS, WITH_ELEMENTS, FEW_EVENTS, FEWEST_EVENTS = 60, 15, 40, 20
 PHOTON_PT = 25.0  # GeV, so that a photon has the range of a Z
 MANTISSA = 12  # bits kept of a table's float32 columns: 0.01 %
 CHUNK = 5000
@@ -72,6 +72,7 @@ EVENT_FILES = {
     "wmunu": Sample("wmunu", "mc", 505, EVENTS, elements=WITH_ELEMENTS),
     "zee": Sample("zee_fiducial", "mc", 707, FEW_EVENTS, shower_weights=True),
     "gammajet": Sample("gammajet_fiducial", "mc", 808, FEW_EVENTS, shower_weights=True),
+    "ztautau": Sample("ztautau_dimuon", "mc", 909, FEWEST_EVENTS),
 }
 TABLES = {
     "zmumu": Sample("zmumu_fiducial", "mc", 111, 30_000),
