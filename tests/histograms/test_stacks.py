@@ -211,3 +211,9 @@ def test_weights_that_add_up_to_less_than_nothing_are_one_clear_line():
     stack = stacks.Stack({"met": filled([(20.0, 1.0)])["met"]}, {"dy": {"met": filled(events)["met"]}}, None)
     with pytest.raises(LedgerError, match="met, pf: the weights of simulation add up to -9, expected more than 0"):
         stacks.rows(stack, "met", "pf")
+
+
+@pytest.mark.parametrize(("error", "limits"), [(0.1, (0.55, 1.45)), (0.6, (0.34, 1.66)), (2.0, (0.0, 2.0))])
+def test_the_ratio_shows_its_band(error, limits):
+    table = pd.DataFrame({"simulation": [10.0, 20.0], "simulation_error": [10 * error, 1.0], "systematic": [0.0, 0.0]})
+    assert stacks.ratio_range(table) == pytest.approx(limits)

@@ -28,6 +28,7 @@ from ptmiss.plots import (
     label_of,
     luminosity_text,
     mark,
+    room,
     whole,
 )
 from ptmiss.results import RunResult
@@ -203,6 +204,8 @@ def figure(
         handles = [*main.get_legend_handles_labels()[0], *band_handles(below)]
         scaled = f"\n{TO_DATA.format(recorded)}" if luminosity is None else ""
         words = f"{label_of(table['estimator'].iloc[0])}{scaled}"
+        lines = words.count("\n") + 1 + -(-len(handles) // 2)
+        main.set_ylim(0, main.get_ylim()[1] * (1 + room(lines)))
         main.legend(handles=handles, title=words, title_fontsize="x-small", fontsize="x-small", ncols=2)
         below.set_xlabel(title)
         mark(main, label, "" if luminosity is None else luminosity_text(luminosity))
@@ -221,7 +224,7 @@ def draw_stack(ax: Axes, table: pd.DataFrame, names: list[str], edges: NDArray[n
     ax.stairs(base + size, edges, baseline=base - size, label="uncertainty", **hatched)
     centre = (edges[1:] + edges[:-1]) / 2
     ax.errorbar(centre, table["data"], table["data_error"], fmt="o", color="black", markersize=5, label=recorded)
-    ax.set_ylim(0, 1.5 * max((table["data"] + table["data_error"]).max(), (base + size).max()))
+    ax.set_ylim(0, max((table["data"] + table["data_error"]).max(), (base + size).max()))
     ax.tick_params(labelbottom=False)
 
 
@@ -245,9 +248,10 @@ def draw_ratio(ax: Axes, table: pd.DataFrame, edges: NDArray[np.float64], record
     good = (table["ratio_error"] < LEAST_ERROR).to_numpy()
     points = table["ratio"][good], table["ratio_error"][good]
     ax.errorbar(centre[good], *points, fmt="o", color="black", markersize=5)
-    arrows(ax, centre[good], table["ratio"].to_numpy()[good], RATIO_RANGE, "black")
+    limits = ratio_range(table)
+    arrows(ax, centre[good], table["ratio"].to_numpy()[good], limits, "black")
     ax.axhline(1, color="0.3", lw=1)
-    ax.set_ylim(RATIO_RANGE)
+    ax.set_ylim(limits)
     ax.set_ylabel(f"{recorded.capitalize()} / sim.", fontsize="x-small", loc="center")
     ax.set_xlim(filled_range(edges, table["data"].to_numpy()))
 
@@ -257,6 +261,12 @@ def sources_of(table: pd.DataFrame) -> list[str]:
     columns = [column for column in table.columns if column.startswith(SOURCE)]
     weight = table["simulation"].to_numpy() ** 2
     return sorted(columns, key=lambda column: -float(np.nansum(weight * table[column].to_numpy() ** 2)))
+
+
+def ratio_range(table: pd.DataFrame) -> tuple[float, float]:
+    """Of data over simulation: RATIO_RANGE, or as much wider as the widest band needs, down to zero."""
+    half = min(max(RATIO_RANGE[1] - 1, 1.1 * float(band(table).max())), 1.0)
+    return 1 - half, 1 + half
 
 
 def bands(table: pd.DataFrame) -> list[tuple[str, Array, str]]:
