@@ -2,6 +2,7 @@
 
 * ``plan.json``: the chunks and their addresses, and the inputs to these addresses
 * ``chunks/``: the finished chunks, see ptmiss.runs.chunks. They stay, so that a run can be completed or extended
+* ``sums/``: the sums of blocks of them, see ptmiss.runs.blocks; without them every chunk is read
 * ``ledger.json``: what was skipped and why, and which chunks were halved
 * ``log.jsonl``: all events of the run, one JSON object per line, with its time
 * ``.lock``: locked by the process that runs
@@ -31,6 +32,7 @@ from ptmiss.runs.addresses import Recipe
 from ptmiss.runs.chunks import ChunkStore
 
 PLAN, CHUNKS, LEDGER, LOG, LOCK = "plan.json", "chunks", "ledger.json", "log.jsonl", ".lock"
+SUMS = "sums"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, resume: bool = False):
         self.path, self.resume = path, resume
-        self.store = ChunkStore(path / CHUNKS)
+        self.store, self.sums = ChunkStore(path / CHUNKS), ChunkStore(path / SUMS)
         self.ledger = ledgers.Ledger(path / LEDGER)
         self._held = ExitStack()
 
@@ -107,6 +109,7 @@ class RunDirectory:
             self.ledger.halved = ledgers.read(self.ledger.path).halved
         else:
             self.store.keep(set())
+            self.sums.keep(set())
         content = asdict(plan) | {"chunks": [list(asdict(entry).values()) for entry in plan.chunks]}
         write_atomically(self.path / PLAN, json.dumps(content, indent=1) + "\n")
         self.ledger.save()
@@ -128,9 +131,10 @@ class RunDirectory:
     def remove(self) -> None:
         """Remove all files of the run, and the directory if nothing else is in it."""
         self.store.keep(set())
+        self.sums.keep(set())
         for name in (PLAN, LEDGER, LOG, LOCK):
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.store.directory, self.path):
+        for folder in (self.store.directory, self.sums.directory, self.path):
             with suppress(OSError):  # it has something
                 folder.rmdir()
 
@@ -163,12 +167,12 @@ def check_startable(path: Path, results: Sequence[str], resume: bool, force: boo
     there = {entry.name for entry in path.iterdir()} - {LOCK} if path.is_dir() else set()
     if resume and there and PLAN not in there:
         raise OptionError(f"--output {path} has no run to resume; without --resume one begins, {FORCE}")
-    if force and PLAN not in there and (others := there & {*results, CHUNKS, LEDGER, LOG}):
+    if force and PLAN not in there and (others := there & {*results, CHUNKS, SUMS, LEDGER, LOG}):
         raise OptionError(
             f"--output {path} has {', '.join(sorted(others))} of something else, choose another directory"
         )
     begun = any(name in there for name in results) or any((path / CHUNKS).glob("*.zip"))
-    if not resume and not force and (begun or there - {PLAN, CHUNKS, LEDGER, LOG}):
+    if not resume and not force and (begun or there - {PLAN, CHUNKS, SUMS, LEDGER, LOG}):
         option = f"--resume continues it, {FORCE}" if PLAN in there else FORCE
         raise OptionError(f"--output {path} is not empty ({option})")
 

@@ -27,6 +27,7 @@ from ptmiss.errors import FileError, Interrupted, OptionError, UnknownName
 from ptmiss.events import EventSchema
 from ptmiss.normalisation import Skipped
 from ptmiss.runs import addresses, ledger, memory
+from ptmiss.runs.blocks import COUNTS, STAMPS, Block, Blocks
 from ptmiss.runs.chunks import Chunk, as_stored
 from ptmiss.runs.directory import Entry, Plan, RunDirectory, open_directory
 from ptmiss.runs.dispatch import PoolExecutor
@@ -35,13 +36,14 @@ from ptmiss.runs.fileset import Fileset
 from ptmiss.runs.inputs import InputFile, describe, inspect_files
 from ptmiss.runs.ledger import Counted
 from ptmiss.runs.limits import NONE, Limits
-from ptmiss.runs.merging import Merging
+from ptmiss.runs.merging import BLOCK, Sums
 from ptmiss.runs.pools import InProcess, Pool
 from ptmiss.runs.tracker import ChunkTracker
 
 GROUP = "ptmiss.processors"
 
 Sink = Callable[[str, int, Chunk | None], None]
+Check = Callable[[Sequence[InputFile]], None]
 
 
 @dataclass
@@ -70,10 +72,11 @@ class Run:
             raise OptionError(f"--chunksize {self.chunksize}: expected at least 1")
         self.limits.check()
 
-    def stream(self, sink: Sink, check: Callable[[Sequence[InputFile]], None] = lambda _: None) -> dict[str, Any]:
+    def stream(self, sink: Sink | Sums, check: Check = lambda _: None) -> dict[str, Any]:
         """Process all chunks, and call the sink with dataset, number, and chunk (None if skipped) as they are finished.
 
-        check: called with the inspected files, before any event is read; it may raise. Returns the manifest's entries
+        check: called with the inspected files, before any event is read; it may raise. To sums, blocks of chunks are
+        added as they are on disk. Returns the manifest's entries
         about the datasets and the work.
         """
         with self.measure_time("look"):
@@ -90,9 +93,12 @@ class Run:
                     "(--force replaces it)"
                 )
             self.directory.begin(plan)
-        account = Account(items, sink, self.measure_time)
+        blocks = Blocks(self.directory, items)
+        account = Account(items, sink, blocks, self.measure_time)
         tracker = ChunkTracker(self.directory, plan.recipe, items, account.receive)
         with self.measure_time("process"), tracker.show():
+            for block in account.resume_blocks():
+                tracker.resume_block(block.items)
             self.process(tracker)
         with self.measure_time("duplicates"):
             datasets = describe(self.fileset, sources)
@@ -102,6 +108,7 @@ class Run:
                 skipped = [asdict(entry) for entry in self.directory.ledger.of(name)]
                 datasets[name]["ledger"] = account.record(name, sources) | {"skipped": skipped} | twice[name]
         self.directory.store.keep({part.address for part in self.stored})
+        blocks.clean()
         details = {
             "datasets": datasets,
             "metrics": account.metrics(),
@@ -209,9 +216,15 @@ class Account:
     """Adds up events and metrics of chunks, and numbers the chunks of each dataset for the sink."""
 
     def __init__(
-        self, items: Iterable[WorkItem], sink: Sink, measure_time: Callable[[str], AbstractContextManager[None]]
+        self,
+        items: Iterable[WorkItem],
+        sink: Sink | Sums,
+        blocks: Blocks,
+        measure_time: Callable[[str], AbstractContextManager[None]],
     ):
-        self._sink, self._measure_time = sink, measure_time
+        self._sink, self._blocks, self._measure_time = sink, blocks, measure_time
+        if isinstance(sink, Sums):
+            sink.keep = self._save_block
         counts: Counter[str] = Counter()
         self._numbers: dict[WorkItem, int] = {}
         for item in items:
@@ -225,10 +238,31 @@ class Account:
         number = self._numbers[item]
         if chunk is not None:
             self._read[item] = chunk.events, chunk.sumw
-            metrics = {**chunk.metrics, "columns": set(chunk.metrics["columns"]), "chunks": 1}
-            self._metrics = accumulate([metrics], self._metrics)
+            self._add_metrics(metrics := {**chunk.metrics, "chunks": 1})
+            self._blocks.count(item.dataset, number >> BLOCK, metrics)
         with self._measure_time("merge"):
-            self._sink(item.dataset, number, chunk)
+            if isinstance(self._sink, Sums):
+                self._sink.add(item.dataset, number, None if chunk is None else chunk.out)
+            else:
+                self._sink(item.dataset, number, chunk)
+
+    def resume_blocks(self) -> Iterator[Block]:
+        """The blocks that are on disk; they are counted, and added to the sums."""
+        if not isinstance(self._sink, Sums):
+            return
+        for block in self._blocks.load():
+            metrics = dict(block.total.metrics)
+            self._read |= zip(block.items, map(tuple, metrics.pop(COUNTS)), strict=True)
+            del metrics[STAMPS]
+            self._add_metrics(metrics)
+            self._sink.add(block.dataset, block.number, block.total.out, BLOCK)
+            yield block
+
+    def _save_block(self, dataset: str, number: int, total: Any) -> None:
+        self._blocks.save(dataset, number, total, self._read)
+
+    def _add_metrics(self, metrics: Mapping[str, Any]) -> None:
+        self._metrics = accumulate([{**metrics, "columns": set(metrics["columns"])}], self._metrics)
 
     def metrics(self) -> dict[str, Any]:
         """Entries, bytes read, columns used, and the time in processors (s)."""
@@ -281,15 +315,11 @@ def run(
         Interrupted: the run was stopped from outside.
         FileError: a file cannot be read, or the directory not be written.
     """
-    sums: dict[str, Merging] = defaultdict(Merging)
-
-    def merge(dataset: str, number: int, chunk: Chunk | None) -> None:
-        sums[dataset].add(number, chunk and dict(chunk.out))
-
+    sums = Sums()
     with open_directory(None) if directory is None else nullcontext(directory) as place:
         how = (pool or InProcess(), chunksize, budget, policy or Policy(), limits)
-        details = Run(fileset, processor, place, *how).stream(merge)
-    return {dataset: finished(processor, sums[dataset].total() or {}) for dataset in details["datasets"]}, details
+        details = Run(fileset, processor, place, *how).stream(sums)
+    return {dataset: finished(processor, sums.total(dataset)) for dataset in details["datasets"]}, details
 
 
 def finished(processor: ProcessorABC, total: dict[str, Any]) -> dict[str, Any]:

@@ -47,9 +47,18 @@ class ChunkTracker:
             self._advance = advance
             yield
 
+    def resume_block(self, items: Sequence[WorkItem]) -> None:
+        """Take chunks as finished whose sum is in the directory: the sink is not called with them."""
+        for item in items:
+            self.stored[item] = [self.plan[item]]
+            self._advance(len(item), 0)
+        self.done += len(items)
+        self.resumed += len(items)
+
     def missing(self) -> list[WorkItem]:
         """The chunks to process. Those that are in the directory already go to the sink."""
-        return [piece for item, at in self.plan.items() for piece in self._pending(item, at)]
+        left = ((item, at) for item, at in self.plan.items() if item not in self.stored)
+        return [piece for item, at in left for piece in self._pending(item, at)]
 
     def _pending(self, item: WorkItem, at: str) -> list[WorkItem]:
         pieces = [item] if at in self.directory.store else self._pieces(item)
