@@ -55,6 +55,16 @@ def test_a_job_of_htcondor(script):
     assert sys.executable in lines
 
 
+def test_htcondor_itself_reads_the_job(script):
+    """By the parser of ``condor_submit``, which is in HTCondor's package for Python."""
+    htcondor = pytest.importorskip("htcondor2")
+    job = htcondor.Submit(script(HTCONDOR))
+    assert job["MY.JobFlavour"] == '"longlunch"'
+    assert job["MY.DaskWorkerCores"] == "4"
+    assert job.expand("Executable") == "/bin/sh"
+    assert job.expand("Arguments").startswith("\"-c 'source setup.sh; export OMP_NUM_THREADS=1; ")
+
+
 def test_a_job_of_slurm(script):
     lines = script(SLURM).splitlines()
     for option in ("-p standard", "-A cms", "--cpus-per-task=2", "-t 02:00:00", "--constraint=haswell"):
@@ -65,7 +75,10 @@ def test_a_job_of_slurm(script):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('system = "pbs"', "system: Input should be 'htcondor' or 'slurm'"),
+        ('system = "pbs"', "unknown system in"),
+        ("jobs = 2", "system: Field required"),
+        ('system = "dask"', "address: Field required"),
+        ('system = "dask"\naddress = "tls://a:1"\ncert = "a"', "cert: unknown key"),
         ('system = "slurm"\nmemmory = "2GB"', "memmory: unknown key, did you mean 'memory'?; known: system, jobs"),
         ('system = "slurm"\ncores = 0', "cores: Input should be greater than 0"),
         ('system = "slurm"\nwalltime = "2h"', "walltime: String should match"),

@@ -51,10 +51,11 @@ def provenance(**details: Any) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that a result depends on, as far as they are installed."""
-    return {package: found for package in PACKAGES if (found := _version(package))}
+    return {package: found for package in PACKAGES if (found := version_of(package))}
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of an installed package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

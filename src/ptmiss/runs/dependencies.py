@@ -22,6 +22,7 @@ from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import cloudpickle
 import numpy as np
@@ -66,6 +67,30 @@ def of(processor: ProcessorABC) -> Dependencies:
     if NOTEBOOK in seen and NOTEBOOK not in sources:
         sources[NOTEBOOK] = digest(cloudpickle.dumps(processor))  # another in each session
     return Dependencies(dict(sorted(sources.items())), dict(sorted(packages.items())))
+
+
+def archive(code: Dependencies) -> bytes:
+    """The user's modules as a zip file to import from; empty if there are none.
+
+    Without installed packages, which count by their versions, and what is in no file of Python.
+    """
+    files = {name: file for name in code.sources if name != NOTEBOOK and (file := _file(name))}
+    own = {name: file for name, file in files.items() if file.suffix == ".py" and not _distribution(name, file)}
+    content = BytesIO()
+    with ZipFile(content, "w", ZIP_DEFLATED) as made:
+        for name, file in own.items():
+            made.writestr(ZipInfo(_place(name, file)), file.read_bytes())
+    return content.getvalue() if own else b""
+
+
+def _place(name: str, file: Path) -> str:
+    return f"{name.replace('.', '/')}{'/__init__' if file.name == '__init__.py' else ''}.py"
+
+
+def names(archive: bytes) -> list[str]:
+    """The names of the modules in an archive."""
+    with ZipFile(BytesIO(archive)) as found:
+        return [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in found.namelist()]
 
 
 class _Travels(cloudpickle.Pickler):

@@ -7,26 +7,21 @@ uses its share of the machine's cores.
 from __future__ import annotations
 
 import os
-import platform
 import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Future
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager
 from typing import Any, Protocol
 
-from ptmiss.errors import Interrupted, OptionError, UnknownName
-from ptmiss.files.provenance import versions
-from ptmiss.runs import queues
+from coffea.processor import ProcessorABC
+
+from ptmiss.errors import OptionError, UnknownName
 from ptmiss.runs.queues import THREADS
-from ptmiss.version import __version__
 
 KINDS = ("iterative", "futures", "dask")
 
-GONE = "the dask scheduler is gone; the same command with --resume continues the run"
-ANSWER = 10.0  # s to wait for a scheduler's answer
 WATCH = 1.0  # s between two checks by a worker that its driver is alive
 
 Call = Callable[[Any], Any]
@@ -38,6 +33,9 @@ class Pool(Protocol):
     @property
     def size(self) -> int:
         """Number of chunks at a time; 0 while there is no worker."""
+
+    def prepare(self, processor: ProcessorABC) -> None:
+        """Give the workers what a processor imports; called once before the first chunk."""
 
     def submit(self, function: Call, item: Any) -> Future:
         """Run a function on an item."""
@@ -56,6 +54,9 @@ class InProcess:
     """A pool that is this process: one chunk after the other."""
 
     size = 1
+
+    def prepare(self, processor: ProcessorABC) -> None:
+        """All is there."""
 
     def submit(self, function: Call, item: Any) -> Future:
         """Run a function on an item at once."""
@@ -89,6 +90,9 @@ class Processes:
         environment = dict.fromkeys(THREADS, str(threads(self.size)))
         return ProcessPoolExecutor(self.size, env=environment, initializer=begin, initargs=(os.getpid(), self._memory))
 
+    def prepare(self, processor: ProcessorABC) -> None:
+        """The processes import from where this one does."""
+
     def submit(self, function: Call, item: Any) -> Future:
         """Run a function on an item in one of the processes."""
         try:
@@ -114,60 +118,6 @@ class Processes:
     def close(self, kill: bool = False) -> None:
         """Release the processes."""
         self._pool.shutdown(kill_workers=kill)
-
-
-class Cluster:
-    """The workers of a dask client. owned: what to close with it."""
-
-    def __init__(self, client: Any, *owned: Any):
-        self._client, self._owned = client, owned
-        self._remote: dict[Future, Any] = {}
-
-    @property
-    def size(self) -> int:
-        """Number of threads of all present workers; Interrupted if the scheduler is gone."""
-        try:
-            return sum(self._client.nthreads().values())
-        except OSError as error:
-            raise Interrupted(GONE) from error
-
-    def submit(self, function: Call, item: Any) -> Future:
-        """Run a function on an item on one of the workers."""
-        future: Future = Future()
-        remote = self._client.submit(function, item, pure=False)
-        self._remote[future] = remote
-        remote.add_done_callback(lambda done: self._settle(future, done))
-        return future
-
-    def _settle(self, future: Future, done: Any) -> None:
-        if self._remote.pop(future, None) is None:
-            return
-        try:
-            future.set_result(done.result())
-        except BaseException as error:  # noqa: BLE001  (raised again where the result is read)
-            future.set_exception(error)
-
-    def interrupt(self, future: Future) -> bool:
-        """Restart the worker that has this chunk."""
-        remote = self._remote.pop(future)
-        workers = [address for address, keys in self._client.processing().items() if remote.key in keys]
-        remote.cancel()
-        with suppress(ValueError):  # a worker without a nanny cannot be restarted
-            self._client.restart_workers(workers, raise_for_error=False)
-        return False
-
-    def diagnose(self, error: BaseException) -> tuple[bool, bool]:
-        """See Pool. The scheduler itself finds the chunk that kills its workers, after some attempts."""
-        from distributed import KilledWorker
-
-        if isinstance(error, CancelledError):
-            raise Interrupted(GONE) from error
-        return isinstance(error, KilledWorker), False
-
-    def close(self, kill: bool = False) -> None:
-        """Close the client, and the cluster if it was made here."""
-        for part in (self._client, *self._owned):
-            part.close()
 
 
 def threads(workers: int) -> int:
@@ -222,43 +172,9 @@ def _open(kind: str, workers: int, scheduler: str | None, memory: int | None) ->
     return _cluster(workers, scheduler, memory)
 
 
-def _cluster(workers: int, scheduler: str | None, memory: int | None) -> Cluster:
+def _cluster(workers: int, scheduler: str | None, memory: int | None) -> Pool:
     try:
-        from distributed import Client, LocalCluster
+        from ptmiss.runs import clusters
     except ImportError as error:
         raise OptionError("--executor dask needs the package distributed: pip install 'ptmiss[dask]'") from error
-    if scheduler is None:
-        limits = dict.fromkeys(THREADS, str(threads(workers)))
-        options: dict[str, Any] = {"memory_limit": memory} if memory else {}
-        local = LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", env=limits, **options
-        )
-        return Cluster(Client(local), local)
-    if scheduler.endswith(".toml"):
-        queue = queues.read(Path(scheduler)).cluster()
-        return Cluster(Client(queue), queue)
-    try:
-        client = Client(scheduler, timeout=ANSWER)
-    except (OSError, ValueError) as error:
-        raise OptionError(f"no dask scheduler answers at {scheduler}") from error
-    require_same_versions(client)
-    return Cluster(client)
-
-
-def require_same_versions(client: Any) -> None:
-    """Raise OptionError if a worker that is there computes with other packages: it would give other bits."""
-    own = environment()
-    for address, found in client.run(environment, on_error="return").items():
-        if not isinstance(found, dict):
-            raise OptionError(f"the worker {address} cannot import ptmiss: {type(found).__name__}: {found}")
-        for name in sorted({*own, *found}):
-            if own.get(name) != found.get(name):
-                raise OptionError(
-                    f"the worker {address} has {name} {found.get(name) or 'not at all'}, this process "
-                    f"{own.get(name) or 'not at all'}: expected the same environment"
-                )
-
-
-def environment() -> dict[str, str]:
-    """Versions of Python, ptmiss and the packages that a result depends on, of this process."""
-    return {"python": platform.python_version(), "ptmiss": __version__, **versions()}
+    return clusters.local(workers, memory) if scheduler is None else clusters.remote(scheduler)

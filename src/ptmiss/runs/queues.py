@@ -1,4 +1,6 @@
-"""Job queues: a small file describes the jobs for HTCondor or Slurm, and dask-jobqueue submits them.
+"""Where workers of dask are: jobs that a small file describes, for HTCondor or Slurm, or a scheduler that runs already.
+
+dask-jobqueue submits the jobs:
 
 .. code-block:: toml
 
@@ -12,18 +14,29 @@
     account = "cms"
     prologue = ["source /cvmfs/sft.cern.ch/lcg/views/setup.sh"]
     directives = { "+JobFlavour" = '"longlunch"' }   # HTCondor; a list of options for Slurm
+
+A scheduler has an address; with ``tls://`` certificates in PEM files, which are looked for beside this one:
+
+.. code-block:: toml
+
+    system = "dask"
+    address = "tls://dask.cern.ch:8786"
+    ca = "ca.pem"                  # of whom the scheduler's certificate is
+    certificate = "me.pem"         # by which the scheduler knows this client
+    key = "me.key"                 # if it is not in the file of the certificate
 """
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
-from ptmiss.errors import OptionError
-from ptmiss.files import AnyPath, userfiles
+from ptmiss.errors import OptionError, UnknownName
+from ptmiss.files import AnyPath, as_path, userfiles
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Environment variables with the number of threads of libraries: one in each worker."""
@@ -56,6 +69,7 @@ class JobQueue(BaseModel):
             "memory": f"{self.memory / 1e9:g}GB",
             "python": self.python,
             "job_script_prologue": [*self.prologue, *threads],
+            "scheduler_options": {"dashboard_address": ":0"},  # its usual port may be taken
         }
         if self.system == "htcondor":
             return shared | {"disk": f"{self.disk / 1e9:g}GB", "job_extra_directives": self.directives or {}}
@@ -79,6 +93,44 @@ class JobQueue(BaseModel):
         return kinds[self.system](**self.options)
 
 
-def read(path: AnyPath) -> JobQueue:
-    """Read a job queue's file; OptionError names the first mistake in it."""
-    return userfiles.validate(JobQueue, userfiles.content(path, "job queue"), f"{path}: ", OptionError)
+class Scheduler(BaseModel):
+    """A dask scheduler that runs already."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system: Literal["dask"] = "dask"
+    address: str = Field(description="tcp://HOST:PORT or tls://HOST:PORT")
+    ca: Path | None = Field(None, description="certificate of the authority, PEM")
+    certificate: Path | None = Field(None, description="certificate of this client, PEM")
+    key: Path | None = Field(None, description="key of this client, PEM, if it is not beside the certificate")
+
+    def security(self) -> Any:
+        """Certificates for dask; None without TLS. OptionError for a file that is not there."""
+        if not self.address.startswith("tls://"):
+            return None
+        from distributed.security import Security
+
+        given = {"tls_ca_file": self.ca, "tls_client_cert": self.certificate, "tls_client_key": self.key}
+        for path in (path for path in given.values() if path is not None and not path.is_file()):
+            raise OptionError(f"no such certificate or key: {path}")
+        return Security(require_encryption=True, **{name: str(path) for name, path in given.items() if path})
+
+    def beside(self, folder: Path) -> Scheduler:
+        """With files that are looked for in a folder."""
+        places = {name: folder / path for name in ("ca", "certificate", "key") if (path := getattr(self, name))}
+        return self.model_copy(update=places)
+
+
+SYSTEMS = ("htcondor", "slurm", "dask")
+
+
+def read(path: AnyPath) -> JobQueue | Scheduler:
+    """Read the file of a job queue or of a scheduler; OptionError names the first mistake in it."""
+    content = userfiles.content(path, "job queue")
+    system = content.get("system") if isinstance(content, dict) else None
+    if isinstance(system, str) and system not in SYSTEMS:
+        raise UnknownName(f"system in {path}", system, SYSTEMS)
+    if system == "dask":
+        found = userfiles.validate(Scheduler, content, f"{path}: ", OptionError)
+        return found.beside(as_path(path).parent)
+    return userfiles.validate(JobQueue, content, f"{path}: ", OptionError)

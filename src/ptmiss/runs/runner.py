@@ -140,6 +140,8 @@ class Run:
     def process(self, tracker: ChunkTracker) -> None:
         """Run coffea's Runner on the missing chunks. Finished chunks are kept whatever happens."""
         missing = tracker.missing()
+        if missing:
+            self.pool.prepare(self.processor)
         self.directory.log("start", chunks=len(tracker.plan), missing=len(missing), events=sum(map(len, missing)))
         try:
             with treat_sigterm_as_interrupt():
