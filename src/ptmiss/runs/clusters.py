@@ -18,6 +18,7 @@ from coffea.processor import ProcessorABC
 from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin
 
 from ptmiss.errors import Interrupted, OptionError
+from ptmiss.files import digest
 from ptmiss.progress import log
 from ptmiss.provenance import version_of, versions
 from ptmiss.runs import dependencies, queues
@@ -107,7 +108,7 @@ class Modules(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Write the archive beside the worker's own files, and import from it."""
-        path = Path(worker.local_directory) / f"{MODULES}-{dependencies.digest(self.archive)[:16]}.zip"
+        path = Path(worker.local_directory) / f"{MODULES}-{digest(self.archive)[:16]}.zip"
         path.write_bytes(self.archive)
         sys.path[:] = [str(path), *(place for place in sys.path if not Path(place).name.startswith(MODULES))]
         for name in dependencies.names(self.archive):
@@ -126,7 +127,11 @@ def local(workers: int, memory: int | None) -> Cluster:
 
 def remote(scheduler: str) -> Cluster:
     """The cluster of a scheduler's address, or of a queue's file, see ptmiss.runs.queues."""
-    place = queues.read(Path(scheduler)) if scheduler.endswith(".toml") else queues.Scheduler(address=scheduler)
+    place = (
+        queues.read(Path(scheduler))
+        if scheduler.endswith(".toml")
+        else queues.Scheduler.model_validate({"address": scheduler})
+    )
     if isinstance(place, queues.Scheduler):
         return Cluster(connect(place), remote=True)
     cluster = place.cluster()
