@@ -19,8 +19,8 @@ from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin
 
 from ptmiss.errors import Interrupted, OptionError
 from ptmiss.files import digest
+from ptmiss.files.provenance import version_of, versions
 from ptmiss.progress import log
-from ptmiss.provenance import version_of, versions
 from ptmiss.runs import dependencies, queues
 from ptmiss.runs.pools import Call, threads
 from ptmiss.version import __version__
