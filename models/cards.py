@@ -66,7 +66,7 @@ def card(model: Weights, made: Mapping[str, Any], validation: Mapping[str, float
     numbers = [f"* {name}: {value:.4g}" for name, value in validation.items()]
     head = ["---", *lines, "---", "", f"# {model.name}", "", "## How it was made", "", *made_lines, ""]
     chosen = [f"Validation events, {choice(made)}:", "", *numbers, ""] if numbers else []
-    limits = sources.limits(used(made, "training"))
+    limits = sources.limits(files_used(made, "training"))
     return "\n".join([*head, *chosen, "## Limits", "", limits, "", RESULTS, "", UNKNOWN, ""])
 
 
@@ -76,7 +76,7 @@ def choice(made: Mapping[str, Any]) -> str:
     return "after the last epoch, which is kept" if last else "which chose the epoch"
 
 
-def used(made: Mapping[str, Any], *purposes: str) -> list[Mapping[str, Any]]:
+def files_used(made: Mapping[str, Any], *purposes: str) -> list[Mapping[str, Any]]:
     """The files that were used for purposes (``training``, ``validation``), as far as a provenance says."""
     events = made.get("events", {})
     if not events.keys() & {"training", "validation"}:  # as older files have it
@@ -110,12 +110,12 @@ def add_results(directory: AnyPath, results: Mapping[str, str], events: Iterable
     if not mark:
         raise FileError(f"{path} has no line {RESULTS!r}")
     tested = sources.describe(dict.fromkeys(events))
-    intro = unseen(directory, tested) if tested else rest.strip().split("\n\n")[0]
+    intro = unseen_statement(directory, tested) if tested else rest.strip().split("\n\n")[0]
     parts = [f"### {title}\n\n{found}" for title, found in results.items()]
     write_atomically(path, "\n\n".join([f"{head}{RESULTS}", intro, *parts]) + "\n")
 
 
-def unseen(model: AnyPath, tested: Sequence[Mapping[str, Any]]) -> str:
+def unseen_statement(model: AnyPath, tested: Sequence[Mapping[str, Any]]) -> str:
     """The sentence that a model saw none of the tested events; OptionError if it did."""
     seen = sources.common(tested, history(model))
     if seen:
@@ -133,7 +133,7 @@ def history(model: AnyPath) -> list[Mapping[str, Any]]:
         return []
     start = made.get("recipe", {}).get("start_from")
     before = history(start) if start and (start in shipped_models() or Path(start).exists()) else []
-    return [*used(made, "training", "validation"), *before]
+    return [*files_used(made, "training", "validation"), *before]
 
 
 def markdown(found: pd.DataFrame) -> str:

@@ -218,7 +218,7 @@ class CorrectedProcessor(RecoilProcessor):
         if (cut := self.selection.met) is None:
             return {}
         where, covariance = (kept.npv[kept.good], kept.njets[kept.good]), kept.covariance(cut.estimator)
-        mets = self.varied(kept.events, cut.estimator, every[cut.estimator], frames[cut.estimator], *where, every)
+        mets = self.variations(kept.events, cut.estimator, every[cut.estimator], frames[cut.estimator], *where, every)
         return {systematic: select.passes(met, covariance, cut) for systematic, met in mets}
 
     def cutflow(self, kept: Selected, passed: Mapping[str, Mask]) -> dict[str, Any]:
@@ -239,7 +239,7 @@ class CorrectedProcessor(RecoilProcessor):
             return met
         return self.corrections.centred(estimator, met, npv, "data" if is_data(events) else "mc")
 
-    def varied(
+    def variations(
         self,
         events: Any,
         estimator: str,

@@ -45,7 +45,7 @@ class Boson(CorrectedProcessor):
             fill_met_xy(histograms, name, met, kept.npv, kept.weights.nominal)
             u = recoil(boson, self.centred(kept.events, name, met, kept.npv))
             fill_residuals(histograms, name, u, kept.njets, kept.weights.nominal)
-            mets = self.varied(kept.events, name, every[name], frames[name], *where, every)
+            mets = self.variations(kept.events, name, every[name], frames[name], *where, every)
             for systematic, corrected, weights in with_weights(mets, kept.weights[good], passed):
                 fill_variations(histograms, name, recoil(frames[name](systematic)[0], corrected), *where, weights)
                 for each, weight in weights.items():
@@ -54,7 +54,7 @@ class Boson(CorrectedProcessor):
             **histograms,
             "cutflow": self.cutflow(kept, passed),
             "notes": kept.notes | kept.remarks,
-            **kept.mets.sketched(),
+            **kept.mets.sketch(),
         }
 
     def frame(self, objects: ak.Array, estimator: str, systematic: str) -> tuple[Vector, Vector]:

@@ -41,7 +41,7 @@ class Neutrino(CorrectedProcessor):
         frames = {name: partial(self.frame, leptons, boson, seen, name) for name in self.names}
         passed = self.passing(kept, every, frames)
         for name in self.names:
-            mets_varied = self.varied(events, name, every[name], frames[name], npv, njets, every)
+            mets_varied = self.variations(events, name, every[name], frames[name], npv, njets, every)
             for systematic, corrected, weights in with_weights(mets_varied, chosen, passed):
                 mt = transverse_mass(self.leptons(leptons, name, systematic), corrected)
                 has = np.isfinite(mt)
@@ -56,7 +56,7 @@ class Neutrino(CorrectedProcessor):
             **histograms,
             "cutflow": self.cutflow(kept, passed),
             "notes": notes | kept.remarks,
-            **kept.mets.sketched(),
+            **kept.mets.sketch(),
         }
 
     def frame(

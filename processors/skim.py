@@ -61,7 +61,7 @@ class Skim(CorrectedProcessor):
         return {
             "rows": rows(columns),
             "notes": {**mets.notes, **weights.notes, **select.remarks(events, self.selection)},
-            **mets.sketched(),
+            **mets.sketch(),
         }
 
     def passing_met(self, columns: dict[str, NDArray], mets: MetResult) -> dict[str, NDArray]:
@@ -94,7 +94,7 @@ class Skim(CorrectedProcessor):
         where = columns["npv"], columns["njets"], every
         for name in self.names:
             frame = partial(self.frame, objects, boson, seen, single, name)
-            for systematic, met in self.varied(events, name, every[name], frame, *where):
+            for systematic, met in self.variations(events, name, every[name], frame, *where):
                 yield name, CORRECTED + ("" if systematic == NOMINAL else f"_{systematic}"), met
 
     def frame(

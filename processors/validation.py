@@ -53,5 +53,5 @@ class Validation(RecoilProcessor):
             **histograms,
             "cutflow": select.cutflow(PackedSelection(), weights.nominal),
             "notes": {**mets.notes, **weights.notes},
-            **mets.sketched(),
+            **mets.sketch(),
         }

@@ -61,8 +61,8 @@ def joint_correction(joint: JointMap, k: int) -> cs.Correction:
     names = [*joint.context, *seen]
     by_systematic: dict[str, Any] = {NOMINAL: last}
     for systematic, networks in joint.variations.items():
-        by_systematic[systematic] = rewrite(name, _added(networks[k], names), last)
-    data: Any = rewrite(name, _added(joint.nominal[k], names), category("systematic", by_systematic))
+        by_systematic[systematic] = rewrite(name, _add(networks[k], names), last)
+    data: Any = rewrite(name, _add(joint.nominal[k], names), category("systematic", by_systematic))
     for feature in (each for each in reversed(seen) if each.endswith("_par")):
         data = rewrite(feature, formula("x-y", feature, "qt"), data)
     recoils = [variable(each, "real", f"{each} of simulation, as it came (GeV)") for each in seen]
@@ -82,7 +82,7 @@ def rewrite(name: str, rule: Any, content: Any) -> cs.Transform:
     return cs.Transform(nodetype="transform", input=name, rule=rule, content=content)
 
 
-def _added(network: Dense, names: Sequence[str]) -> cs.Transform:
+def _add(network: Dense, names: Sequence[str]) -> cs.Transform:
     """The last of the inputs, and the shift that a network gives."""
     return rewrite("qt", _in_range(network, names), formula("x+y", names[-1], "qt"))
 
@@ -91,11 +91,11 @@ def _in_range(network: Dense, names: Sequence[str]) -> Any:
     """A network whose inputs stay at the ends of their ranges."""
     node: Any = lwtnn(network, names)
     for name, low, high in zip(names, network.low, network.high, strict=True):
-        node = rewrite(name, _clamped(name, float(low), float(high)), node)
+        node = rewrite(name, _clamp(name, float(low), float(high)), node)
     return node
 
 
-def _clamped(name: str, low: float, high: float) -> Any:
+def _clamp(name: str, low: float, high: float) -> Any:
     """An input between two values; formulas of correctionlib take no integers, so those are looked up."""
     if INPUTS.get(name) is not NJETS:
         return formula(f"max({low:.9g},min({high:.9g},x))", name)
@@ -110,8 +110,8 @@ def lwtnn(network: Dense, names: Sequence[str]) -> cs.LWTNN:
         {
             "architecture": "dense",
             "activation": "linear" if number == last else SILU,
-            "weights": _rounded(weights.ravel()),
-            "bias": _rounded(biases),
+            "weights": _round(weights.ravel()),
+            "bias": _round(biases),
         }
         for number, (weights, biases) in enumerate(network.layers)
     ]
@@ -120,5 +120,5 @@ def lwtnn(network: Dense, names: Sequence[str]) -> cs.LWTNN:
     return cs.LWTNN(nodetype="lwtnn", opaque=opaque, finalizer=formula("x", "shift"))
 
 
-def _rounded(values: Any) -> list[float]:
+def _round(values: Any) -> list[float]:
     return [float(f"{value:.{DIGITS}g}") for value in values]

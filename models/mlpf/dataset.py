@@ -167,13 +167,13 @@ class Loader:
         """The batches of one epoch."""
         parts = min(self.parts, self.pieces)
         whole, part = divmod(number, parts)
-        batches = self.split(np.random.default_rng([self.seed, whole]), len(self) * parts)
+        batches = self.shuffled_batches(np.random.default_rng([self.seed, whole]), len(self) * parts)
         for i, events in enumerate(batches[part * len(self) : (part + 1) * len(self)]):
             rng = np.random.default_rng([self.seed, number, i])
             angle, mirrored = rng.uniform(-np.pi, np.pi, len(events)), rng.random(len(events)) < 0.5
             yield self.dataset.select(events).turn(angle, mirrored).batch(self.chosen)
 
-    def split(self, rng: np.random.Generator, n: int) -> list[NDArray[np.int64]]:
+    def shuffled_batches(self, rng: np.random.Generator, n: int) -> list[NDArray[np.int64]]:
         """The numbers of all events, shuffled, in n batches (events,) with about equal numbers of elements."""
         order = rng.permutation(len(self.dataset))
         reached = np.cumsum(np.diff(self.dataset.offsets)[order])

@@ -97,7 +97,7 @@ def check_writable(directory: AnyPath, force: bool = False, option: str = "--out
         raise OptionError(f"{option} {directory} is a file, expected a directory")
     if directory.exists() and any(directory.iterdir()) and not force:
         raise OptionError(f"{option} {directory} is not empty ({FORCE})")
-    if (directory / MANIFEST).exists() and Path(MANIFEST) not in written(directory):
+    if (directory / MANIFEST).exists() and Path(MANIFEST) not in own_files(directory):
         raise OptionError(f"{option} {directory} has a {MANIFEST} of something else, choose another directory")
 
 
@@ -116,7 +116,7 @@ def save(directory: Path, manifest: Mapping[str, Any], outputs: Mapping[str, Out
             for name, value in out.items():
                 if isinstance(value, hist.Hist):
                     uhi.io.zip.write(archive, f"{_quote(dataset)}/{_quote(name)}", value)
-    archived = settled(content)
+    archived = archive_content(content)
     made = as_json({**manifest, "datasets": datasets, "sha256": {HISTOGRAMS: digest(archived)}})
     write_atomically(directory / HISTOGRAMS, archived)
     write_atomically(directory / MANIFEST, made)
@@ -133,7 +133,7 @@ def _unquote(name: str) -> str:
     return name.replace("%2F", "/").replace("%25", "%")
 
 
-def settled(archive: io.BytesIO) -> bytes:
+def archive_content(archive: io.BytesIO) -> bytes:
     """The content of an archive in the order of its names and without times: the same content gives the same bits."""
     out = io.BytesIO()
     with zipfile.ZipFile(archive) as found, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
@@ -205,7 +205,7 @@ def _listing(paths: Iterable[Path]) -> str:
     return "".join(f"{path}\n" for path in sorted(paths))
 
 
-def written(directory: Path) -> set[Path]:
+def own_files(directory: Path) -> set[Path]:
     """The files, relative to a directory, that this package wrote there."""
     listing = directory / LISTING
     return {Path(line) for line in listing.read_text().splitlines()} if listing.is_file() else set()
@@ -225,14 +225,14 @@ def make_way(directory: Path, names: Iterable[Path], ours: Container[Path]) -> N
 def claim(directory: Path, names: Iterable[str]) -> None:
     """Make way in a directory for files of these names, and note that this package writes them."""
     directory.mkdir(parents=True, exist_ok=True)
-    paths, ours = {Path(name) for name in names}, written(directory)
+    paths, ours = {Path(name) for name in names}, own_files(directory)
     make_way(directory, paths, ours)
     write_atomically(directory / LISTING, _listing(ours | paths))
 
 
 def _exchange(directory: Path, new: Path, made: Sequence[Path]) -> None:
     """Replace what this package wrote to a directory by other files; the manifest goes first and comes last."""
-    ours = written(directory)
+    ours = own_files(directory)
     make_way(directory, sorted(ours | set(made), key=lambda path: path.name != MANIFEST), ours)
     (new / LISTING).replace(directory / LISTING)
     for path in sorted(made, key=lambda path: path.name == MANIFEST):

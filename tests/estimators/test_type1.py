@@ -170,7 +170,7 @@ def test_systematics_of_simulation_and_none_of_data(files, jme, smear):
 
 def test_the_unclustered_energy_of_pf_before_v15(files):
     _, source = nano(files, "nano_tt_v12")
-    shifts = dict(module.unclustered(source, ("PFMET", "MET")))
+    shifts = dict(module.unclustered_shifts(source, ("PFMET", "MET")))
     expected = np.stack([source.MET.MetUnclustEnUpDeltaX, source.MET.MetUnclustEnUpDeltaY], axis=-1)
     np.testing.assert_allclose(shifts["up"], expected)
     np.testing.assert_array_equal(shifts["down"], -shifts["up"])
@@ -192,7 +192,7 @@ def test_generated_jets_count_only_if_near():
     pt, none = 100.0, -1.0
     jets = ak.zip({"pt": [[pt] * 3], "eta": [[0.0] * 3], "phi": [[3.1, 3.1, 0.0]], "genJetIdx": [[0, 1, 5]]})
     gens = ak.zip({"pt": [[98.0, 97.0]], "eta": [[0.0, 0.3]], "phi": [[-3.1, 3.1]]})
-    found = module.generated(ak.zip({"Jet": jets, "GenJet": gens}, depth_limit=1))
+    found = module.generated_partners(ak.zip({"Jet": jets, "GenJet": gens}, depth_limit=1))
     assert found["gen_pt"].tolist() == [[98.0, 97.0, none]]
     np.testing.assert_allclose(found["gen_dr"][0], [2 * np.pi - 6.2, 0.3, 0])
 

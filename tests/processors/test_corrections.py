@@ -70,7 +70,7 @@ def test_simulated_events_without_a_boson_get_xy_all_the_same(correction_file, i
     expected, npv = known.shift("puppi", ak.to_numpy(source.PV.npvs), "mc"), ak.to_numpy(source.PV.npvs)
     met = Wmunu(make_estimators(["puppi"]), corrections=correction_file)
     nowhere = np.full_like(expected, np.nan)
-    for name, vector in met.varied(one, "puppi", {"nominal": 0 * expected}, lambda _: (nowhere, nowhere), npv, npv):
+    for name, vector in met.variations(one, "puppi", {"nominal": 0 * expected}, lambda _: (nowhere, nowhere), npv, npv):
         np.testing.assert_allclose(vector, -expected, err_msg=name)
     number = corrected["cutflow"]["events"]["one muon"]
     assert list(corrected["notes"].values()) == list(plain["notes"].values()) == [number, len(source)]

@@ -64,11 +64,11 @@ def test_each_variation_is_corrected_like_the_nominal(correction_file, invented)
     def frame(_):
         return met, met
 
-    found = dict(processor.varied(source, "puppi", {NOMINAL: met, "jes_up": met + 1}, frame, npv, npv))
+    found = dict(processor.variations(source, "puppi", {NOMINAL: met, "jes_up": met + 1}, frame, npv, npv))
     assert list(found) == [NOMINAL, "jes_up"]
     np.testing.assert_allclose(found["jes_up"] - found[NOMINAL], 1)
     source.metadata.update({"role": "signal"})
-    found = dict(processor.varied(source, "puppi", {NOMINAL: met, "jes_up": met + 1}, frame, npv, npv))
+    found = dict(processor.variations(source, "puppi", {NOMINAL: met, "jes_up": met + 1}, frame, npv, npv))
     assert set(found) == {"jes_up", *corrections.load(correction_file).systematics("puppi")}
     assert np.isfinite(found["jes_up"]).all()
 

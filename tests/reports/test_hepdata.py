@@ -66,7 +66,7 @@ def test_a_table_of_numbers_alone():
 
 
 def test_the_submission_names_all_tables():
-    named = hepdata.described(["Z → μμ: response", "w" * 100])
+    named = hepdata.describe(["Z → μμ: response", "w" * 100])
     first, *tables = yaml.safe_load_all(hepdata.submission(named, "CMS-like simulation (13.6 TeV)"))
     assert set(first) == {"comment"}
     assert [(t["name"], t["data_file"]) for t in tables] == [
@@ -97,7 +97,7 @@ def test_hepdata_itself_takes_the_tables(table, tmp_path):
 
 
 def test_hepdata_itself_takes_the_submission(tmp_path):
-    text = hepdata.submission(hepdata.described(["Z → μμ: response", "w" * 100]), "(13 TeV)")
+    text = hepdata.submission(hepdata.describe(["Z → μμ: response", "w" * 100]), "(13 TeV)")
     assert complaints(SubmissionFileValidator(), text, tmp_path / "submission.yaml") == []
 
 

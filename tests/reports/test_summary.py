@@ -75,7 +75,7 @@ def test_without_a_boson_there_is_mt_alone():
     ],
 )
 def test_what_the_events_are(made, words):
-    assert summary.counted(12345, made) == words
+    assert summary.count_text(12345, made) == words
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_the_events_are(made, words):
     ],
 )
 def test_a_selection_in_words(name, numbers, words):
-    assert summary.selected(load_selection(name), numbers) == words
+    assert summary.selection_text(load_selection(name), numbers) == words
 
 
 def test_a_page_begins_with_it_and_says_of_empty_samples_in_a_line():

@@ -58,7 +58,7 @@ def test_what_is_there_twice_is_found_in_slices(parts, at_once):
     values, counts = np.unique(every, return_counts=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "AT_ONCE", at_once)
-        found = ledger.duplicated(range(len(spread)), spread.__getitem__, len(every))
+        found = ledger.repeated_ids(range(len(spread)), spread.__getitem__, len(every))
     np.testing.assert_array_equal(found, values[counts > 1])
 
 

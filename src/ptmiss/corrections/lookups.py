@@ -177,13 +177,13 @@ class Lookup:
     @cached_property
     def _flags(self) -> Any:
         """A correction with the same binnings that is 1 outside of them and 0 inside."""
-        return self._rewritten(_flagged)
+        return self._rewrite(_flag)
 
     @cached_property
     def _clamped(self) -> Any:
-        return self._rewritten(_clamped)
+        return self._rewrite(_clamp)
 
-    def _rewritten(self, rewrite: Callable[[Node], Node]) -> Any:
+    def _rewrite(self, rewrite: Callable[[Node], Node]) -> Any:
         correction = self.content | {"data": rewrite(self.content["data"])}
         content = {"schema_version": SCHEMA, "corrections": [correction]}
         return correctionlib.CorrectionSet.from_string(json.dumps(content))[self.name]
@@ -233,21 +233,21 @@ def _limits(edges: Any) -> tuple[float, float]:
     return (edges["low"], edges["high"]) if isinstance(edges, Mapping) else (float(edges[0]), float(edges[-1]))
 
 
-def _flagged(node: Node) -> Node:
+def _flag(node: Node) -> Node:
     """A node that is 1 where the nearest bin, or none, would answer, and 0 elsewhere."""
     if not isinstance(node, Mapping) or node["nodetype"] in ("formula", "formularef", "hashprng"):
         return 0.0
-    return _mapped(node, _flagged, lambda flow: 1.0 if flow in ("clamp", "error") else flow)
+    return _map_nodes(node, _flag, lambda flow: 1.0 if flow in ("clamp", "error") else flow)
 
 
-def _clamped(node: Node) -> Node:
+def _clamp(node: Node) -> Node:
     """A node whose nearest bin answers for what is outside, where the file has no other answer."""
     if not isinstance(node, Mapping) or node["nodetype"] in ("formula", "formularef", "hashprng"):
         return node
-    return _mapped(node, _clamped, lambda flow: "clamp" if flow == "error" else flow)
+    return _map_nodes(node, _clamp, lambda flow: "clamp" if flow == "error" else flow)
 
 
-def _mapped(node: Node, inner: Callable[[Node], Node], flow: Callable[[str], Node]) -> Node:
+def _map_nodes(node: Node, inner: Callable[[Node], Node], flow: Callable[[str], Node]) -> Node:
     """A node whose parts are replaced; flow: what takes the place of a rule for values outside."""
     match node["nodetype"]:
         case "category":

@@ -67,7 +67,7 @@ class MetResult:
             raise UnknownName("estimator with a significance", estimator, self.covariance)
         return significance(self.met[estimator], self.covariance[estimator])
 
-    def sketched(self) -> dict[str, hist.Hist]:
+    def sketch(self) -> dict[str, hist.Hist]:
         """The sketches as an output of a processor; nothing without networks."""
         return {} if self.sketches is None else {SKETCHES: self.sketches}
 

@@ -201,7 +201,7 @@ class Type1(Estimator):
             shift = objects.shift(events, name)
             yield from (("up", shift), ("down", -shift))
         elif name == UNCLUSTERED:
-            yield from unclustered(events, STORED_AS[self.kind])
+            yield from unclustered_shifts(events, STORED_AS[self.kind])
         elif name == JER:
             for way in ("up", "down"):
                 factor = energy.smearing(moved.columns, moved.gen_pt, moved.event, way)
@@ -211,7 +211,7 @@ class Type1(Estimator):
             yield from (("up", shift), ("down", -shift))
 
 
-def unclustered(events: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Vector]]:
+def unclustered_shifts(events: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Vector]]:
     """(events, 2) shifts of pTmiss by the energy outside of jets, up and down, as the file stores them, GeV."""
     met = events[next(name for name in names if name in events.fields)]
     if "ptUnclusteredUp" not in met.fields:
@@ -227,12 +227,12 @@ def raw_jets(events: Any) -> RawJets:
     """The uncorrected jets of NanoAOD events, in each event those of ``CorrT1METJet`` after those of ``Jet``."""
     jets, soft = events.Jet, events.CorrT1METJet
     of_jets = {
-        "pt": jets.pt * (1 - jets.rawFactor), "em": jets.chEmEF + jets.neEmEF, **generated(events),
+        "pt": jets.pt * (1 - jets.rawFactor), "em": jets.chEmEF + jets.neEmEF, **generated_partners(events),
     }  # fmt: skip
     of_soft = {"pt": soft.rawPt, "em": optional(soft, "EmEF"), "gen_pt": soft.rawPt * 0 - 1, "gen_dr": soft.rawPt * 0}
     columns = {
         name: ak.concatenate([one[name], other[name]], axis=1)
-        for one, other in [(of_jets | shared(jets), of_soft | shared(soft))]
+        for one, other in [(of_jets | shared_columns(jets), of_soft | shared_columns(soft))]
         for name in RawJets._fields[:-1]
     }
     counts = ak.to_numpy(ak.num(columns["pt"]))
@@ -240,7 +240,7 @@ def raw_jets(events: Any) -> RawJets:
     return RawJets(**flat, offsets=from_counts(counts))
 
 
-def shared(jets: ak.Array) -> dict[str, ak.Array]:
+def shared_columns(jets: ak.Array) -> dict[str, ak.Array]:
     """Columns that both collections store alike; files of before v15 do not turn jets whose muons are taken out."""
     same = {"eta": jets.eta, "phi": jets.phi, "area": jets.area, "muons": jets.muonSubtrFactor}
     return same | {"turned": optional(jets, "muonSubtrDeltaPhi")}
@@ -251,7 +251,7 @@ def optional(jets: ak.Array, name: str) -> ak.Array:
     return jets[name] if name in jets.fields else jets.eta * 0
 
 
-def generated(events: Any) -> dict[str, ak.Array]:
+def generated_partners(events: Any) -> dict[str, ak.Array]:
     """pT (GeV) of each jet's generated jet and the distance to it; NO_PARTNER and 0 for none."""
     jets = events.Jet
     if "GenJet" not in events.fields or "genJetIdx" not in jets.fields:

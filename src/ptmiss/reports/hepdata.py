@@ -70,7 +70,7 @@ def submission(tables: Sequence[Described], label: str = "") -> str:
     return dump(documents)
 
 
-def described(titles: Sequence[str]) -> list[Described]:
+def describe(titles: Sequence[str]) -> list[Described]:
     """Tables by their titles; the name of a file has the table's number and what is ASCII of its title."""
     return [Described(f"table_{number:02}_{slug(title)}", title) for number, title in enumerate(titles, start=1)]
 

@@ -96,7 +96,7 @@ def words_of(part: Section) -> dict[str, Any]:
 def submission(parts: Sequence[Section], label: str = "") -> bytes:
     """All tables in full, as CSV and as HEPData takes them, in one zip."""
     tables = [(part, one) for part in parts for one in part.exhibits]
-    named = hepdata.described([f"{part.title}: {one.title}" for part, one in tables])
+    named = hepdata.describe([f"{part.title}: {one.title}" for part, one in tables])
     content = {"submission.yaml": hepdata.submission(named, label)}
     for (name, _), (_, one) in zip(named, tables, strict=True):
         content[f"{name}.yaml"] = hepdata.data(one.table, label)

@@ -77,7 +77,7 @@ def of_part(read: Table, title: str, correction: str, label: str) -> Section:
     noted += [f"{what}: {n}" for what, n in dict(made.get("notes") or {}).items()]
     noted += [f"{name}: {what}" for name, about in dict(made.get("datasets") or {}).items() for what in warnings(about)]
     leptons = [n for n, name in ((1, "lepton"), (2, "boson")) if there[name]]
-    about = f"{summary.counted(len(read), made)}; {summary.selected(selection_of(made), leptons)}"
+    about = f"{summary.count_text(len(read), made)}; {summary.selection_text(selection_of(made), leptons)}"
     headline = summary.numbers(found, edges, gains)
     return Section(title, TABLE, exhibits, facts(made) | {"events": str(len(read))}, noted, "", about, headline)
 
@@ -122,7 +122,7 @@ def of_dataset(
     made = {"datasets": {name: about}}
     facts_of, noted = facts(result.manifest), warnings(about)
     if not any(np.any(one.values(flow=True)) for one in histograms.values()):
-        return Section(title, RUN, (), facts_of, noted, "", summary.counted(0, made))
+        return Section(title, RUN, (), facts_of, noted, "", summary.count_text(0, made))
     measured = "moments" in histograms and np.any(histograms["moments"].view(flow=True))  # W of data have no boson
     found = resolutions.tabulate(histograms, correction) if measured else pd.DataFrame()
     exhibits = of_resolutions(found, correction, label) if len(found) else []
@@ -130,8 +130,8 @@ def of_dataset(
     exhibits += monitored(about, label)
     if flow := about.get("cutflow"):
         exhibits.append(Exhibit("Cut flow", pd.DataFrame(flow).rename_axis("cut").reset_index(), group="Events"))
-    chosen = summary.selected(load_selection(result.manifest.get("selection") or "default"))
-    words = f"{summary.counted(about.get('ledger', {}).get('events', math.nan), made)} read; {chosen}"
+    chosen = summary.selection_text(load_selection(result.manifest.get("selection") or "default"))
+    words = f"{summary.count_text(about.get('ledger', {}).get('events', math.nan), made)} read; {chosen}"
     return Section(title, RUN, exhibits, facts_of, noted, "", words, summary.numbers(found))
 
 

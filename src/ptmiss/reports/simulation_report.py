@@ -68,7 +68,7 @@ def differences(directory: Path, n: int, seed: int, workers: int = 1, library: P
 
 def is_unfinished(directory: Path) -> bool:
     """Whether a validation began in a directory and has no page yet: the same command goes on."""
-    return Path(PAGE) in results.written(directory) and not (directory / PAGE).exists()
+    return Path(PAGE) in results.own_files(directory) and not (directory / PAGE).exists()
 
 
 def validate(

@@ -90,13 +90,13 @@ def column(headline: pd.DataFrame, name: str) -> Iterator[SummaryCell]:
         yield SummaryCell(with_error(row, name), words if math.isfinite(ratio) else "", best)
 
 
-def counted(n: float, made: Mapping[str, Any]) -> str:
+def count_text(n: float, made: Mapping[str, Any]) -> str:
     """How many events of what."""
     what = samples(made)
     return f"{n:,.0f} events".replace(",", "\u2009") + (f" of {what}" if what else "")
 
 
-def selected(selection: Selection, numbers: Sequence[int] = (1, 2)) -> str:
+def selection_text(selection: Selection, numbers: Sequence[int] = (1, 2)) -> str:
     """A selection in a line; numbers: how many leptons its events may have."""
     leptons, photon = selection.leptons, selection.photon
     low, high = selection.mass

@@ -118,7 +118,7 @@ class Part(NamedTuple):
     address: str
 
 
-def duplicated(parts: Sequence[Any], load: Any, events: int) -> Ids:
+def repeated_ids(parts: Sequence[Any], load: Any, events: int) -> Ids:
     """Fingerprints that occur more than once in the parts, each of which ``load`` gives sorted.
 
     They are compared in slices of their range, so memory does not grow with the number of events.
@@ -141,7 +141,7 @@ def _repeated(parts: Iterable[Ids]) -> Ids:
 
 def duplicates(parts: Sequence[Part], load: Callable[[str], Ids], events: int) -> dict[str, dict[str, Any]]:
     """Of each dataset how many events are there more than once in all parts, in which of its files, and where else."""
-    found = duplicated([part.address for part in parts], load, events)
+    found = repeated_ids([part.address for part in parts], load, events)
     out: dict[str, dict[str, Any]] = {}
     if len(found):
         twice = {part: found[np.isin(found, load(part.address))] for part in parts}

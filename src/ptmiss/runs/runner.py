@@ -321,10 +321,10 @@ def run(
     with open_directory(None) if directory is None else nullcontext(directory) as place:
         how = (pool or InProcess(), chunksize, budget, policy or Policy(), limits)
         details = Run(fileset, processor, place, *how).stream(sums)
-    return {dataset: finished(processor, sums.total(dataset)) for dataset in details["datasets"]}, details
+    return {dataset: postprocess(processor, sums.total(dataset)) for dataset in details["datasets"]}, details
 
 
-def finished(processor: ProcessorABC, total: dict[str, Any]) -> dict[str, Any]:
+def postprocess(processor: ProcessorABC, total: dict[str, Any]) -> dict[str, Any]:
     """The sum of a dataset after the processor's ``postprocess``, which may change it in place."""
     after = processor.postprocess(total)
     if not isinstance(after, Mapping | None):

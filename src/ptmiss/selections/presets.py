@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path, userfiles
-from ptmiss.selections.weights.schema import placed
+from ptmiss.selections.weights.schema import in_folder
 
 from .schema import Selection
 
@@ -86,7 +86,7 @@ def _content(path: Path) -> dict[str, Any]:
     found = userfiles.content(path, "selection")
     if not isinstance(found, dict):
         raise OptionError(f"selection {path}: expected keys and values")
-    found = beside({**found, "weights": placed(found.get("weights", {}), path.parent)}, path.parent)
+    found = beside({**found, "weights": in_folder(found.get("weights", {}), path.parent)}, path.parent)
     own = found.get("btag")
     if isinstance(own, Mapping) and "taggers" in own:
         found["btag"] = {"eras": {}, **own}

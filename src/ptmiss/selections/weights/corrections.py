@@ -39,7 +39,9 @@ class Looked(Weight):
             )
         return found[self.correction or next(iter(found.lookups))]
 
-    def checked(self, name: str, given: Mapping[str, Any], events: NDArray[np.intp], number: int) -> Mapping[str, int]:
+    def outside_note(
+        self, name: str, given: Mapping[str, Any], events: NDArray[np.intp], number: int
+    ) -> Mapping[str, int]:
         """A note on events outside of the binning, whose index is (values,); CorrectionError unless clamped."""
         outside = np.broadcast_to(self.lookup.outside(given), len(events))
         count = len(np.unique(events[outside]))
@@ -90,7 +92,7 @@ class Pileup(Looked):
         """The weight of events."""
         real, variation = self.names
         given = {real: columns.event(self.branch)}
-        note = self.checked(name, {**given, variation: self.nominal}, np.arange(len(columns)), len(columns))
+        note = self.outside_note(name, {**given, variation: self.nominal}, np.arange(len(columns)), len(columns))
         nominal, up, down = (
             self.lookup({**given, variation: key}, clamp=True) for key in (self.nominal, self.up, self.down)
         )
@@ -150,7 +152,7 @@ class Correction(Looked):
             numbers, events = {each: columns.event(each) for each in self.names}, np.arange(number)
         values = {key: formula(numbers) for key, formula in self.formulas.items()}
         given: dict[str, Any] = {**self.inputs, **values}
-        note = self.checked(name, given, events, number) if len(events) else {}
+        note = self.outside_note(name, given, events, number) if len(events) else {}
         nominal, up, down = (
             _product(np.broadcast_to(self.lookup({**given, **other}, clamp=True), len(events)), events, number)
             if other is not None

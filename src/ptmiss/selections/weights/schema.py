@@ -49,7 +49,7 @@ def weight(name: str, section: Any) -> Weight:
         raise ValueError(str(error)) from None
 
 
-def placed(sections: Any, folder: Path) -> Any:
+def in_folder(sections: Any, folder: Path) -> Any:
     """Sections whose files are taken from a folder, that of the selection."""
     if not isinstance(sections, Mapping):
         return sections
