@@ -64,3 +64,14 @@ def test_missing_fastjet_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "fastjet", None)
     with pytest.raises(PtmissError, match=r"pip install 'ptmiss\[simulation\]'"):
         jets.cluster(np.zeros((0, 4)), np.zeros(1, dtype=int), 15.0)
+
+
+def test_at_electron_colliders_near_is_a_small_angle():
+    """Two particles near the beam are far from each other in phi, and 0.13 rad apart."""
+    pytest.importorskip("fastjet")
+    momentum = _massless([(30, 2.5, 0.0), (20, 2.5, 0.8)])
+    offsets = np.array([0, 2])
+    assert jets.cluster(momentum, offsets, 5.0).counts.tolist() == [2]
+    found = jets.cluster(momentum, offsets, 5.0, jets.EE_GENKT)
+    assert found.counts.tolist() == [1]
+    assert found.pt == pytest.approx([np.hypot(*momentum[:, :2].sum(axis=0))])

@@ -36,12 +36,17 @@ class Configuration(BaseModel):
         return self
 
 
+ELECTRON_COLLIDERS = Configuration(inputs="clic", attention="exact")
+"""Their events have about a hundred elements, which can all see each other."""
+
 PRESETS = {
     "compact": Configuration(),
     "exact": Configuration(attention="exact"),
     "lsh": Configuration(network="graph", window=64),
     "gnn-lsh-2021": Configuration(network="published-2021", inputs="cms", window=64, angles=True),
     "cms-v220": Configuration(network="published-v2.2.0", inputs="cms", width=256, heads=16, angles=True),
+    "clic": ELECTRON_COLLIDERS,
+    "cld": ELECTRON_COLLIDERS,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ptmiss import elements as pf_elements
 from ptmiss.angles import wrap
-from ptmiss.elements import COLUMNS, Elements, Targets
+from ptmiss.elements import FULL_COLUMNS, Elements, Targets
 from ptmiss.errors import OptionError
 from ptmiss.events import EventFile, expand, inspect, read_chunks
 from ptmiss.segments import Offsets, from_counts
@@ -24,7 +24,7 @@ from .inputs import PackedElements, Schema, pack
 
 CHUNK = 500  # events read at a time
 TRUTH = ("type", "pt", "eta", "phi", "energy")
-MIRRORED = ("eta", "caloEta", "dz")  # columns whose sign changes when the z axis is reversed
+MIRRORED = ("eta", "caloEta", "dz", "z", "tanLambda")  # columns whose sign changes when the z axis is reversed
 
 
 class Batch(NamedTuple):
@@ -85,7 +85,8 @@ class Dataset:
         e["caloPhi"] = np.where(reached, wrap(e["caloPhi"] + turn), np.float32(0))
         for columns in (e, t):
             columns["phi"] = wrap(columns["phi"] + turn)
-        e |= {name: e[name] * sign for name in MIRRORED}
+        e |= turn_shapes(e, turn, mirrored=sign < 0)
+        e |= {name: e[name] * sign for name in MIRRORED if name in e}
         t["eta"] = t["eta"] * sign
         return Dataset(Elements(e, self.offsets), Targets(t, self.offsets))
 
@@ -98,9 +99,33 @@ class Dataset:
     def concatenate(parts: Sequence[Dataset]) -> Dataset:
         """The events of all parts, one after the other."""
         offsets = from_counts(np.concatenate([np.diff(part.offsets) for part in parts]))
-        elements = {n: np.concatenate([part.elements[n] for part in parts]) for n in COLUMNS}
+        names = set.intersection(*(set(part.elements.columns) for part in parts))
+        elements = {
+            n: np.concatenate([part.elements[n] for part in parts]) for n in parts[0].elements.columns if n in names
+        }
         targets = {n: np.concatenate([part.targets[n] for part in parts]) for n in TRUTH}
         return Dataset(Elements(elements, offsets), Targets(targets, offsets))
+
+
+def turn_shapes(
+    columns: Mapping[str, NDArray], turn: NDArray[np.float32], mirrored: NDArray[np.bool_]
+) -> dict[str, NDArray]:
+    """Positions and widths of clusters of full simulation, each (n,), rotated by angles (n,) and reflected in z.
+
+    The correlation of widths in x and y is not in the files and taken to be zero. Empty without such columns.
+    """
+    if not {*FULL_COLUMNS} <= {*columns}:
+        return {}
+    sine, cosine = np.sin(turn), np.cos(turn)
+    x, y, one, other = (columns[name] for name in ("x", "y", "sigmaX", "sigmaY"))
+    theta = columns["iTheta"]
+    return {
+        "x": cosine * x - sine * y,
+        "y": sine * x + cosine * y,
+        "sigmaX": np.hypot(cosine * one, sine * other),
+        "sigmaY": np.hypot(sine * one, cosine * other),
+        "iTheta": np.where(mirrored & (theta != 0), np.float32(np.pi) - theta, theta),
+    }
 
 
 def read(patterns: Iterable[str], limit: int | None = None, progress: Progress | None = None) -> Dataset:

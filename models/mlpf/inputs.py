@@ -173,6 +173,11 @@ def _by_kind(track: Feature, deposit: Feature) -> Feature:
     return lambda elements, where: np.where(elements["type"] == TRACK, track(elements, where), deposit(elements, where))
 
 
+def _stored(name: str, otherwise: Feature) -> Feature:
+    """A column that files of full simulation have, or what stands for it in others."""
+    return lambda elements, where: elements[name] if name in elements.columns else otherwise(elements, where)
+
+
 def _nothing(elements: Elements, where: Surroundings) -> Column:
     return np.zeros(len(elements["pt"]), np.float32)
 
@@ -247,13 +252,28 @@ _CLIC: dict[str, Feature] = {
     "elemtype": lambda e, w: np.where(e["type"] == TRACK, 1, 2),
     "pt|et": _column("pt"),
     "p|energy": _column("energy"),
-    "dEdxError|iTheta": _of_deposits(lambda e, w: 2 * np.arctan(np.exp(-w.position[:, 0]))),
-    "radiusOfInnermostHit|energy_ecal": _of_type(ECAL, _column("energy")),
-    "tanLambda|energy_hcal": _by_kind(lambda e, w: np.sinh(e["eta"]), _of_type(HCAL, _column("energy"))),
-    "D0|energy_other": _by_kind(_column("d0"), lambda e, w: np.where(e["type"] > HCAL, e["energy"], np.float32(0))),
-    "omega|num_hits": _by_kind(lambda e, w: e["charge"] / np.maximum(e["pt"], np.float32(1e-3)), _column("nCells")),
-    "Z0|sigma_x": _by_kind(_column("dz"), _column("width")),
-    "time|sigma_y": _of_deposits(_column("width")),
+    "chi2|x": _by_kind(_stored("chi2", _nothing), _stored("x", _nothing)),
+    "ndf|y": _by_kind(_stored("ndf", _nothing), _stored("y", _nothing)),
+    "dEdx|z": _by_kind(_stored("dEdx", _nothing), _stored("z", _nothing)),
+    "dEdxError|iTheta": _by_kind(
+        _stored("dEdxError", _nothing), _stored("iTheta", lambda e, w: 2 * np.arctan(np.exp(-w.position[:, 0])))
+    ),
+    "radiusOfInnermostHit|energy_ecal": _by_kind(
+        _stored("innerRadius", _nothing), _stored("ecalEnergy", _of_type(ECAL, _column("energy")))
+    ),
+    "tanLambda|energy_hcal": _by_kind(
+        lambda e, w: np.sinh(e["eta"]), _stored("hcalEnergy", _of_type(HCAL, _column("energy")))
+    ),
+    "D0|energy_other": _by_kind(
+        _column("d0"),
+        _stored("otherEnergy", lambda e, w: np.where(e["type"] > HCAL, e["energy"], np.float32(0))),
+    ),
+    "omega|num_hits": _by_kind(
+        _stored("omega", lambda e, w: e["charge"] / np.maximum(e["pt"], np.float32(1e-3))), _column("nCells")
+    ),
+    "Z0|sigma_x": _by_kind(_column("dz"), _stored("sigmaX", _column("width"))),
+    "time|sigma_y": _by_kind(_stored("time", _nothing), _stored("sigmaY", _column("width"))),
+    "null|sigma_z": _of_deposits(_stored("sigmaZ", _nothing)),
 }
 FEATURES: Mapping[str, Feature] = dict.fromkeys((*CMS, *CLIC), _nothing) | _CMS | _CLIC | _OURS
 """The function that computes each feature, (n,), of elements."""

@@ -31,6 +31,9 @@ SUMW, COUNT = (
 )  # as in NanoAOD, and in its version 6
 SUMW2 = ("genEventSumw2", "genEventSumw2_")
 THEORY = ("LHEScaleSumw", "LHEPdfSumw", "PSSumw")
+BEAMS = "Beams"
+"""Collection with px of both beams and the angle at which they cross: events of an electron collider have it."""
+
 GENERATOR = ("genWeight", "Generator_", "GenPart_", "nGenPart", "GenMET_", "LHEWeight_")
 STATED = (
     "size",

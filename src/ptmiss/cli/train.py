@@ -117,7 +117,7 @@ Without files it trains on the few embedded events, as a trial.
 )
 @training_events
 @click.option("--name", default="mlpf", show_default=True, help="Name of the model.")
-@click.option("--network", "preset", type=Words("compact|exact|lsh|gnn-lsh-2021|cms-v220"), help="Network.")
+@click.option("--network", "preset", type=Words("compact|exact|lsh|gnn-lsh-2021|cms-v220|clic|cld"), help="Network.")
 @click.option(
     "--inputs", type=Words("compact|cms|clic"), help="Features.  [default: the preset's, as for the next six]"
 )

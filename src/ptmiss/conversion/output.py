@@ -14,10 +14,11 @@ import uproot
 from ptmiss.conversion.contents import Contents
 from ptmiss.elements import COLLECTION, TARGETS
 from ptmiss.errors import FileError
+from ptmiss.events import BEAMS
 from ptmiss.simulation.output import SIMULATION, make_tree
 
 MANIFEST = "conversion"
-CANDIDATES, BEAMS = "PFCands", "Beams"
+CANDIDATES = "PFCands"
 
 
 def branches(found: Contents, first: int) -> dict[str, ak.Array]:

@@ -74,9 +74,10 @@ def draw_all(
 def figures(tables: Tables, label: str = "") -> dict[str, Callable[[], Figure]]:
     """What makes each figure, by its name."""
     makers: dict[str, Callable[[], Figure]] = {}
-    for kind, region in product(jets.KINDS, jets.REGIONS):
+    kinds = jets.KINDS if "puppi" in set(tables.met["estimator"]) else (jets.CHS,)  # none without pile-up
+    for kind, region in product(kinds, jets.REGIONS):
         makers[f"jets_{kind}_{region.lower()}"] = partial(of_jets, tables.jets, kind, region, label)
-    for name, estimators in (("met", PLAIN), ("met_puppi", WITH_PUPPI)):
+    for name, estimators in (("met", PLAIN), ("met_puppi", WITH_PUPPI))[: len(kinds)]:
         makers[name] = partial(of_met, tables, estimators, label)
     for way, axis, rate in product(WAYS, AXES, RATES):
         makers[f"{rate}_{axis}_{way}"] = partial(of_rates, tables.rates, way, axis, rate, label)

@@ -1,8 +1,8 @@
-"""Jets: anti-kT 0.4 of each reconstruction's candidates against the generated jets of the hard collision.
+"""Jets with R = 0.4 of each reconstruction's candidates against the generated jets of the hard collision.
 
-``chs`` leaves out charged candidates of another vertex's fit (fromPV 0), ``puppi`` weighs with PUPPI. Each generated
-jet takes the nearest jet above LEAST_PT; response is the ratio of their pT, resolution its interquartile range over the
-median.
+They are anti-kT jets, of electron beams those of ee_genkt with p = -1. ``chs`` leaves out charged candidates of another
+vertex's fit (fromPV 0), ``puppi`` weighs with PUPPI. Each generated jet takes the nearest jet above LEAST_PT; response
+is the ratio of their pT, resolution its interquartile range over the median.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ptmiss import bootstrap
 from ptmiss.bootstrap import Draws
 from ptmiss.candidates import Candidates
-from ptmiss.jets import Jets, cluster, responses
+from ptmiss.jets import ANTIKT, Jets, cluster, responses
 from ptmiss.segments import select
 
 CHS, PUPPI = "chs", "puppi"
@@ -41,8 +41,8 @@ class Pairs(NamedTuple):
     ratio: NDArray[np.float64]
 
 
-def of_candidates(made: Candidates, kind: str) -> Jets:
-    """Jets of candidates with PUPPI weights, CHS or PUPPI."""
+def of_candidates(made: Candidates, kind: str, algorithm: str = ANTIKT) -> Jets:
+    """Jets of candidates with PUPPI weights, CHS or PUPPI; algorithm: see ptmiss.jets.cluster."""
     another = (made["charge"] != 0) & (made["fromPV"] == 0)
     weight = made["puppiWeight"] if kind == PUPPI else ~another
     kept = weight > 0
@@ -52,7 +52,7 @@ def of_candidates(made: Candidates, kind: str) -> Jets:
     px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
     energy = np.sqrt(px**2 + py**2 + pz**2 + mass**2)
     momentum = w[:, np.newaxis] * np.stack([px, py, pz, energy], axis=1)
-    return cluster(momentum, select(kept, made.offsets), LEAST_PT)
+    return cluster(momentum, select(kept, made.offsets), LEAST_PT, algorithm)
 
 
 def pairs(generated: Jets, found: Jets, window: float = WINDOW) -> Pairs:

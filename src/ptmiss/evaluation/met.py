@@ -44,7 +44,8 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
             for what, replicas in values.items():
                 row |= bootstrap.with_error(what, replicas)
             for what in ("rms", "half_width") if reference(name) in found else ():
-                ratio = values[what] / found[reference(name)][what]
+                below = found[reference(name)][what]
+                ratio = np.divide(values[what], below, out=np.full(len(drawn), np.nan), where=below > 0)
                 row |= bootstrap.with_error(f"{what}_vs_reference", ratio)
             rows.append(row)
     return bootstrap.frame(rows, "axis")
@@ -57,7 +58,8 @@ def measures(met: Vector, generated: Vector, drawn: Draws) -> dict[str, Array]:
     difference = np.asarray(met - generated, np.float64)
     total = drawn.sum(axis=1)
     mean = drawn @ difference / total[:, np.newaxis]
-    rms = np.sqrt((drawn @ (difference**2) / total[:, np.newaxis] - mean**2).mean(axis=1))
+    variance = drawn @ (difference**2) / total[:, np.newaxis] - mean**2
+    rms = np.sqrt(np.maximum(variance, 0).mean(axis=1))  # of equal events it may be below zero, by rounding
     event = np.repeat(np.arange(len(met)), 2)
     along, square = ((a * generated).sum(axis=1) for a in (met, generated))
     bottom = drawn @ square

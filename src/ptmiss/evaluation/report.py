@@ -83,6 +83,7 @@ def group(measured: Study, mlpf: Reconstruction) -> Study:
 def tabulate(measured: Study, replicas: int = bootstrap.REPLICAS, progress: Progress = lambda *_: None) -> Tables:
     """All tables, with errors of the same draws of events."""
     drawn = bootstrap.draws(len(measured), replicas)
+    drawn[drawn.sum(axis=1) == 0] = 1  # of a handful of events a replica may have none
     makers = {
         "jets": partial(jets.table, measured.jets),
         "met": partial(met.table, measured.met, measured.generated, measured.npv),
@@ -125,7 +126,7 @@ def write(
 
 def show(found: Tables) -> None:
     """Print the jets' IQR/median in bins of generated pT (GeV), for PF and MLPF, and the widths of pTmiss."""
-    for kind in jets.KINDS:
+    for kind in dict.fromkeys(found.jets["jets"]):
         _show_jets(found.jets, kind)
     head = ["pTmiss", "RMS, GeV", "half width, GeV", "vs pf/puppi", "slope", "> 50 GeV"]
     digits = {"rms": 2, "half_width": 2, "rms_vs_reference": 3, "slope": 2, "tail_50": 3}

@@ -21,8 +21,8 @@ from ptmiss.estimators.reconstruction import Reconstruction
 from ptmiss.evaluation import jets, particles
 from ptmiss.evaluation.jets import Pairs
 from ptmiss.evaluation.particles import Measured
-from ptmiss.events import EventFile, inspect, read_chunks
-from ptmiss.jets import Jets
+from ptmiss.events import BEAMS, EventFile, inspect, read_chunks
+from ptmiss.jets import ANTIKT, EE_GENKT, Jets
 from ptmiss.recoil import cartesian
 from ptmiss.typing import Vector
 
@@ -71,6 +71,13 @@ def require(file: EventFile) -> None:
         raise ColumnError(f"an evaluation needs {', '.join(missing)}, which {file.path} does not have")
 
 
+def require_one_kind(files: Sequence[EventFile]) -> None:
+    """Raise OptionError if some files are of electron beams and others not: their jets are not the same."""
+    kinds = {f"{BEAMS}_px" in file.branches: file.path for file in files}
+    if len(kinds) > 1:
+        raise OptionError(f"{kinds[True]} is of electron beams and {kinds[False]} is not: evaluate each by itself")
+
+
 def study(
     paths: Sequence[str],
     reconstructions: Sequence[Reconstruction],
@@ -89,6 +96,7 @@ def study(
     files = [inspect(path) for path in paths]
     for file in files:
         require(file)
+    require_one_kind(files)
     parts: list[Study] = []
     left_out = 0
     for events in read_chunks(files, chunk, max_events, progress, "evaluating"):
@@ -111,6 +119,9 @@ def measure(
 ) -> Study:
     """The same of one chunk, (events,), all with elements; show: events to keep for a drawing."""
     notes: Counter[str] = Counter()
+    if electrons := BEAMS in events.fields:
+        networks = ()  # they were trained on the candidates of proton beams
+    algorithm, kinds = (EE_GENKT, (jets.CHS,)) if electrons else (ANTIKT, jets.KINDS)
     elements, targets, npv = Elements.of_events(events), Targets.of_events(events), good_vertices(events)
     made = {PF: pf_candidates.read(events, BRANCHES)}
     found = {one.name: one.predict(elements, targets) for one in reconstructions}
@@ -120,13 +131,13 @@ def measure(
         notes.update({f"{one.name}: candidate repaired: {what}": n for what, n in candidates.repaired.items()})
     generated = _generated(events)
     return Study(
-        met=mets(made, networks, notes),
+        met=mets(made, networks, notes, puppi=not electrons),
         generated=cartesian(ak.to_numpy(events.GenMET.pt), ak.to_numpy(events.GenMET.phi)),
         npv=npv,
         jets={
-            (name, kind): jets.pairs(generated, jets.of_candidates(c, kind), window)
+            (name, kind): jets.pairs(generated, jets.of_candidates(c, kind, algorithm), window)
             for name, c in made.items()
-            for kind in jets.KINDS
+            for kind in kinds
         },
         particles={name: particles.measure(elements, targets, c, found.get(name)) for name, c in made.items()},
         shown=[_shown(elements, made, i) for i in range(min(show, len(elements)))],
@@ -135,15 +146,16 @@ def measure(
 
 
 def mets(
-    made: Mapping[str, Candidates], networks: Sequence[NetworkEstimator], notes: Counter[str]
+    made: Mapping[str, Candidates], networks: Sequence[NetworkEstimator], notes: Counter[str], puppi: bool = True
 ) -> dict[str, Vector]:
     """(events, 2) pTmiss of each estimator, GeV: all sums, plain and PUPPI; networks on candidates of PF and MLPF."""
     out: dict[str, Vector] = {}
     for name, candidates in made.items():
         none = np.zeros(candidates.offsets[-1], bool)
         out[name] = WeightedSum("pf").met(None, candidates, none, notes)
-        puppi = "puppi" if name == PF else f"{name}_puppi"
-        out[puppi] = WeightedSum("puppi").met(None, candidates, none, notes)
+        if puppi:
+            weighted = "puppi" if name == PF else f"{name}_puppi"
+            out[weighted] = WeightedSum("puppi").met(None, candidates, none, notes)
         for network in networks if name in (PF, reconstruction.MLPF) else ():
             on = network.name if name == PF else f"{network.name}_{name}"
             out[on] = network.met(None, candidates, none, notes)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ptmiss import sample
-from ptmiss.elements import Elements, Targets
+from ptmiss.elements import FULL_COLUMNS, TRACK, Elements, Targets
 from ptmiss.errors import ColumnError, OptionError
 from ptmiss.events import inspect
 from ptmiss.segments import sum_by_event
@@ -10,7 +10,7 @@ from ptmiss.segments import sum_by_event
 torch = pytest.importorskip("torch")
 
 from ptmiss.models.mlpf import dataset, inputs
-from ptmiss.models.mlpf.dataset import Loader
+from ptmiss.models.mlpf.dataset import Dataset, Loader
 
 COMPACT = inputs.schema("compact")
 
@@ -92,3 +92,36 @@ def test_plain_batches_are_all_events_in_their_order(embedded):
     batches = list(dataset.plain(embedded, COMPACT, 6000))
     assert len(batches) > 1
     np.testing.assert_array_equal(torch.cat([batch.pt for batch in batches]), embedded.targets["pt"])
+
+
+def full(embedded):
+    """The same events with columns of full simulation: clusters 2 m from the beam."""
+    n, e = int(embedded.offsets[-1]), embedded.elements
+    rng = np.random.default_rng(4)
+    columns = {name: rng.uniform(0.1, 1, n).astype(np.float32) for name in FULL_COLUMNS}
+    columns |= {"x": 2000 * np.cos(e["phi"]), "y": 2000 * np.sin(e["phi"]), "z": 2000 * np.sinh(e["eta"])}
+    columns["iTheta"] = 2 * np.arctan(np.exp(-e["eta"]))
+    return Dataset(Elements({**e.columns, **columns}, e.offsets), embedded.targets)
+
+
+def test_positions_and_widths_turn_with_the_event(embedded):
+    events = full(embedded)
+    angle, mirrored = np.full(len(events), 0.7), np.ones(len(events), bool)
+    turned, before = events.turn(angle, mirrored).elements, events.elements
+    np.testing.assert_allclose(np.arctan2(turned["y"], turned["x"]), turned["phi"], atol=1e-4)
+    np.testing.assert_allclose(turned["z"], -before["z"], rtol=1e-6)
+    np.testing.assert_allclose(np.cos(turned["iTheta"]), np.tanh(turned["eta"]), atol=1e-4)
+    width = [np.hypot(each["sigmaX"], each["sigmaY"]) for each in (before, turned)]
+    np.testing.assert_allclose(*width, rtol=1e-5)
+
+
+def test_columns_of_full_simulation_are_kept_and_are_the_published_features(embedded):
+    events = full(embedded)
+    both = Dataset.concatenate([events.first(2), events.first(1)])
+    assert set(FULL_COLUMNS) <= set(both.elements.columns)
+    chosen = inputs.schema("clic")
+    features = dict(zip(chosen.features, inputs.pack(both.elements, chosen).features.numpy().T, strict=True))
+    track, e = both.elements["type"] == TRACK, both.elements
+    np.testing.assert_array_equal(features["chi2|x"], np.where(track, e["chi2"], e["x"]))
+    np.testing.assert_array_equal(features["null|sigma_z"], np.where(track, 0, e["sigmaZ"]))
+    np.testing.assert_array_equal(features["D0|energy_other"], np.where(track, e["d0"], e["otherEnergy"]))
