@@ -115,6 +115,24 @@ def test_there_have_to_be_both():
         assert stacks.of_run(some) is None
 
 
+def test_simulation_alone_is_at_one_inverse_femtobarn():
+    result = stacked_run()
+    alone = RunResult(result.manifest, {name: result.histograms[name] for name in ("dy", "top")})
+    stack, both = stacks.expected(alone), stacks.of_run(result)
+    assert (stack.luminosity, stack.recorded) == (1.0, "expected")
+    rows, at_five = stacks.rows(stack, "met", "puppi"), stacks.rows(both, "met", "puppi")
+    np.testing.assert_allclose(rows["simulation"], at_five["simulation"] / 5)
+    np.testing.assert_allclose(rows["data"], rows["simulation"])
+    np.testing.assert_allclose(rows["data_error"] ** 2, rows["simulation"])
+    np.testing.assert_allclose(rows["systematic"].fillna(0), at_five["systematic"].fillna(0))
+
+
+@pytest.mark.parametrize("kept", [["dy"], ["run_a", "dy"], ["dy", "top"]])
+def test_what_cannot_be_added_up_is_not_expected(kept):
+    result = stacked_run(top=about("mc", 100))
+    assert stacks.expected(RunResult(result.manifest, {name: result.histograms[name] for name in kept})) is None
+
+
 def test_the_figure_shows_all_of_it():
     stack = stacks.of_run(stacked_run())
     rows = stacks.rows(stack, "met", "puppi")

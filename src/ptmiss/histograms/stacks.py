@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
+from matplotlib.ticker import EngFormatter
 from numpy.typing import NDArray
 
 from ptmiss import normalisation
@@ -37,6 +38,8 @@ from ptmiss.typing import Array
 
 FILLS = ("#8fbbda", "#f3c178", "#a6d8c3", "#e3b9d0", "#c9c9c9", "#f2e58f")
 TO_DATA = "simulation scaled to {}"
+EXPECTED = "expected"
+MANY = 1e5  # events in a bin: from here on as 200k and 1M, for a power of ten would be where the label is
 SOURCE = "systematic_"  # begins the columns of single systematics
 SHOWN = 3  # systematics that have a band of their own
 SHADES = ("0.75", "#9cc7ec", "#ffd48a", "#e6a297", "#dcd0ea")
@@ -78,6 +81,29 @@ def of_run(result: RunResult) -> Stack | None:
         for name in simulated
     }
     return Stack(recorded, scaled, luminosity, samples({"datasets": {name: about[name] for name in data}}))
+
+
+def expected(result: RunResult) -> Stack | None:
+    """The simulation of a run without data at 1 fb^-1, whose sum stands for data with their errors.
+
+    None unless there are several simulated datasets, all with cross sections, and nothing else.
+    """
+    about = {name: result.manifest["datasets"][name] for name in result.histograms}
+    simulated = all(normalisation.kind_of(name, each) == "mc" for name, each in about.items())
+    if len(about) < 2 or not simulated or not all("cross_section" in each["metadata"] for each in about.values()):
+        return None
+    factors = {name: normalisation.factor(name, each, 1.0, rescale=True) for name, each in about.items()}
+    which = common_spectra(result)
+    scaled = {name: {w: result.histograms[name][w] * factor for w in which} for name, factor in factors.items()}
+    return Stack({w: counts(sum_of([each[w] for each in scaled.values()])) for w in which}, scaled, 1.0, EXPECTED)
+
+
+def counts(histogram: hist.Hist) -> hist.Hist:
+    """A histogram with the errors of as many recorded events."""
+    out = histogram.copy()
+    view: Any = out.view(flow=True)
+    view["variance"] = np.abs(view["value"])
+    return out
 
 
 def common_spectra(result: RunResult) -> list[str]:
@@ -224,7 +250,10 @@ def draw_stack(ax: Axes, table: pd.DataFrame, names: list[str], edges: NDArray[n
     ax.stairs(base + size, edges, baseline=base - size, label="uncertainty", **hatched)
     centre = (edges[1:] + edges[:-1]) / 2
     ax.errorbar(centre, table["data"], table["data_error"], fmt="o", color="black", markersize=5, label=recorded)
-    ax.set_ylim(0, max((table["data"] + table["data_error"]).max(), (base + size).max()))
+    top = max((table["data"] + table["data_error"]).max(), (base + size).max())
+    ax.set_ylim(0, top)
+    if top > MANY:
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))
     ax.tick_params(labelbottom=False)
 
 

@@ -110,6 +110,8 @@ def of_run(source: ReportSource, correction: str, label: str) -> Iterator[Sectio
     try:
         if stack := stacks.of_run(result):
             yield Section(title, RUN, list(compared(stack, label)))
+        elif stack := stacks.expected(result):
+            yield Section(f"{source.name}: simulation at 1 fb⁻¹", RUN, list(compared(stack, label)))
     except (OptionError, LedgerError) as error:
         yield Section(title, RUN, warnings=[str(error)])
 
@@ -145,7 +147,8 @@ def compared(stack: stacks.Stack, label: str) -> Iterator[Exhibit]:
     for which, histogram in stack.data.items():
         for name in histogram.axes["estimator"]:
             rows = stacks.rows(stack, which, name)
-            title = f"{plots.label_of(name)}: {TITLES[which]} in {stack.recorded} and simulation"
+            beside = "" if stack.recorded == stacks.EXPECTED else f"{stack.recorded} and "
+            title = f"{plots.label_of(name)}: {TITLES[which]} in {beside}simulation"
             about = str(histogram.axes[-1].label), stack.luminosity, label, stack.recorded
             yield Exhibit(title, rows, stacks.figure(rows, *about), group=TITLES[which])
 
