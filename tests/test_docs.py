@@ -28,7 +28,7 @@ READERS = {
     "selections": {"w": "wmunu"},
     "significance": {"nano_1": "zmumu", "w": "wmunu"},
 }  # files that a reader has
-MOST_LEFT_OUT = 12
+MOST_LEFT_OUT = 14
 
 
 @pytest.mark.slow
