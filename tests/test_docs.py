@@ -21,7 +21,7 @@ ALL = [
     *sorted(page for page in DOCS.rglob("*.md") if "generated" not in page.parts),
 ]
 PAGES = [page for page in ALL if any(blocks(page.read_text()))]
-NEEDS = {"analysis": "pyhf", "explain": "torch", "fits": "pyhf", "model": "torch", "table": "polars"}
+NEEDS = {"analysis": "pyhf", "explain": "torch", "fits": "pyhf", "model": "torch", "table": "polars", "tune": "optuna"}
 READERS = {
     "README": {"nano_1": "zmumu", "dy": "zmumu"},
     "vertex": {"wmunu": "wmunu"},

@@ -24,6 +24,7 @@ from ptmiss.resolutions.comparison import QT_ABOVE, compare
 
 from ..task import Task
 from ..training import Average, Progress
+from ..tuning import Choice, Range, Space
 from . import dataset, losses
 from .dataset import Batch, Dataset, Loader
 from .network import PUPPI, Inputs, Name, Network
@@ -31,6 +32,16 @@ from .network import PUPPI, Inputs, Name, Network
 VALIDATION_BATCH = 64
 ADDED = ("context.", "standard.")  # parts that weights files may lack; they begin without any effect
 WARM_RATE, WARM_MEASURE = 1.5e-3, 100
+
+
+SPACE: Space = {
+    "rate": Range(3e-4, 6e-3),
+    "batch": Choice((8, 16, 32, 64)),
+    "schedule": Choice(("cosine", "cyclic")),
+    "average": Choice((0.0, 0.99, 0.998)),
+    "warm": Choice((100, 300, 900)),
+}
+"""What a search varies; the loss stays the same."""
 
 
 class Recipe(Task):

@@ -12,12 +12,13 @@ import numpy as np
 from ptmiss import sample
 from ptmiss.errors import OptionError
 from ptmiss.files import AnyPath, as_path
+from ptmiss.models import tuning
 from ptmiss.models.cards import ship
 from ptmiss.models.deepmet import dataset
 from ptmiss.models.deepmet.dataset import Dataset
 from ptmiss.models.deepmet.linear import fit
 from ptmiss.models.deepmet.network import LAYOUTS
-from ptmiss.models.deepmet.recipe import Recipe, validate
+from ptmiss.models.deepmet.recipe import SPACE, Recipe, validate
 from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
 from ptmiss.models.workflow import begin, check_output, describe_training, hold_out, make_recipe, summary
@@ -37,6 +38,7 @@ def train_files(
     name: str | None,
     recipe: Mapping[str, Any],
     *,
+    tune: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> str:
@@ -48,6 +50,7 @@ def train_files(
         output: directory of weights, card, log and checkpoint. A training in it continues from its checkpoint.
         name: the model's name.
         recipe: options, see ptmiss.models.deepmet.recipe.Recipe; ``network`` may be ``linear``.
+        tune: number of trials of a search for better settings, in place of one training; see ptmiss.models.tuning.
         force: begin again.
         progress: called with what is done (events read, warm start, training and its loss), how many, and of how many.
 
@@ -59,11 +62,16 @@ def train_files(
         FileError: a file cannot be read, or has no truth.
     """
     output = as_path(output)
-    check_output(output, force)
+    (tuning.check_output if tune else check_output)(output, force)
     events = events or {str(sample.events(kind)): None for kind in EMBEDDED}
     if recipe.get("network") == LINEAR:
+        if tune:
+            raise OptionError("--tune makes no sense with --network linear: a fit has no settings")
         return _fit_linear(events, validation, output, name, recipe, force, progress)
-    return _train(events, validation, output, name, make_recipe(Recipe, recipe), force, progress)
+    chosen = make_recipe(Recipe, recipe)
+    if tune:
+        return _tune(events, validation, output, chosen, tuning.free(SPACE, recipe), tune, force, progress)
+    return _train(events, validation, output, name, chosen, force, progress)
 
 
 def _fit_linear(
@@ -112,6 +120,25 @@ def _train(
     ship(model, output, {**about, "recipe": recipe.model_dump(mode="json")}, numbers)
     sketch(model, training, output, about)
     return summary(log, numbers, output, name)
+
+
+def _tune(
+    events: Sources,
+    validation: Sources,
+    output: Path,
+    recipe: Recipe,
+    space: tuning.Space,
+    trials: int,
+    force: bool,
+    progress: Progress | None,
+) -> str:
+    """A search over a space."""
+    check_device(recipe.device)
+    about = describe_training(events, validation, recipe.seed)
+    training = read(events, progress)
+    split = (training, read(validation, progress)) if validation else hold_out(training, recipe.seed)
+    tuning.begin(output, force)
+    return tuning.tune(recipe, space, trials, split, output, about["events"], progress)
 
 
 def sketch(model: Model, training: Dataset, output: Path, about: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from ptmiss.errors import OptionError
 
 from ..task import Task
 from ..training import DecoupledSettings, Progress
+from ..tuning import Choice, Range, Space
 from . import losses, monitoring
 from .configuration import Configuration, preset
 from .dataset import Batch, Dataset, Loader, plain
@@ -26,6 +27,17 @@ from .reconstruction import MLPF, load
 
 MEASURED_EVENTS = 200  # events whose moments standardise the features
 VALIDATION_BUDGET = 20_000  # elements that are processed together
+
+
+SPACE: Space = {
+    "rate": Range(5e-4, 8e-3),
+    "decay": Range(1e-3, 0.1),
+    "average": Choice((0.0, 0.99, 0.998)),
+    "width": Choice((32, 64, 96)),
+    "layers": Choice((2, 3, 4)),
+    "budget": Choice((3000, 6000, 12_000)),
+}
+"""What a search varies; the loss stays the same."""
 
 
 class Recipe(Task, DecoupledSettings):

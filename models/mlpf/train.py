@@ -11,11 +11,12 @@ from ptmiss import candidates as pf_candidates
 from ptmiss import sample
 from ptmiss.events import expand, inspect
 from ptmiss.files import AnyPath, as_path
+from ptmiss.models import tuning
 from ptmiss.models.cards import ship
 from ptmiss.models.mlpf import dataset, monitoring, reconstruction
 from ptmiss.models.mlpf.dataset import Dataset
 from ptmiss.models.mlpf.monitoring import Particles
-from ptmiss.models.mlpf.recipe import Recipe, check_start, true, validate
+from ptmiss.models.mlpf.recipe import SPACE, Recipe, check_start, true, validate
 from ptmiss.models.mlpf.reconstruction import MLPF
 from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
@@ -37,6 +38,7 @@ def train_files(
     recipe: Mapping[str, Any],
     *,
     max_events: int | None = None,
+    tune: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> str:
@@ -49,6 +51,7 @@ def train_files(
         name: the model's name.
         recipe: options, see ptmiss.models.mlpf.recipe.Recipe.
         max_events: most events from each file.
+        tune: number of trials of a search for better settings, in place of one training; see ptmiss.models.tuning.
         force: begin again.
         progress: called with what is done (events read, warm start, training and its loss), how many, and of how many.
 
@@ -60,7 +63,7 @@ def train_files(
         ColumnError: a file has no elements or targets.
     """
     output = as_path(output)
-    check_output(output, force)
+    (tuning.check_output if tune else check_output)(output, force)
     events = limit_events(events or {str(sample.events(kind)): None for kind in EMBEDDED}, max_events)
     chosen = make_recipe(build_recipe, recipe, "preset")
     check_device(chosen.device)
@@ -68,6 +71,10 @@ def train_files(
     training = read(events, progress)
     training, held_out = (training, read(validation, progress)) if validation else hold_out(training, chosen.seed)
     about = describe_training(events, validation, chosen.seed)
+    if tune:
+        tuning.begin(output, force)
+        space = tuning.free(SPACE, recipe)
+        return tuning.tune(chosen, space, tune, (training, held_out), output, about["events"], progress)
     begin(output, force, chosen.start_from)
     network, run = chosen.train(training, held_out, output, about["events"], progress)
     log = run.run()

@@ -94,6 +94,11 @@ def needs_flow(what: str) -> AbstractContextManager[None]:
     return _needs(what, "flow", "torch", "zuko")
 
 
+def needs_optuna(what: str) -> AbstractContextManager[None]:
+    """Imports that need Optuna: where there is none, one line says what needs it."""
+    return _needs(what, "tune", "optuna")
+
+
 @contextmanager
 def _needs(what: str, extra: str, *modules: str) -> Iterator[None]:
     try:

@@ -230,6 +230,12 @@ training_options = together(
     click.option("--patience", type=int, help="Epochs without a better validation loss after which to stop."),
     click.option("--average", type=float, help="Share of their average that the parameters keep in a step; 0: none."),
     click.option("--start-from", type=Words("MODEL", models), help="Weights to begin with."),
+    click.option(
+        "--tune",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Search in N trainings for better settings of those that are not given (extra tune).",
+    ),
     click.option("--seed", type=int),
     click.option("--device", type=Words("cpu|cuda")),
     click.option(

@@ -64,6 +64,7 @@ def processes(_context: click.Context, _parameter: click.Parameter, values: tupl
   ptmiss simulate zmumu -n 20000 --seed 1 --output zmumu.root
   ptmiss simulate ttbar_dilepton -n 10000 --seed 2 --output ttbar.root
   ptmiss train deepmet zmumu.root ttbar.root --epochs 12 --output out/deepmet
+  ptmiss train deepmet zmumu.root --epochs 3 --tune 30 --output out/search
 
 Without files it trains on the few embedded events, as a trial.
 """,
@@ -86,6 +87,7 @@ def train_deepmet(
     validation: dict[str, int | None],
     output: Path,
     name: str | None,
+    tune: int | None,
     force: bool,
     **recipe: Any,
 ) -> None:
@@ -95,7 +97,8 @@ def train_deepmet(
     with needs_torch("training"):
         from ptmiss.models.deepmet.train import train_files
     with progress_bar() as bar:
-        log = train_files(events, validation, output, name, given(recipe), force=force, progress=progress_callback(bar))
+        how: dict[str, Any] = {"tune": tune, "force": force, "progress": progress_callback(bar)}
+        log = train_files(events, validation, output, name, given(recipe), **how)
     click.echo(log)
 
 
@@ -148,6 +151,7 @@ def train_mlpf(
     output: Path,
     name: str,
     max_events: int | None,
+    tune: int | None,
     force: bool,
     **recipe: Any,
 ) -> None:
@@ -164,6 +168,7 @@ def train_mlpf(
             name,
             given(recipe),
             max_events=max_events,
+            tune=tune,
             force=force,
             progress=progress_callback(bar),
         )

@@ -1,0 +1,223 @@
+"""A search for settings of a recipe with Optuna (extra tune): pruned, and resumed where it was stopped.
+
+Each trial is a training of its own, and its value the least validation loss. So settings are in a space only if they
+leave the loss as it is. The value that wins is the least of many on the same events, and so too good: test on others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from ptmiss import results, tables
+from ptmiss.errors import OptionError, TrainingError, needs_optuna
+from ptmiss.files import write_atomically
+
+from .task import Task
+from .training import CHECKPOINT, LOG, Progress, canonical
+
+if TYPE_CHECKING:
+    import optuna
+
+STUDY, TABLE, MARKDOWN, TRIALS = "study.db", "study.csv", "study.md", "trials"
+WRITTEN = (STUDY, TABLE, MARKDOWN)
+CONFIGURATION = "configuration"
+STARTUP = 5  # trials that are drawn at random and never pruned
+
+
+class Range(NamedTuple):
+    """Numbers from low to high, uniform or in the logarithm."""
+
+    low: float
+    high: float
+    logarithmic: bool = True
+
+    def suggest(self, trial: optuna.Trial, name: str) -> Any:
+        """A number for a trial."""
+        return trial.suggest_float(name, self.low, self.high, log=self.logarithmic)
+
+
+class Choice(NamedTuple):
+    """One of some values."""
+
+    values: tuple[Any, ...]
+
+    def suggest(self, trial: optuna.Trial, name: str) -> Any:
+        """A value for a trial."""
+        return trial.suggest_categorical(name, self.values)
+
+
+Space = Mapping[str, Range | Choice]
+
+
+def tune(
+    recipe: Task,
+    space: Space,
+    trials: int,
+    events: tuple[Any, Any],
+    output: Path,
+    sources: Any,
+    progress: Progress | None = None,
+) -> str:
+    """Search until so many trials are finished; returns the best settings in words.
+
+    space: of the settings that the user did not fix. events: to train on, and to validate on. output: directory of
+    ``study.db``, ``study.csv``, ``study.md`` and the trainings in ``trials``; a search in it continues.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    about = {**recipe.describe(sources), "space": {name: list(part) for name, part in space.items()}}
+    storage = optuna.storages.RDBStorage(f"sqlite:///{output / STUDY}")
+    try:
+        study = open_study(storage, canonical(about), output)
+        search(study, recipe, space, trials, events, output, sources, progress)
+        table = tabulate(study)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+    write_atomically(output / TABLE, table.to_csv(index=False))
+    write_atomically(output / MARKDOWN, markdown(table) + "\n")
+    return summary(table, space, output)
+
+
+def open_study(storage: optuna.storages.RDBStorage, about: str, output: Path) -> optuna.Study:
+    """The study of a directory; OptionError if it is of another recipe, other events or another space.
+
+    A trial that was stopped half way is queued again.
+    """
+    import optuna
+
+    pruner = optuna.pruners.MedianPruner(STARTUP, n_warmup_steps=1)
+    study = optuna.create_study(
+        storage=storage, study_name="tune", pruner=pruner, direction="minimize", load_if_exists=True
+    )
+    if study.user_attrs.setdefault(CONFIGURATION, about) != about:
+        raise OptionError(f"{output / STUDY} is a search of another training; choose another directory, or --force")
+    study.set_user_attr(CONFIGURATION, about)
+    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def search(
+    study: optuna.Study,
+    recipe: Task,
+    space: Space,
+    trials: int,
+    events: tuple[Any, Any],
+    output: Path,
+    sources: Any,
+    progress: Progress | None,
+) -> None:
+    """Train until so many trials are finished or pruned. Each has draws of its own, by the seed and its number.
+
+    A trial whose loss is no finite number counts as pruned.
+    """
+    import optuna
+
+    while (done := finished(study)) < trials:
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=recipe.seed + 1000 * done)
+        trial = study.ask()
+        chosen = {name: part.suggest(trial, name) for name, part in space.items()}
+        if progress:
+            progress(f"trial {done + 1} of {trials}", done, trials)
+        own = type(recipe)(**{**recipe.model_dump(), **chosen})
+        _, run = own.train(*events, output / TRIALS / f"{trial.number:03d}", sources)
+        run.validate = watch(trial, run.validate)
+        try:
+            study.tell(trial, float(run.run()["loss"].min()))
+        except (optuna.TrialPruned, TrainingError):
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    if progress:
+        progress("trials", trials, trials)
+
+
+def watch(trial: optuna.Trial, validate: Callable[[Any], dict[str, float]]) -> Callable[[Any], dict[str, float]]:
+    """The same validation, which tells a trial the loss of each epoch, and ends it if others were better by then."""
+    import optuna
+
+    epochs = iter(range(1, 1 << 30))
+
+    def measured(network: Any) -> dict[str, float]:
+        numbers = validate(network)
+        trial.report(numbers["loss"], epoch := next(epochs))
+        trial.set_user_attr("epochs", epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+        return numbers
+
+    return measured
+
+
+def free(space: Space, given: Mapping[str, Any]) -> Space:
+    """The part of a space that a user's options leave free; OptionError if they fix all of it."""
+    if left := {name: part for name, part in space.items() if name not in given}:
+        return left
+    raise OptionError(f"--tune: nothing is left to search, since {', '.join(space)} are given")
+
+
+def finished(study: optuna.Study) -> int:
+    """Number of trials that came to their end or were pruned."""
+    states = [trial.state.name for trial in study.trials]
+    return states.count("COMPLETE") + states.count("PRUNED")
+
+
+def tabulate(study: optuna.Study) -> pd.DataFrame:
+    """A row for each trial, the best first: its state, loss (least, or last if pruned), epochs, seconds, settings."""
+    rows = [
+        {
+            "trial": trial.number,
+            "state": trial.state.name.lower(),
+            "loss": trial.value,
+            "epochs": trial.user_attrs.get("epochs", 0),
+            "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
+            **trial.params,
+        }
+        for trial in study.trials
+    ]
+    frame = pd.DataFrame(rows)
+    order = frame["state"].map({"complete": 0, "pruned": 1}).fillna(2)
+    return frame.assign(order=order).sort_values(["order", "loss"]).drop(columns="order").reset_index(drop=True)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown."""
+    lines = [[f"{value:.4g}" if isinstance(value, float) else str(value) for value in row] for row in table.to_numpy()]
+    return tables.markdown(list(table.columns), lines)
+
+
+def summary(table: pd.DataFrame, space: Space, output: Path) -> str:
+    """The best settings as options of the command line."""
+    best = table.iloc[0]
+    options = " ".join(f"--{name.replace('_', '-')} {short(best[name])}" for name in space)
+    states = table["state"].value_counts().to_dict()
+    counts = ", ".join(f"{number} {state}" for state, number in states.items())
+    return f"{counts}\nbest of them, trial {best['trial']} with loss {best['loss']:.4g}: {options}\n{output / MARKDOWN}"
+
+
+def short(value: Any) -> str:
+    """A setting as on a command line."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def check_output(output: Path, force: bool) -> None:
+    """Raise OptionError unless a search may begin in a directory, or go on there, and Optuna is installed."""
+    with needs_optuna("--tune"):
+        import optuna  # noqa: F401
+    if not (output / STUDY).is_file():
+        results.check_writable(output, force)
+
+
+def begin(output: Path, force: bool) -> None:
+    """Make the directory of a search, and with ``force`` remove an earlier one."""
+    if (output / STUDY).is_file() and not force:
+        return
+    for name in (CHECKPOINT, LOG):
+        for path in (output / TRIALS).glob(f"*/{name}"):
+            path.unlink()
+    results.claim(output, WRITTEN)
