@@ -38,7 +38,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 $(VENV)/.train: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet torch
-	$(BIN)/python -m pip install --quiet --editable '.[train,flow,onnx,triton,notebooks,docs]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,flow,tune,onnx,triton,notebooks,docs]'
 	touch $@
 
 sample: $(VENV)/.train  ## make the embedded sample again (half an hour)
