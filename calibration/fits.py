@@ -30,6 +30,7 @@ VALID = 1e-3  # expected distance to the minimum, in units of the log likelihood
 ROUNDS = 30  # of joining terms
 CALLS = 2000  # of a minimisation
 TOLERANCE = 0.02  # of MIGRAD: an expected distance of 2e-5 to the minimum by its own estimate, which is rough
+SCORINGS, HALVINGS = 20, 10  # steps after MIGRAD, and how often one is halved that leads up
 EXPECTED = 5.0  # effective events in a bin of the chi2
 
 
@@ -118,7 +119,7 @@ def fit(counts: Counts, basis: Basis, free: Mask, prior: Prior, start: Array) ->
         return free_part(terms(x), free)[1] + np.diag(precision)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # steps that are too long and taken back
-        best = minimum(value, slope, curvature, coefficients[free])
+        best = descend(value, slope, curvature, minimum(value, slope, curvature, coefficients[free]))
     found = terms(best)
     covariance = np.asarray(np.linalg.inv(curvature(best)))
     coefficients[free] = best
@@ -138,6 +139,29 @@ def minimum(
     minuit.errordef, minuit.strategy, minuit.tol = Minuit.LIKELIHOOD, 0, TOLERANCE
     minuit.migrad(ncall=CALLS)
     return np.array(minuit.values)
+
+
+def descend(
+    value: Callable[[Array], float],
+    slope: Callable[[Array], Array],
+    curvature: Callable[[Array], Array],
+    start: Array,
+) -> Array:
+    """Where Fisher scoring comes to from a point that is not yet within VALID of the minimum, (parameters,).
+
+    MIGRAD may stop early with many events: it judges by differences of a large value.
+    """
+    x, goal = start, VALID
+    for _ in range(SCORINGS):
+        step, before = np.linalg.solve(curvature(x), slope(x)), value(x)
+        if not step @ slope(x) / 2 >= goal:
+            break
+        below = (x - step / 2**halved for halved in range(HALVINGS))
+        lower = next((each for each in below if value(each) < before), None)
+        if lower is None:
+            break
+        x, goal = lower, VALID / 10
+    return x
 
 
 def with_background(fitted: Fit, counts: Counts) -> Fit:

@@ -49,6 +49,27 @@ def test_a_fit_finds_what_was_drawn_and_its_errors_are_the_spread():
     assert 0.7 < pulls.std() < 1.3
 
 
+def test_what_stopped_early_is_brought_to_the_minimum():
+    """x² + y² + x⁴ about (1, 2), of a million events; what is near enough stays as it is, to the bit."""
+    centre, events = np.array([1.0, 2.0]), 1e6
+
+    def value(x):
+        return events * (1 + ((x - centre) ** 2).sum() + (x - centre)[0] ** 4)
+
+    def slope(x):
+        return events * (2 * (x - centre) + [4 * (x - centre)[0] ** 3, 0])
+
+    def curvature(x):
+        return events * np.diag([2.0, 2.0])  # a rough one, as the expected information is
+
+    for away in ([3.0, -4.0], [0.01, 0.1]):
+        found = fits.descend(value, slope, curvature, centre + away)
+        assert slope(found) @ np.linalg.inv(curvature(found)) @ slope(found) / 2 < fits.VALID
+        np.testing.assert_allclose(found, centre, atol=1e-4)
+    near = np.array([1 + 1e-5, 2])
+    assert fits.descend(value, slope, curvature, near) is near
+
+
 @pytest.mark.parametrize(("width", "ratio", "fraction"), [(8.0, 7.0, 0.97), (10.0, 1.1, 0.9), (10.0, 3.0, 0.99)])
 def test_errors_are_the_spread_where_limits_would_be(width, ratio, fraction):
     """With limits at 5 and 0.98 the first gave an RMS of 11.1 with an error of 0.2, where 12.5 is right."""
