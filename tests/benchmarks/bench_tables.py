@@ -15,7 +15,7 @@ import pytest
 
 from ptmiss import sample, table
 
-from .figures import OUTPUT, draw
+from .figures import OUTPUT, draw, record
 
 ESTIMATORS = ("pf", "puppi", "track", "deepmet", "linear")
 ROWS = (3_000, 30_000, 300_000, 3_000_000, 30_000_000)
@@ -77,5 +77,7 @@ def test_memory_and_time_against_rows(folder, verb):
     print("      rows    CPU s   wall s   rows a second and core   peak memory MB")
     for rows, (cpu, wall, memory) in zip(ROWS, found, strict=True):
         print(f"{rows:10} {cpu:8.2f} {wall:8.2f} {rows / cpu:24,.0f} {memory:16.0f}")
+    names = ("rows", "cpu", "wall", "peak")
+    record(verb, [dict(zip(names, (rows, *row), strict=True)) for rows, row in zip(ROWS, found, strict=True)])
     draw(OUTPUT / f"tables_{verb}_memory", ROWS, [m for _, _, m in found], "rows", "peak memory (MB)")
     draw(OUTPUT / f"tables_{verb}_time", ROWS, [cpu for cpu, _, _ in found], "rows", "CPU time (s)")

@@ -1,5 +1,8 @@
-"""Figures of what was measured, in out/bench."""
+"""What was measured, in out/bench: figures, and the numbers of docs/scale.md in ``scale.json``."""
 
+import json
+import os
+import platform
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -16,3 +19,12 @@ def draw(path, x, y, xlabel, ylabel):
     axes.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path.with_suffix(".png"), dpi=150)
+
+
+def record(name, rows):
+    """Keep the rows of a table of docs/scale.md, and where they were measured; see docs/scale.py."""
+    path = OUTPUT / "scale.json"
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    where = {"machine": platform.machine(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**found, name: {"where": where, "rows": rows}}, indent=1) + "\n")
