@@ -168,6 +168,24 @@ def test_each_worker_is_asked_once_and_later_ones_as_they_come():
         _ = pool.size
 
 
+def test_workers_that_do_not_come_are_told_now_and_then(monkeypatch, caplog):
+    now = iter([0, 50, 70, 80, 200, 210, 300])
+    monkeypatch.setattr(clusters, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    client = Workers()
+    pool = clusters.Cluster(client, state=lambda: "7 PENDING Resources")
+    for _ in range(4):
+        assert pool.size == 0
+    client.answers["a"] = None
+    assert pool.size == 2
+    client.answers.clear()
+    assert pool.size == 0
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "no worker for 70 s: 7 PENDING Resources",
+        "no worker for 130 s: 7 PENDING Resources",
+        "no worker for 90 s: 7 PENDING Resources",
+    ]
+
+
 USER = """
 from coffea.processor import ProcessorABC
 

@@ -1,4 +1,6 @@
+import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,6 +101,41 @@ def test_no_such_file(tmp_path):
         queues.read(tmp_path / "none.toml")
     with pytest.raises(FileError, match="cannot read job queue"):
         queues.read(tmp_path)
+
+
+REFUSAL = "sbatch: error: Batch job submission failed: Invalid partition name specified"
+
+
+def commands(folder, monkeypatch, **scripts):
+    """Commands of a batch system, found before all others."""
+    folder.mkdir()
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def test_a_job_that_the_system_does_not_take_is_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    commands(tmp_path / "bin", monkeypatch, sbatch=f"echo first >&2; echo '{REFUSAL}' >&2; exit 1")
+    queue = queues.JobQueue.model_validate({"system": "slurm", "queue": "nope"})
+    with pytest.raises(OptionError) as error:
+        queue.cluster()
+    assert str(error.value) == f"slurm does not take the job: {REFUSAL}"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(OptionError, match=r"slurm does not take the job: .*No such file or directory: 'sbatch'"):
+        queue.cluster()
+
+
+def test_what_the_system_says_of_jobs_that_do_not_start(tmp_path, monkeypatch):
+    commands(tmp_path / "bin", monkeypatch, squeue='echo "7 PENDING Resources"; echo "8 PENDING Priority"')
+    queue = queues.JobQueue.model_validate({"system": "slurm"})
+    cluster = SimpleNamespace(workers={0: SimpleNamespace(job_id="7"), 1: SimpleNamespace(job_id="8")})
+    assert queue.state(cluster) == "7 PENDING Resources; 8 PENDING Priority"
+    assert queue.state(SimpleNamespace(workers={})) == "no job is in the queue"
+    other = queues.JobQueue.model_validate({"system": "htcondor"})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "condor_q 7 8 -af:j JobStatus HoldReason: " in other.state(cluster)
 
 
 def test_without_dask_jobqueue(tmp_path, monkeypatch):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,26 @@ from ptmiss.version import __version__
 
 GONE = "the dask scheduler is gone; the same command with --resume continues the run"
 ANSWER = 10.0  # s to wait for a scheduler's answer
+PATIENCE = 60.0  # s without any worker until a line says so
 MODULES = "ptmiss-modules"
 
 
 class Cluster:
-    """The workers of a dask client. owned: what to close with it. remote: whether workers may have other packages."""
+    """The workers of a dask client.
 
-    def __init__(self, client: Any, *owned: Any, remote: bool = False):
-        self._client, self._owned, self._is_remote = client, owned, remote
+    owned: what to close with it. remote: whether workers may have other packages. state: what is known of workers that
+    do not come.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        *owned: Any,
+        remote: bool = False,
+        state: Callable[[], str] = lambda: "the scheduler has none",
+    ):
+        self._client, self._owned, self._is_remote, self._state = client, owned, remote, state
+        self._seen = time.monotonic()  # when there was a worker, or a line that there is none
         self._futures: dict[Future, Any] = {}
         self._known: set[str] = set()
         self._packages: tuple[str, ...] = ()
@@ -50,7 +64,16 @@ class Cluster:
         if self._is_remote and (new := found.keys() - self._known):
             require_same_versions(self._client, sorted(new), self._packages)
             self._known |= new
+        self._warn_without(found)
         return sum(found.values())
+
+    def _warn_without(self, workers: Collection[str]) -> None:
+        now = time.monotonic()
+        if not workers and now - self._seen > PATIENCE:
+            log.warning("no worker for %.0f s: %s", now - self._seen, self._state())
+        elif not workers:
+            return
+        self._seen = now
 
     def prepare(self, processor: ProcessorABC) -> None:
         """Send workers the user's modules that a processor imports, and remember the packages to compare."""
@@ -135,7 +158,7 @@ def remote(scheduler: str) -> Cluster:
     if isinstance(place, queues.Scheduler):
         return Cluster(connect(place), remote=True)
     cluster = place.cluster()
-    return Cluster(Client(cluster), cluster, remote=True)
+    return Cluster(Client(cluster), cluster, remote=True, state=partial(place.state, cluster))
 
 
 def connect(scheduler: queues.Scheduler) -> Client:

@@ -28,6 +28,7 @@ A scheduler has an address; with ``tls://`` certificates in PEM files, which are
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -78,10 +79,33 @@ class JobQueue(BaseModel):
         return shared | given | {"job_extra_directives": self.directives}
 
     def cluster(self) -> Any:
-        """A dask cluster that submits jobs while there is work for them; OptionError without dask-jobqueue."""
+        """A dask cluster that submits jobs while there is work for them.
+
+        OptionError without dask-jobqueue, and if the system does not take the first job.
+        """
         cluster = self.make_cluster()
+        try:
+            cluster.worker_spec.update(cluster.new_worker_spec())
+            cluster.sync(cluster._correct_state)  # adapt and scale tell nobody of a failure
+        except (RuntimeError, OSError) as error:
+            cluster._created.clear()  # or it would not close: the job never was
+            cluster.close()
+            raise OptionError(f"{self.system} does not take the job: {str(error).strip().splitlines()[-1]}") from error
         cluster.adapt(minimum_jobs=1, maximum_jobs=self.jobs)
         return cluster
+
+    def state(self, cluster: Any) -> str:
+        """What the system says of the jobs of a cluster, in a line."""
+        jobs = [str(job.job_id) for job in cluster.workers.values() if getattr(job, "job_id", None)]
+        command = {"slurm": ["squeue", "--noheader", "--format=%i %T %r", f"--jobs={','.join(jobs)}"]}
+        command["htcondor"] = ["condor_q", *jobs, "-af:j", "JobStatus", "HoldReason"]
+        if not jobs:
+            return "no job is in the queue"
+        try:
+            said = subprocess.run(command[self.system], capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.SubprocessError) as error:
+            return f"{' '.join(command[self.system])}: {error}"
+        return "; ".join((said.stdout or said.stderr).split("\n")).strip("; ") or f"{self.system} says nothing of it"
 
     def make_cluster(self) -> Any:
         """The cluster without any jobs."""
