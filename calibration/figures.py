@@ -165,10 +165,10 @@ def _spectrum(main: Axes, below: Axes, frame: pd.DataFrame, names: Names) -> Non
     bands(below, np.repeat(edges, 2)[1:-1], np.ones(2 * len(frame)), sizes)
     good = (frame["ratio_error"] < LEAST_ERROR).to_numpy()
     below.errorbar(centres[good], frame["ratio"][good], frame["ratio_error"][good], fmt="o", color=DATA, markersize=5)
+    below.set_xlim(filled_range(edges, frame["data"].to_numpy()))
     arrows(below, centres[good], frame["ratio"].to_numpy()[good], RATIO_RANGE, DATA)
     below.axhline(1, color="0.3", lw=1)
     below.set_ylim(RATIO_RANGE)
-    below.set_xlim(filled_range(edges, frame["data"].to_numpy()))
 
 
 def closure(table: pd.DataFrame, names: Names = UNNAMED) -> Figure:

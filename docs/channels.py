@@ -65,13 +65,14 @@ def draw(rows: pd.DataFrame) -> Figure:
             axes.set_xlabel(r"$q_\mathrm{T}$ (GeV)")
             axes.set_xticks([30, 50, 100, 200], ["30", "50", "100", "200"], minor=False)
             axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
-        grid[0][0].legend(title="CMS-like simulation")
+        grid[0][0].legend()
+        plots.mark(grid[0][0], "CMS-like simulation (13 TeV)")
     return figure
 
 
 if __name__ == "__main__":
     found = pd.concat([measure(name, estimator) for name in CHANNELS for estimator in ESTIMATORS], ignore_index=True)
-    draw(found).savefig(Path(__file__).parent / "channels.png", dpi=45)
+    plots.save(draw(found), Path(__file__).with_suffix(""), ["png"], dpi=45)
     for estimator in ESTIMATORS:
         for other in ("zee", "gammajet"):
             print(estimator, other, *(f"{q} {chi2(found, other, estimator, q):.1f}" for q in QUANTITIES))

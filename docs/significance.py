@@ -69,14 +69,16 @@ def draw(found: dict[str, np.ndarray]) -> Figure:
                 {"color": plots.colour_of(name, ESTIMATORS), "label": plots.label_of(name)},
             )
             centre = (edges[1:] + edges[:-1]) / 2 + 0.015 * (number - 1)
-            left.errorbar(centre, share, share / np.sqrt(counts), fmt="o", markersize=6, **style)
+            left.errorbar(
+                centre, share, share / np.sqrt(counts), fmt=plots.marker_of(name, ESTIMATORS), markersize=6, **style
+            )
             right.step(above, [np.mean(value > at) for at in above], where="post", lw=2, **style)
         left.axhline(1, color="0.3", lw=1)
-        left.set(xlabel="probability of a larger significance", ylabel="events, relative to flat", ylim=(0, 1.6))
+        left.set(xlabel="Probability of a larger significance", ylabel="Events, relative to flat", ylim=(0, 1.6))
         right.plot(above, np.exp(-above / 2), color="0.3", lw=1, label=r"$\chi^2$, two degrees")
-        right.set(xlabel="significance", ylabel="share of events above", yscale="log", ylim=(5e-4, 1.2))
+        right.set(xlabel="Significance", ylabel="Share of events above", yscale="log", ylim=(5e-4, 1.2))
         right.legend()
-        left.text(0, 1.01, "CMS-like simulation", transform=left.transAxes, fontsize="small")
+        plots.mark(left, "CMS-like simulation (13 TeV)")
     return figure
 
 
@@ -95,7 +97,7 @@ def main(path: str) -> None:
     whole = events.inspect(path).events()
     for name, value in values(whole, whole.Muon[whole.Muon.pt > 15]).items():
         print("all events,", name, "|", moments(value))
-    draw(found).savefig(Path(__file__).with_suffix(".png"), dpi=60)
+    plots.save(draw(found), Path(__file__).with_suffix(""), ["png"], dpi=60)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,19 @@ def test_one_bad_estimator_leaves_the_frame_and_an_arrow():
     assert "Track" not in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def test_an_arrow_stays_inside_of_the_axis():
+    ax = Figure().subplots()
+    ax.set_xlim(0, 10)
+    plots.arrows(ax, np.array([-1.0, 5.0, 11.0]), np.array([3.0, 3.0, -3.0]), (-1, 1), "black")
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[5.0]]
+
+
+def test_a_legend_of_more_lines_has_more_room():
+    rooms = [plots.room(lines) for lines in range(1, 7)]
+    assert rooms == sorted(rooms)
+    assert plots.room(4) == pytest.approx(0.42, abs=0.01)
+
+
 def test_the_ratio_is_to_pf_with_the_errors_of_each():
     frame = table(("puppi", "pf"))
     rows = frame[frame["axis"] == "qt"].assign(rms_perp=[8.0, 9, 10, 16, 20, 20])

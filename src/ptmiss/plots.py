@@ -110,7 +110,7 @@ LEAST_ERROR = 0.5  # a ratio with a larger error is in the table but not in the 
 OUTSIDE = 0.001  # of the events on either side lie outside of the figure
 MOST = 1.8  # of the median: the end of a range, see ``usual``
 RATIO_RANGE = (0.55, 1.45)  # of data over simulation
-LINE, BORDER = 0.058, 0.035  # of a panel's height: a line of its legend, and what is around them
+LINE, BORDER = 0.062, 0.05  # of a panel's height: a line of its legend, and what is around them
 GENERATED = "generated"
 UNITS = {"fb": 1.0, "pb": 1e-3, "nb": 1e-6, "µb": 1e-9}
 """Units of luminosity, their inverses in fb^-1."""
@@ -260,11 +260,11 @@ def draw(
     main, *below = axes
     shown, estimators = table[table["n_eff"] >= MIN_EVENTS], list(table["estimator"].unique())
     within = within or frame(table, [quantity])
+    main.set(ylabel=QUANTITIES[quantity], xlim=within.x)
     for estimator in estimators:
         points(main, inside(shown[shown["estimator"] == estimator], quantity, within.y), quantity, estimators)
     outside(main, shown, quantity, estimators, within.y)
     low, high = within.y
-    main.set(ylabel=QUANTITIES[quantity], xlim=within.x)
     if quantity == "response":
         main.axhline(1, color="0.6", lw=1, zorder=0)
     words = [title, "" if quantity == "response" else CORRECTED[table["correction"].iloc[0]]]
@@ -340,7 +340,9 @@ def inside(rows: pd.DataFrame, quantity: str, limits: tuple[float, float]) -> pd
 
 
 def arrows(ax: Axes, x: Array, values: Array, limits: tuple[float, float], colour: str) -> None:
-    """An arrow at the limit for each value beyond it; x, values: (points,)."""
+    """An arrow at the limit for each value beyond it, of those in the range of x; x, values: (points,)."""
+    within = (x >= ax.get_xlim()[0]) & (x <= ax.get_xlim()[1])
+    x, values = x[within], values[within]
     length = 0.06 * (limits[1] - limits[0])
     for limit, beyond, tip, tail in (
         (limits[0], values < limits[0], "v", limits[0] + length),

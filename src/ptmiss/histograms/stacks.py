@@ -278,11 +278,11 @@ def draw_ratio(ax: Axes, table: pd.DataFrame, edges: NDArray[np.float64], record
     points = table["ratio"][good], table["ratio_error"][good]
     ax.errorbar(centre[good], *points, fmt="o", color="black", markersize=5)
     limits = ratio_range(table)
+    ax.set_xlim(filled_range(edges, table["data"].to_numpy()))
     arrows(ax, centre[good], table["ratio"].to_numpy()[good], limits, "black")
     ax.axhline(1, color="0.3", lw=1)
     ax.set_ylim(limits)
     ax.set_ylabel(f"{recorded.capitalize()} / sim.", fontsize="x-small", loc="center")
-    ax.set_xlim(filled_range(edges, table["data"].to_numpy()))
 
 
 def sources_of(table: pd.DataFrame) -> list[str]:
