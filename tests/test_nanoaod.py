@@ -30,7 +30,7 @@ ROWS = {
     "`Jet_jetId`": ("Jet_jetId",),
     "multiplicities in jets, for the POG's identification": ("Jet_chMultiplicity", "Jet_neMultiplicity"),
     "b taggers": ("Jet_btagUParTAK4B", "Jet_btagPNetB", "Jet_btagDeepFlavB"),
-    "filters of noise": tuple(f"Flag_{name}" for name in ALL_YEARS),
+    "noise filters": tuple(f"Flag_{name}" for name in ALL_YEARS),
     "triggers": ("HLT_",),
     "candidates": ("PFCands_pt", "PFCand_pt"),
     "their PUPPI weights": ("PFCands_puppiWeight", "PFCand_puppiWeight"),

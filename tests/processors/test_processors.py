@@ -188,7 +188,7 @@ def test_real_drell_yan_events_with_stored_mets(drell_yan, cls):
     source = events.inspect(str(drell_yan)).events()
     out = cls(make_estimators(["stored.MET", "stored.PuppiMET"])).process(source)
     assert not any("boson" in note for note in out["notes"])
-    assert all(number == 40 for number in out["notes"].values())  # filters of noise, of events of an unknown era
+    assert all(number == 40 for number in out["notes"].values())  # noise filters, of events without an era
 
 
 def test_a_branch_that_is_missing_is_named_before_any_event_is_read():

@@ -46,7 +46,7 @@ def test_a_run_and_a_table_give_the_same_numbers(both, tmp_path):
 def test_tables_with_another_boson(both):
     histograms = filled(both / "t.parquet", boson="genmet").histograms
     assert histograms["moments"].sum(flow=True) != 0
-    with pytest.raises(OptionError, match="no event of the table has a genboson: --boson takes"):
+    with pytest.raises(OptionError, match="no event of the table has a generated boson and a selected lepton; "):
         filled(both / "t.parquet", boson="genboson")
 
 

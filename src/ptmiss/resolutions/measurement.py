@@ -34,6 +34,12 @@ from .responses import ResponseCorrection, Width, corrected_rms, correction
 from .spectra import Spectra, corrected_spectra
 from .systematics import Systematics, complete, systematics
 
+MEASURED_AGAINST = {
+    "boson": "selected boson",
+    "genboson": "generated boson and a selected lepton",
+    "genmet": "generated pTmiss",
+}
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -250,7 +256,9 @@ def require_events(table: Table, boson: str, number: int, finite: int) -> None:
         masses = f"a mass in the window of the selection, {window[0]:g} to {window[1]:g} GeV"
         raise OptionError(f"{finite} events of the table have a boson, none of them with {masses}")
     if not number:
-        raise OptionError(f"no event of the table has a {boson}: --boson takes boson, genboson or genmet")
+        others = [name for name in MEASURED_AGAINST if name != boson and f"{name}_pt" in table.columns]
+        there = ", ".join(f"--boson {name} is the {MEASURED_AGAINST[name]}" for name in others)
+        raise OptionError(f"no event of the table has a {MEASURED_AGAINST[boson]}; {there or 'nor is there another'}")
 
 
 def visible(table: RecoilTable) -> Vector:

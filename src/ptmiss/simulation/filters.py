@@ -1,4 +1,4 @@
-"""Filters of noise, by the names of NanoAOD's flags: those of Run 2 and of Run 3.
+"""Noise filters, by the names of NanoAOD's flags: those of Run 2 and of Run 3.
 
 There is nothing in the events that they would find. Each drops a stated share of events at random, which is larger in
 pseudo-data, so that there is something for a cut flow to count.
