@@ -17,7 +17,7 @@ from ptmiss.histograms.stacks import per_bin
 from ptmiss.plots import LEAST_ERROR, RATIO_RANGE, STYLE, arrows, edges_of, filled_range, label_of, mark, save
 from ptmiss.systematics import NOMINAL
 
-from . import law_figures
+from . import conditions, law_figures
 from .calibrate import Calibration
 from .closure import JETS, QUANTITIES, SPECTRA, Comparison, by_source
 from .panels import BACKGROUND, DATA, FIT, MC, SHADES, SMALL, UNNAMED, Names, bands, handles_of
@@ -30,6 +30,7 @@ VARIABLES = {
     "met_phi": r"$\phi(p_\mathrm{T}^\mathrm{miss})$ (rad)",
 }
 WHEN = {"before": ("s", BACKGROUND), "after": ("o", FIT)}
+CONDITIONS = "conditions"
 LEAST_CHANCE = 0.001  # of a fit; a smaller one is said to be below it
 LEAST_REACH, REACH = 0.05, 0.35  # of a ratio's axis on either side of 1
 RATIOS = {"response": "Response", "rms_par": r"RMS of $u_\parallel - q_\mathrm{T}$", "rms_perp": r"RMS of $u_\perp$"}
@@ -45,6 +46,9 @@ def draw(
             pages.append((f"fits_{derivation.name}_{sample}", *law_figures.fits(derivation, sample, names)))
         pages.append((f"maps_{derivation.name}", *law_figures.maps(derivation, names)))
         pages.append((f"laws_{derivation.name}", *law_figures.laws(derivation, names)))
+    if comparison is not None:
+        table = conditions.tabulate(comparison)
+        pages.append((CONDITIONS, conditions.figure(table, names), table))
     for estimator in calibration.estimators:
         if comparison is not None:
             pages += [(f"{estimator}_{v}", *spectra(comparison, estimator, v, names)) for v in SPECTRA]

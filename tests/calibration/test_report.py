@@ -52,6 +52,7 @@ def test_every_figure_has_its_table(made):
         "laws_puppi_u_perp",
         "xy_puppi",
         "closure",
+        "conditions",
     } < figures
     assert {f"puppi_{variable}" for variable in closure.SPECTRA} < figures
     for name in figures:

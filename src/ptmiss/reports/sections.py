@@ -283,6 +283,8 @@ def calibration_title(stem: str, recorded: str = "data") -> str:
         return f"Closure: {recorded} over simulation before and after, on events that it was not derived from"
     if stem == "joint":
         return f"All components together: {recorded} and simulation without a map, and after each"
+    if stem == "conditions":
+        return f"qT and vertices in {recorded} and simulation, with and without pile-up weights"
     if stem.startswith("laws_"):
         name, _, component = stem.removeprefix("laws_").partition("_u_")
         of = {"par": "u∥ - qT", "perp": "u⊥"}[component]
@@ -301,6 +303,8 @@ def calibration_group(stem: str) -> str:
         return {"closure": "Closure", "joint": "Joint map"}[stem]
     if stem.startswith(("laws_", "xy_")):
         return "Corrections"
+    if stem == "conditions":
+        return "Conditions"
     return "Before and after" if stem.endswith(tuple(f"_{variable}" for variable in TITLES)) else "Corrections"
 
 

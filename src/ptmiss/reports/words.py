@@ -62,6 +62,7 @@ GROUPS = {
     "Right: correlations of pairs of components; only a joint map can change them.",
     "Before and after": "Simulation scaled to as many events. The band around the ratio is the uncertainty of the "
     "simulation, by source.",
+    "Conditions": "Simulation scaled to as many events. Nothing corrects qT: spectra of u∥ before and after follow it.",
     "Corrections": "Lines are the fitted laws, points the events.",
 }
 """Captions of the figures of a calibration, by their sub-headings."""
