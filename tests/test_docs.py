@@ -45,6 +45,11 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch, empty_pictures):
         session.run(block)
 
 
+def test_tables_of_the_page_about_scale_are_those_that_were_measured():
+    text = (DOCS / "scale.md").read_text()
+    assert runpy.run_path(str(DOCS / "scale.py"))["page"](text) == text
+
+
 def test_a_session_tells_what_is_wrong(tmp_path):
     session = Session(Path("page.md"), tmp_path)
     session.run(Block("python", "x = 1\nprint(x)\n", None, 1))

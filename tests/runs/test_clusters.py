@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import logging
 import os
 import sys
 import time
@@ -154,6 +155,13 @@ def test_packages_that_a_processor_imports_count_too():
     found = clusters.environment(["pytest", "nonsense"])
     assert found["pytest"] == pytest.__version__
     assert "nonsense" not in found
+
+
+def test_lines_of_dask_itself_are_not_seen(caplog):
+    pool = clusters.Cluster(Workers(a=None))
+    logging.getLogger("distributed.scheduler").error("Task marked as failed because 4 workers died")
+    assert pool.size == 2
+    assert not caplog.records
 
 
 def test_each_worker_is_asked_once_and_later_ones_as_they_come():

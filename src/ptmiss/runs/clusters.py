@@ -6,6 +6,7 @@ processor imports.
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 import time
@@ -52,6 +53,8 @@ class Cluster:
         self._futures: dict[Future, Any] = {}
         self._known: set[str] = set()
         self._packages: tuple[str, ...] = ()
+        for name in ("distributed", "distributed.client"):  # what matters of it is said here, in a line
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         log.info("dashboard: %s", client.dashboard_link)
 
     @property
@@ -143,7 +146,12 @@ def local(workers: int, memory: int | None) -> Cluster:
     limits = dict.fromkeys(queues.THREADS, str(threads(workers)))
     options: dict[str, Any] = {"memory_limit": memory} if memory else {}
     cluster = LocalCluster(
-        n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", env=limits, **options
+        n_workers=workers,
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+        env=limits,
+        **options,
     )
     return Cluster(Client(cluster), cluster)
 
