@@ -20,28 +20,21 @@ Row = dict[str, Any]
 Cell = Callable[[Row], str]
 
 
-def number(name: str, form: str = ".1f", factor: float = 1.0) -> Cell:
+def number(name: str, form: str = ".1f") -> Cell:
     """A column of numbers."""
-    return lambda row: f"{factor * row[name]:{form}}".replace(",", " ")
+    return lambda row: f"{row[name]:{form}}".replace(",", " ")
 
 
-VERB = {"rows": number("rows", ",d"), "CPU, s": number("cpu"), "peak memory, MB": number("peak", ".0f")}
+VERB = {"rows": number("rows", ",.0f"), "CPU, s": number("cpu"), "peak memory, MB": number("peak", ".0f")}
 COLUMNS: dict[str, dict[str, Cell]] = {
     "resolution": VERB,
     "compare": VERB,
     "files": {
-        "files": number("files", ",d"),
-        "chunks": number("chunks", ",d"),
+        "files": number("files", ",.0f"),
+        "chunks": number("chunks", ",.0f"),
         "first look, files/s": lambda row: f"{row['files'] / row['look_cpu']:.0f}",
         "known, files/s": lambda row: f"{row['files'] / row['known_cpu']:.0f}",
         "resumed, s": number("resume_cpu"),
-        "peak memory, MB": number("peak", ".0f"),
-    },
-    "chunks": {"chunks": number("chunks", ",d"), "resumed, s": number("resume_cpu")},
-    "calibration": {
-        "events": number("events", ",d"),
-        "cells": number("cells", "d"),
-        "CPU, s": number("cpu"),
         "peak memory, MB": number("peak", ".0f"),
     },
 }
@@ -61,14 +54,14 @@ def page(text: str) -> str:
 def draw(path: Path) -> None:
     """Memory and time of a verb against the rows of a table."""
     figure = Figure(figsize=(8, 3.4), layout="constrained")
-    panels = zip(figure.subplots(1, 2), (("peak", "peak memory (MB)"), ("cpu", "CPU time (s)")), strict=True)
-    for axes, (key, label) in panels:
-        for name in ("resolution", "compare"):
+    panels = (("peak", "peak memory (MB)", "linear", (0, 800)), ("cpu", "CPU time (s)", "log", (1, 100)))
+    for axes, (key, label, yscale, limits) in zip(figure.subplots(1, 2), panels, strict=True):
+        for name, colour in (("resolution", "#3f90da"), ("compare", "#e42536")):
             rows = MEASURED[name]["rows"]
-            axes.plot([row["rows"] for row in rows], [row[key] for row in rows], "o-", label=name)
-        axes.set(xscale="log", xlabel="rows", ylabel=label, ylim=(0, None))
-        axes.legend()
-    figure.savefig(path, dpi=150)
+            axes.plot([row["rows"] for row in rows], [row[key] for row in rows], "o-", color=colour, label=name)
+        axes.set(xscale="log", yscale=yscale, xlabel="rows", ylabel=label, ylim=limits)
+        axes.legend(loc="lower left" if key == "peak" else "upper left")
+    figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":
