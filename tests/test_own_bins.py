@@ -10,6 +10,7 @@ import uproot
 import ptmiss
 from ptmiss import results, table
 from ptmiss.binning import Binning
+from ptmiss.selections.presets import selection_of
 
 from .invented import write_events
 
@@ -89,7 +90,8 @@ def test_templates_have_their_edges(place):
 
 def test_a_table_remembers_them(place):
     ptmiss.skim(place / "dy.root", place / "dy.parquet", ["puppi"], selection=place / "own.toml")
-    assert table.read(place / "dy.parquet").selection.binning == Binning(
+    made = table.read(place / "dy.parquet")
+    assert selection_of(made.provenance).binning == Binning(
         qt=QT, npv=NPV, njets=NJETS, plateau=(60, 200), calibration_qt=(0, 15, 30, 60, 400), u_perp=U_PERP
     )
     compared = ptmiss.compare(place / "dy.parquet", by=["qt", "npv", "njets"])
