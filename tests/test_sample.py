@@ -108,8 +108,7 @@ def test_recoil_tables(name):
     assert found.estimators == found.provenance["sample"]["estimators"]
     assert set(found.estimators) <= set(made_of.estimators)  # one that is added is in the tables of the next production
     there = {column for column in table.TRUTH_COLUMNS if column in found.data.column_names}
-    missing = {"genseen_pt", "genseen_phi"} if name == "zmumu" else set()
-    assert there == ({*table.TRUTH_COLUMNS} - missing if name != "data" else set())
+    assert there == ({*table.TRUTH_COLUMNS} if name != "data" else set())
     assert found.provenance["sample"]["seed"] == made_of.seed
 
 

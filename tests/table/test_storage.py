@@ -104,7 +104,7 @@ def test_only_some_estimators():
 
 def test_what_is_shown_of_a_table():
     found = table.read(sample.recoil("zmumu"))
-    assert repr(found) == "20750 events, pTmiss by pf, puppi, track, deepmet, deepmet_response, linear"
+    assert repr(found) == "20750 events, pTmiss by pf, puppi, track, deepmet, deepmet_response, deepmet_local, linear"
     assert found._repr_html_().count("<tr") == table.storage.SHOWN + 1
 
 
