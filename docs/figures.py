@@ -14,7 +14,7 @@ from ptmiss.histograms import stacks
 
 HERE = Path(__file__).parent
 LABEL = "CMS-like simulation (13 TeV)"
-ESTIMATORS = ("pf", "puppi", "deepmet", "deepmet_response")
+ESTIMATORS = ("pf", "puppi", "deepmet", "deepmet_local")
 TOP = 0.1775  # luminosity of the pseudo-data over that of the top pairs
 NAMED = {"zmumu": "Z → μμ", "ttbar": "top pairs"}
 

@@ -12,7 +12,7 @@ from ptmiss.reports import resolution_report
 from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim
 
-ESTIMATORS = ("pf", "puppi", "deepmet", "deepmet_response")
+ESTIMATORS = ("pf", "puppi", "deepmet", "deepmet_local")
 CALIBRATED = "deepmet"
 BACKGROUND = f"{sample.recoil('ttbar')}=0.1775"  # luminosity of the pseudo-data over that of the top pairs
 LABEL = "CMS-like simulation (13 TeV)"
