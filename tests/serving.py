@@ -1,7 +1,7 @@
 """A server of the V2 protocol over gRPC, which evaluates the graphs of a model repository with onnxruntime.
 
 It stands for Triton: the messages are those of Triton's own client. ``failures`` requests are answered as by a server
-that is not there, and ``token`` is asked of every request.
+that is not there, and ``token`` is asked of every request. With a ``certificate``, key and chain, it speaks TLS alone.
 """
 
 from __future__ import annotations
@@ -22,14 +22,26 @@ KINDS = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(int64)": "IN
 class Server(service_pb2_grpc.GRPCInferenceServiceServicer):
     """A running server of a repository; ``port`` is where."""
 
-    def __init__(self, repository: Path, port: int = 0, token: str = "", delay: float = 0.0):
+    def __init__(
+        self,
+        repository: Path,
+        port: int = 0,
+        token: str = "",
+        delay: float = 0.0,
+        certificate: tuple[bytes, bytes] | None = None,
+    ):
         self.sessions = {
             path.parts[-3]: onnxruntime.InferenceSession(str(path)) for path in repository.glob("*/*/model.onnx")
         }
         self.failures, self.token, self.delay, self.asked = 0, token, delay, 0
         self.server = grpc.server(futures.ThreadPoolExecutor(2))
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self.server)
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
+        address = f"127.0.0.1:{port}"
+        if certificate:
+            credentials = grpc.ssl_server_credentials([certificate])
+            self.port = self.server.add_secure_port(address, credentials)
+        else:
+            self.port = self.server.add_insecure_port(address)
         self.server.start()
 
     def stop(self):

@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-NEEDS = {"02_train_a_small_deepmet": "torch", "06_from_events_to_a_fit": "pyhf", "07_one_flow": "zuko"}
+NEEDS = {
+    "02_train_a_small_deepmet": "torch",
+    "06_from_events_to_a_fit": "pyhf",
+    "07_one_flow": "zuko",
+    "08_explanations": "torch",
+}
 TIMEOUT = 600  # s for a cell, on a busy machine
 
 
-def test_there_are_seven():
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06", "07"]
+def test_there_are_eight():
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06", "07", "08"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

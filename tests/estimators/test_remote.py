@@ -1,13 +1,16 @@
 """Networks on a server: the same numbers as here, and every way in which a server can fail."""
 
 import os
+import shutil
 import socket
 import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import ptmiss
@@ -142,6 +145,43 @@ def test_tls_is_off_for_this_machine_alone(monkeypatch):
     monkeypatch.setenv(remote.TLS, "maybe")
     with pytest.raises(OptionError, match="expected on or off"):
         remote.encrypted(here)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Key and certificate of 127.0.0.1, signed by itself, as paths."""
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("openssl makes the certificate")
+    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
+    make = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(chain)]
+    subprocess.run([openssl, *make, *names], check=True, capture_output=True)
+    return key, chain
+
+
+@pytest.mark.slow
+def test_a_server_with_tls(served, repository, certificate, tmp_path):
+    """In processes of their own: gRPC reads the certificates that it trusts once."""
+    from ..serving import Server
+
+    key, chain = certificate
+    secure = Server(repository / "all", token="secret", certificate=(key.read_bytes(), chain.read_bytes()))
+    address = f"remote.net={url(secure, 'deepmet_4500')}"
+    asked = ["skim", ZMUMU, "--estimators", "remote.net,deepmet", "--weights", address, "--retries", "0"]
+    trusted = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(chain), remote.TLS: "on", remote.TOKEN: "secret"}
+
+    def skim(name, environment):
+        command = [sys.executable, "-m", "ptmiss", *asked, "--output", str(tmp_path / name)]
+        return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+    done = skim("t.parquet", trusted)
+    assert done.returncode == 0, done.stderr
+    frame = pd.read_parquet(tmp_path / "t.parquet")
+    np.testing.assert_allclose(frame["met_remote.net_pt"], frame["met_deepmet_pt"], atol=5e-3)
+    stranger = skim("no.parquet", trusted | {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": ""})
+    assert stranger.returncode == 1
+    assert "does not answer" in stranger.stderr
+    secure.stop()
 
 
 def test_the_description_for_triton(repository):
