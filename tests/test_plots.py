@@ -171,7 +171,7 @@ def test_every_resolution_has_a_figure_of_its_own(tmp_path, monkeypatch):
         saved[stem.name] = [ax.get_ylabel() for ax in figure.axes]
         return [stem.with_suffix(f".{form}") for form in formats]
 
-    monkeypatch.setattr(plots, "save", keep)
+    monkeypatch.setattr(plots.resolution, "save", keep)
     paths = plots.resolution_figures(table(("pf",)), tmp_path, ["svg"], "label")
     assert paths[0] == tmp_path / "overview.svg"
     assert len(paths) == len(saved) == 1 + 1 + 2 * 4

@@ -11,12 +11,16 @@ Top pairs, single tops and pairs of bosons have no single boson, and so none her
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import awkward as ak
 import numpy as np
 
+from ptmiss import candidates as pf_candidates
+from ptmiss import elements as pf_elements
 from ptmiss.angles import delta_r
+from ptmiss.errors import ColumnError
 from ptmiss.recoil import cartesian, transverse_sum
 from ptmiss.typing import Vector
 
@@ -25,10 +29,19 @@ IS_PROMPT, FROM_HARD_PROCESS, DIRECT_HARD_TAU_PRODUCT, IS_LAST_COPY = 1 << 0, 1 
 COLUMNS = ("pdgId", "statusFlags", "status", "pt", "eta", "phi", "mass")
 CHARGED, NEUTRINOS, TAU, PHOTON = (11, 13), (12, 14, 16), (15,), (22,)
 HEAVY = (6, 23, 24, 25)
+BRANCHES = ("GenJet_pt", "GenJet_eta", "GenJet_phi", "GenJet_mass", "GenMET_pt", "GenMET_phi", "PV_npvs")
 MIN_PHOTON_MASS = 1.0  # GeV, of a gamma*
 DRESSING_DR = 0.1
 MATCHING_DR = 0.1  # of a reconstructed lepton to the generated one
 MUON_ETA = 2.5  # beyond it a muon leaves nothing to see
+
+
+def require(branches: Collection[str], path: str) -> None:
+    """Raise ColumnError unless a file has elements, targets, candidates and generated jets and pTmiss."""
+    pf_elements.require(branches, path, targets=True)
+    pf_candidates.require(pf_candidates.BRANCHES, branches, "pf", path)
+    if missing := [name for name in BRANCHES if name not in branches]:
+        raise ColumnError(f"an evaluation needs {', '.join(missing)}, which {path} does not have")
 
 
 def is_data(events: Any) -> bool:

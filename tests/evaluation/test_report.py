@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,13 +7,13 @@ from click.testing import CliRunner
 
 pytest.importorskip("fastjet")
 
-from ptmiss import results, sample
+from ptmiss import results, sample, truth
 from ptmiss.cli import cli
 from ptmiss.errors import ColumnError, FileError
 from ptmiss.estimators import reconstruction
 from ptmiss.estimators.reconstruction import build
 from ptmiss.evaluation import report, summary
-from ptmiss.evaluation.study import require, study
+from ptmiss.evaluation.study import study
 from ptmiss.events import inspect
 
 from ..helpers import unsaved
@@ -131,7 +130,7 @@ def test_what_is_wrong_is_one_line(nothing_shipped, tmp_path, pfnano):
 def test_a_file_without_generated_jets():
     file = inspect(SOURCE)
     with pytest.raises(ColumnError, match="an evaluation needs GenJet_pt, which"):
-        require(replace(file, branches=file.branches - {"GenJet_pt"}))
+        truth.require(file.branches - {"GenJet_pt"}, file.path)
 
 
 SAVED = ("jets_chs_all", "met", "efficiency_pt_matched", "particle_pt_matched", "confusion")

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ptmiss import results
+from ptmiss import results, truth
 from ptmiss.conversion import arrayrecord, edm4hep, export, formats, gates, output, records
 from ptmiss.conversion.contents import FIELDS, Contents
 from ptmiss.errors import FileError, OptionError, UnknownName
-from ptmiss.evaluation.study import require
 from ptmiss.events import expand, inspect
 from ptmiss.files import AnyPath, as_path, check_file, replacing
 from ptmiss.files.provenance import provenance
@@ -59,7 +58,7 @@ def export_file(paths: Sequence[str], place: Path, limit: int | None) -> Path:
     if len(paths) > 1:
         raise OptionError(f"--output {place} is one file for {len(paths)}: convert each by itself")
     file = inspect(paths[0])
-    require(file)
+    truth.require(file.branches, file.path)
     with replacing(place) as temporary:
         if not WRITERS[place.suffix](export.tables(file, limit), temporary):
             raise FileError(f"{file.path}: no event with elements")

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from ptmiss.elements import CLASSES, TYPES
 from ptmiss.estimators.reconstruction import classes
-from ptmiss.evaluation.figures import grid
 from ptmiss.evaluation.study import Shown
-from ptmiss.plots import label_of
+from ptmiss.plots import TYPE_COLOURS, grid, label_of
 
-TYPE_COLOURS = {1: "#0072b2", 4: "#d55e00", 5: "#009e73", 8: "#e69f00", 9: "#7b3294"}
 CLASS_COLOURS = {1: "#0072b2", 2: "#009e73", 3: "#d55e00", 4: "#56b4e9", 5: "#000000", 6: "#7b3294", 7: "#e69f00"}
 LEAST_PT = 0.3  # GeV: softer ones are not drawn
 RANGE = (-5.3, 5.3)

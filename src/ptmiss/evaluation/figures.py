@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from ptmiss.elements import CLASSES
 from ptmiss.evaluation import jets, particles
-from ptmiss.plots import STYLE, colour_of, label_of, mark, points, save
+from ptmiss.plots import colour_of, grid, label_of, points, save
 from ptmiss.progress import Callback
 
 FORMATS = ("png", "pdf")
@@ -26,7 +26,6 @@ JET_TITLES = {jets.CHS: "CHS jets", jets.PUPPI: "PUPPI jets"}
 AXES = {"pt": r"$p_\mathrm{T}$ (GeV)", "eta": r"$|\eta|$"}
 TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 400)
 SHIFT = 0.12  # of half a bin, between estimators
-LEGEND_COLUMNS = 5
 RATES = {"efficiency": "Efficiency", "fake_rate": "Fake rate"}
 WAYS = {particles.ALIGNED: "same element", particles.MATCHED: r"within $\Delta R < 0.15$"}
 PLAIN = ("pf", "elements", "mlpf", "targets")
@@ -172,37 +171,6 @@ def by_class(rows: pd.DataFrame, shared: Panel, label: str, title: str) -> Figur
     """A panel a class."""
     names = [name for name in CLASSES[1:] if name in set(rows["class"])]
     return grid([partial(panel, rows[rows["class"] == name], shared, title=name) for name in names], label, title, 3)
-
-
-def grid(
-    draws: Sequence[Callable[[Axes], None]], label: str, title: str, columns: int, size: float = 8, shared: bool = True
-) -> Figure:
-    """A figure of panels, so many in a row; shared: with one legend below all of them."""
-    rows = max(-(-len(draws) // columns), 1)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.1 * size * columns, size * rows), layout="constrained")
-        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-        for draw, ax in zip(draws, axes, strict=False):
-            draw(ax)
-        for ax in axes[len(draws) :]:
-            ax.set_axis_off()
-        if shared:
-            mark(axes[0], label)
-            legend(figure, axes)
-        if text := title if shared else ", ".join(filter(None, (label, title))):
-            figure.suptitle(text, fontsize="medium")
-    return figure
-
-
-def legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One legend of all panels, below them: each name once."""
-    found: dict[str, Any] = {}
-    for ax in axes:
-        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
-            found.setdefault(name, handle)
-    if found:
-        columns = min(len(found), LEGEND_COLUMNS)
-        figure.legend(handles=list(found.values()), labels=list(found), loc="outside lower center", ncols=columns)
 
 
 def panel(rows: pd.DataFrame, what: Panel, ax: Axes, title: str = "") -> None:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import candidates as pf_candidates
-from ptmiss import elements as pf_elements
+from ptmiss import truth
 from ptmiss.candidates import BRANCHES, Candidates, good_vertices
 from ptmiss.elements import Elements, Targets
-from ptmiss.errors import ColumnError, OptionError
+from ptmiss.errors import OptionError
 from ptmiss.estimators import NetworkEstimator, WeightedSum, reconstruction
 from ptmiss.estimators.reconstruction import Reconstruction
 from ptmiss.evaluation import jets, particles
@@ -28,7 +28,6 @@ from ptmiss.typing import Vector
 
 CHUNK = 100  # events
 PF = "pf"
-TRUTH = ("GenJet_pt", "GenJet_eta", "GenJet_phi", "GenJet_mass", "GenMET_pt", "GenMET_phi", "PV_npvs")
 EVENTS_DRAWN = 2  # events that are drawn
 
 Progress = Callable[[str, int, int], None]
@@ -63,14 +62,6 @@ class Study:
         return len(self.npv)
 
 
-def require(file: EventFile) -> None:
-    """Raise ColumnError unless a file has elements, targets, candidates and generated jets and pTmiss."""
-    pf_elements.require(file.branches, file.path, targets=True)
-    pf_candidates.require(BRANCHES, file.branches, PF, file.path)
-    if missing := [name for name in TRUTH if name not in file.branches]:
-        raise ColumnError(f"an evaluation needs {', '.join(missing)}, which {file.path} does not have")
-
-
 def require_one_kind(files: Sequence[EventFile]) -> None:
     """Raise OptionError if some files are of electron beams and others not: their jets are not the same."""
     kinds = {f"{BEAMS}_px" in file.branches: file.path for file in files}
@@ -95,7 +86,7 @@ def study(
     """
     files = [inspect(path) for path in paths]
     for file in files:
-        require(file)
+        truth.require(file.branches, file.path)
     require_one_kind(files)
     parts: list[Study] = []
     left_out = 0

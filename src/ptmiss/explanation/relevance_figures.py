@@ -11,9 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ptmiss.elements import TYPES
-from ptmiss.evaluation.displays import TYPE_COLOURS
-from ptmiss.evaluation.figures import grid
-from ptmiss.plots import STYLE, mark
+from ptmiss.plots import STYLE, TYPE_COLOURS, grid, mark
 
 COLOURS = {"itself": "0.75"} | {TYPES[code]: colour for code, colour in TYPE_COLOURS.items()}
 RINGS = ("#0072b2", "#56b4e9", "#e69f00", "#d55e00")

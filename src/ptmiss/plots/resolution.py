@@ -1,7 +1,4 @@
-"""Figures of response and resolution in one style: an estimator has one colour and one marker in all of them.
-
-Ranges are those of most estimators. A point outside of the frame leaves an arrow at its edge, in its colour.
-"""
+"""Response and resolution of estimators in bins, with their ratios."""
 
 from __future__ import annotations
 
@@ -9,90 +6,33 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import hist
 import matplotlib as mpl
-import mplhep
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from mplhep.label import exp_label
 
 from ptmiss.typing import Array
 
-COLOURS = {
-    "pf": "#000000",
-    "puppi": "#d55e00",
-    "track": "#999999",
-    "deepmet": "#0072b2",
-    "deepmet_response": "#56b4e9",
-    "deepmet_v2": "#004d80",
-    "deepmet_local": "#aa3377",
-    "linear": "#e69f00",
-    "mlpf": "#009e73",
-    "mlpf_puppi": "#cc79a7",
-    "deepmet_mlpf": "#332288",
-    "elements": "#a6761d",
-    "elements_puppi": "#d9a55b",
-    "targets": "#7570b3",
-    "targets_puppi": "#b3a2d9",
-}
-"""Mostly the palette of Okabe and Ito, which colour-blind readers can tell apart too."""
-OTHERS = ("#8c564b", "#7b3294", "#5e5e5e", "#b2182b", "#4d9221")
-MARKERS = {
-    "pf": "o",
-    "puppi": "s",
-    "track": "v",
-    "deepmet": "^",
-    "deepmet_response": "<",
-    "deepmet_v2": ">",
-    "deepmet_local": "8",
-    "linear": "D",
-    "mlpf": "P",
-    "mlpf_puppi": "X",
-    "deepmet_mlpf": "*",
-    "elements": "p",
-    "elements_puppi": "h",
-    "targets": "d",
-    "targets_puppi": "H",
-}
-OTHER_MARKERS = ("8", "P", "v", "d", "X")
-NAMES = {
-    "pf": "PF",
-    "puppi": "PUPPI",
-    "track": "Track",
-    "deepmet": "DeepMET",
-    "deepmet_response": "DeepMET response",
-    "deepmet_v2": "DeepMET v2",
-    "deepmet_local": "DeepMET with neighbours",
-    "linear": "Linear, 64 weights",
-    "mlpf": "MLPF",
-    "mlpf_puppi": "MLPF + PUPPI",
-    "deepmet_mlpf": "DeepMET on MLPF",
-    "elements": "Elements",
-    "elements_puppi": "Elements + PUPPI",
-    "targets": "Ideal targets",
-    "targets_puppi": "Ideal targets + PUPPI",
-    "generated": "Generated",
-}
-AXES = {"qt": r"$q_\mathrm{T}$ (GeV)", "npv": "Number of primary vertices"}
-QUANTITIES = {
-    "response": r"Response $\langle u_\parallel\rangle / \langle q_\mathrm{T}\rangle$",
-    "rms_par": r"RMS of $u_\parallel - q_\mathrm{T}$ (GeV)",
-    "rms_perp": r"RMS of $u_\perp$ (GeV)",
-    "half_width_par": r"Half width of $u_\parallel - q_\mathrm{T}$ (GeV)",
-    "half_width_perp": r"Half width of $u_\perp$ (GeV)",
-}
-PLAIN = {
-    "response": "Response",
-    "rms_par": "RMS of u∥ - qT",
-    "rms_perp": "RMS of u⊥",
-    "half_width_par": "Half width of u∥ - qT",
-    "half_width_perp": "Half width of u⊥",
-    "qt": "qT",
-    "npv": "vertices",
-}
-"""The same in plain text, for titles."""
+from .style import (
+    AXES,
+    BORDER,
+    HEIGHT,
+    LINE,
+    QUANTITIES,
+    RATIO,
+    STYLE,
+    WIDTH,
+    colour_of,
+    explain,
+    label_of,
+    mark,
+    marker_of,
+    reference_of,
+    save,
+    whole,
+)
+
 OVERVIEW = (("response", "qt"), ("rms_par", "qt"), ("rms_perp", "npv"))
 CORRECTED = {
     "none": "no response correction",
@@ -101,20 +41,9 @@ CORRECTED = {
 }
 COMMON = "band: error common to all bins"
 SYSTEMATIC = "open band: systematics"
-STYLE = {**mplhep.style.CMS, "mathtext.cal": "sans", "svg.hashsalt": "ptmiss"}
-WIDTH, HEIGHT, RATIO = 9.0, 8.0, 2.2  # of a panel and of the ratio below it, inches
-MARGINS = {"left": 0.14, "right": 0.96, "bottom": 0.11, "top": 0.94, "hspace": 0.06}
-"""Margins of figures with one column. Fixed ones halve the time to draw a page."""
 MIN_EVENTS = 10  # effective events: a point with fewer is in the table but not in the figure
 LEAST_ERROR = 0.5  # a ratio with a larger error is in the table but not in the figure
-OUTSIDE = 0.001  # of the events on either side lie outside of the figure
 MOST = 1.8  # of the median: the end of a range, see ``usual``
-RATIO_RANGE = (0.55, 1.45)  # of data over simulation
-LINE, BORDER = 0.062, 0.05  # of a panel's height: a line of its legend, and what is around them
-GENERATED = "generated"
-UNITS = {"fb": 1.0, "pb": 1e-3, "nb": 1e-6, "µb": 1e-9}
-"""Units of luminosity, their inverses in fb^-1."""
-LEAST_NUMBER = 0.1  # in front of such a unit
 
 
 class Frame(NamedTuple):
@@ -123,45 +52,6 @@ class Frame(NamedTuple):
     x: tuple[float, float]
     y: tuple[float, float]
     ratio: tuple[float, float]
-
-
-def label_of(estimator: str) -> str:
-    """An estimator's name in a legend."""
-    return NAMES.get(estimator, estimator.removeprefix("stored.").replace("$", r"\$"))
-
-
-def colour_of(estimator: str, among: Sequence[str]) -> str:
-    """An estimator's colour: its own, or the next free one for an estimator of the user."""
-    return COLOURS.get(estimator) or OTHERS[_number(estimator, among) % len(OTHERS)]
-
-
-def marker_of(estimator: str, among: Sequence[str]) -> str:
-    """An estimator's marker: its own, or the next free one for an estimator of the user."""
-    return MARKERS.get(estimator) or OTHER_MARKERS[_number(estimator, among) % len(OTHER_MARKERS)]
-
-
-def _number(estimator: str, among: Sequence[str]) -> int:
-    return [name for name in among if name not in COLOURS].index(estimator)
-
-
-def reference_of(estimators: Sequence[str]) -> str:
-    """What the others are divided by: PF, or else the first."""
-    return "pf" if "pf" in estimators else estimators[0]
-
-
-def mark(ax: Axes, label: str, luminosity: str = "") -> None:
-    """What the events are, above the axes: ``CMS-like simulation (13 TeV)``, with the luminosity to the right."""
-    text, _, energy = label.partition(" (")
-    right = " ".join(filter(None, [luminosity, f"({energy}" if energy and luminosity else energy.removesuffix(")")]))
-    if text or right:
-        exp_label(exp="", text=text, data=True, rlabel=right, loc=0, ax=ax, fontsize=20, scilocator_adjust=False)
-
-
-def luminosity_text(luminosity: float) -> str:
-    """A luminosity, given in fb^-1, in the unit that makes a readable number: ``24.7 nb$^{-1}$``."""
-    unit = next((name for name, size in UNITS.items() if luminosity >= LEAST_NUMBER * size), "µb")
-    value = luminosity / UNITS[unit]
-    return f"{value:.3g} {unit}$^{{-1}}$" if value < 1000 else f"{value:.0f} {unit}$^{{-1}}$"
 
 
 def usual(rows: pd.DataFrame, value: str) -> tuple[float, float]:
@@ -285,14 +175,6 @@ def room(lines: int) -> float:
     return share / (1 - share)
 
 
-def explain(ax: Axes, title: str) -> None:
-    """The legend, or why there is none."""
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(title=title, fontsize="x-small", title_fontsize="x-small", loc="upper left", ncols=2)
-    else:
-        ax.text(0.5, 0.5, f"no bin has {MIN_EVENTS} events", transform=ax.transAxes, ha="center")
-
-
 def draw_ratio(ax: Axes, rows: pd.DataFrame, estimators: Sequence[str], limits: tuple[float, float]) -> None:
     """Every estimator's ratio to the reference, whose own error is a band."""
     reference = reference_of(estimators)
@@ -364,94 +246,3 @@ def outside(ax: Axes, rows: pd.DataFrame, quantity: str, among: Sequence[str], l
 def has(rows: pd.DataFrame, column: str) -> bool:
     """Whether a column, such as that of what is common to all bins, is there and not all zero or NaN."""
     return column in rows and bool(rows[column].fillna(0).any())
-
-
-def spectrum_rows(histogram: hist.Hist) -> pd.DataFrame:
-    """Events in each bin of (estimator, value), with errors. The last row of an estimator is the overflow."""
-    names, axis = list(histogram.axes["estimator"]), histogram.axes[1]
-    edges = [*map(float, axis.edges), np.inf]
-    rows = []
-    for name in names:
-        view = histogram[{"estimator": hist.loc(name)}].view(flow=True)[1:]
-        for low, high, cell in zip(edges, edges[1:], view, strict=False):
-            found = {"events": float(cell["value"]), "events_error": float(np.sqrt(cell["variance"]))}
-            rows.append({"estimator": name, "axis": axis.name, "low": low, "high": high, **found})
-    return pd.DataFrame(rows)
-
-
-def spectrum(rows: pd.DataFrame, title: str, label: str = "") -> Figure:
-    """The spectrum of every estimator per GeV, and below it the ratio to that of PF, with errors; the truth is grey."""
-    rows = per_gev(rows[np.isfinite(rows["high"])])
-    estimators = [name for name in rows["estimator"].unique() if name != GENERATED]
-    with mpl.rc_context(STYLE):
-        ((main, below),) = axes_of(1, 1, ratio=True)
-        for name in rows["estimator"].unique():
-            one = rows[rows["estimator"] == name]
-            if name == GENERATED:
-                main.stairs(one["density"], edges_of(one), fill=True, color="0.85", label=label_of(name), zorder=0)
-                continue
-            outline(main, one, "density", colour_of(name, estimators), label_of(name))
-            outline(below, one, "ratio", colour_of(name, estimators))
-        weighted = not np.allclose(rows["events"], rows["events_error"] ** 2, rtol=1e-3, atol=1e-6)
-        main.set(ylabel="Sum of weights / GeV" if weighted else "Events / GeV", ylim=(0, 1.35 * main.get_ylim()[1]))
-        main.set_xlim(shown_range(rows))
-        main.tick_params(labelbottom=False)
-        main.legend(fontsize="x-small", ncols=2, loc="upper right")
-        below.set(ylim=(0, 2), xlabel=title)
-        below.set_ylabel(f"Ratio to {label_of(reference_of(estimators))}", fontsize="x-small", loc="center")
-        mark(main, label)
-    return whole(main)
-
-
-def per_gev(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a spectrum with ``density`` and the ratio to the reference, where that is known well enough."""
-    width = rows["high"] - rows["low"]
-    rows = ratio_to(rows.assign(density=rows["events"] / width, density_error=rows["events_error"] / width), "events")
-    known = np.maximum(rows["ratio_error"], rows["reference_error"]) < LEAST_ERROR
-    return rows.assign(ratio=rows["ratio"].where(known), ratio_error=rows["ratio_error"].where(known))
-
-
-def edges_of(rows: pd.DataFrame) -> Array:
-    """(bins + 1,) edges of the bins of these rows."""
-    return np.append(rows["low"].to_numpy(float), rows["high"].iloc[-1])
-
-
-def outline(ax: Axes, rows: pd.DataFrame, quantity: str, colour: str, label: str | None = None) -> None:
-    """A quantity as a line in steps, within a band of its errors."""
-    value, error = rows[quantity].to_numpy(float), rows[f"{quantity}_error"].to_numpy(float)
-    ax.stairs(value, edges_of(rows), baseline=None, lw=2, color=colour, label=label)
-    ax.stairs(value + error, edges_of(rows), baseline=value - error, fill=True, alpha=0.3, color=colour)
-
-
-def whole(ax: Axes) -> Figure:
-    """The figure of axes."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
-
-
-def shown_range(rows: pd.DataFrame) -> tuple[float, float]:
-    """Where all but ``OUTSIDE`` of the events are on either side, of all estimators together."""
-    counts = rows.groupby("low")["events"].sum()
-    return filled_range(np.append(counts.index, rows["high"].max()), counts.to_numpy())
-
-
-def filled_range(edges: Array, counts: Array) -> tuple[float, float]:
-    """Where all but ``OUTSIDE`` of the events are on either side; of all bins if there are none.
-
-    edges: (bins + 1,); counts: (bins,).
-    """
-    total = counts.sum()
-    if not total > 0:
-        return float(edges[0]), float(edges[-1])
-    first, last = np.searchsorted(np.cumsum(counts) / total, (OUTSIDE, 1 - OUTSIDE))
-    return float(edges[first]), float(edges[min(last, len(counts) - 1) + 1])
-
-
-def save(figure: Figure, stem: Path, formats: Iterable[str], dpi: float = 120) -> list[Path]:
-    """Save a figure in each format; return the files."""
-    paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
-    with mpl.rc_context(STYLE):
-        for path in paths:
-            figure.savefig(path, dpi=dpi)
-    return paths
