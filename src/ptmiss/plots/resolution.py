@@ -19,6 +19,7 @@ from .style import (
     BORDER,
     HEIGHT,
     LINE,
+    MIN_EVENTS,
     QUANTITIES,
     RATIO,
     STYLE,
@@ -41,7 +42,6 @@ CORRECTED = {
 }
 COMMON = "band: error common to all bins"
 SYSTEMATIC = "open band: systematics"
-MIN_EVENTS = 10  # effective events: a point with fewer is in the table but not in the figure
 LEAST_ERROR = 0.5  # a ratio with a larger error is in the table but not in the figure
 MOST = 1.8  # of the median: the end of a range, see ``usual``
 

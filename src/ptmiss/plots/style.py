@@ -11,8 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mplhep.label import exp_label
 
-from .resolution import MIN_EVENTS
-
 COLOURS = {
     "pf": "#000000",
     "puppi": "#d55e00",
@@ -94,6 +92,7 @@ MARGINS = {"left": 0.14, "right": 0.96, "bottom": 0.11, "top": 0.94, "hspace": 0
 RATIO_RANGE = (0.55, 1.45)  # of data over simulation
 LINE, BORDER = 0.062, 0.05  # of a panel's height: a line of its legend, and what is around them
 GENERATED = "generated"
+MIN_EVENTS = 10  # effective events: a point with fewer is in the table but not in the figure
 UNITS = {"fb": 1.0, "pb": 1e-3, "nb": 1e-6, "µb": 1e-9}
 """Units of luminosity, their inverses in fb^-1."""
 LEAST_NUMBER = 0.1  # in front of such a unit
