@@ -12,10 +12,11 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import AfterValidator
 
 from ptmiss.errors import OptionError, hint
 from ptmiss.typing import Array
@@ -74,6 +75,18 @@ class Formula:
         """(values,) of the formula where the columns have these; not finite where it has no value (log of 0)."""
         with np.errstate(all="ignore"):
             return np.asarray(_evaluate(self._tree, columns), np.float64)
+
+
+def check_text(text: str) -> str:
+    """The text of a formula, or none; ValueError, as pydantic wants it, where it is not one."""
+    try:
+        return Formula(text).text if text else text
+    except OptionError as error:
+        raise ValueError(str(error)) from None
+
+
+FormulaText = Annotated[str, AfterValidator(check_text)]
+"""A key of a schema that holds a formula, or nothing."""
 
 
 def _evaluate(node: ast.expr, columns: Mapping[str, ArrayLike]) -> Any:

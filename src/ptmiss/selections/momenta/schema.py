@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
-from ptmiss.errors import OptionError
 from ptmiss.files.userfiles import Number, Section, key
-from ptmiss.selections.formulas import Formula
+from ptmiss.selections.formulas import Formula, FormulaText
 
 VARIATIONS = ("scale_up", "scale_down", "resolution_up", "resolution_down")
 
@@ -24,22 +23,14 @@ class Momentum(Section):
     scale: str = key("", "of electrons, the correction of that file with the scale; the one that it has if empty")
     smearing: str = key("", "of electrons, the correction with the smearing; the one in bins of pT if empty")
     year: str = key("", "of electrons of Run 2, the year that the file asks for")
-    pt: str = key("", "formula of pT (GeV) over columns of the leptons, in place of that of the event file")
-    scale_up: str = key("", "formula of pT (GeV) with a higher scale, in place of what the file says")
-    scale_down: str = key("", "the same with a lower scale")
-    resolution_up: str = key("", "the same with a worse resolution")
-    resolution_down: str = key("", "the same with a better resolution")
+    pt: FormulaText = key("", "formula of pT (GeV) over columns of the leptons, in place of that of the event file")
+    scale_up: FormulaText = key("", "formula of pT (GeV) with a higher scale, in place of what the file says")
+    scale_down: FormulaText = key("", "the same with a lower scale")
+    resolution_up: FormulaText = key("", "the same with a worse resolution")
+    resolution_down: FormulaText = key("", "the same with a better resolution")
     random: str = key(
         "", "column of the leptons with random numbers from 0 to 1; hashes of the event and place if empty"
     )
-
-    @field_validator("pt", *VARIATIONS)
-    @classmethod
-    def _is_formula(cls, text: str) -> str:
-        try:
-            return Formula(text).text if text else text
-        except OptionError as error:
-            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _says_something(self) -> Momentum:

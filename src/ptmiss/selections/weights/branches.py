@@ -6,10 +6,10 @@ from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from ptmiss.errors import CorrectionError, OptionError
-from ptmiss.selections.formulas import Formula
+from ptmiss.errors import CorrectionError
+from ptmiss.selections.formulas import Formula, FormulaText
 from ptmiss.typing import Array
 
 from .base import Variations, Weight
@@ -51,17 +51,9 @@ class FormulaWeight(Weight):
     """A formula over branches, and over ``genboson_pt`` (GeV)."""
 
     kind: Literal["formula"]
-    formula: str = Field(description="the weight, such as `1 + 0.001 * Pileup_nTrueInt`")
-    up: str = Field("", description="the weight varied up")
-    down: str = Field("", description="the weight varied down")
-
-    @field_validator("formula", "up", "down")
-    @classmethod
-    def _is_formula(cls, text: str) -> str:
-        try:
-            return Formula(text).text if text else text
-        except OptionError as error:
-            raise ValueError(str(error)) from None
+    formula: FormulaText = Field(description="the weight, such as `1 + 0.001 * Pileup_nTrueInt`")
+    up: FormulaText = Field("", description="the weight varied up")
+    down: FormulaText = Field("", description="the weight varied down")
 
     @property
     def formulas(self) -> list[Formula]:
