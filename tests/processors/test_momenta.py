@@ -54,7 +54,7 @@ def skimmed(source, selection, *estimators):
 
 
 def u_of(found, estimator, systematic=""):
-    met = found.varied(estimator, systematic) if systematic else found.met(estimator)
+    met = found.varied_met(estimator, systematic) if systematic else found.met(estimator)
     return -(found.vector("boson", systematic) + met)
 
 
@@ -241,7 +241,7 @@ def test_real_events_at_the_command_line(tmp_path, base, file, more):
     made = uproot.open(NANO)["Events"].arrays(["MET_pt", "MET_phi"])
     stored = cartesian(made.MET_pt.to_numpy(), made.MET_phi.to_numpy())
     u = -(whole.vector("boson") + whole.met("stored.MET"))
-    up = -(whole.vector("boson", f"{flavour}_scale_up") + whole.varied("stored.MET", f"{flavour}_scale_up"))
+    up = -(whole.vector("boson", f"{flavour}_scale_up") + whole.varied_met("stored.MET", f"{flavour}_scale_up"))
     np.testing.assert_allclose(u[has], up[has], atol=1e-3)
     moved = np.hypot(*(whole.met("stored.MET") - stored).T)[has]
     assert (moved < 5).all()

@@ -46,10 +46,10 @@ def test_a_recoil_table_has_them_as_columns(source, estimators):
     assert data.systematics(NAME) == ["jes_up", "jes_down", "unclustered_up", "unclustered_down"]
     assert data.systematics("stored.MET") == []
     met = source.PuppiMET
-    np.testing.assert_allclose(np.hypot(*data.varied(NAME, "jes_up").T), ak.to_numpy(met.ptJESUp), rtol=1e-5)
+    np.testing.assert_allclose(np.hypot(*data.varied_met(NAME, "jes_up").T), ak.to_numpy(met.ptJESUp), rtol=1e-5)
     assert data.only(["stored.MET"]).data.column_names == [c for c in data.data.column_names if NAME not in c]
     with pytest.raises(UnknownName, match=r"systematic of stored\.PuppiMET in the table 'jes', did you mean 'jes_up'"):
-        data.varied(NAME, "jes")
+        data.varied_met(NAME, "jes")
     assert table.polar("met", np.array([[3.0, 4.0]]), "_up")["met_pt_up"] == 5
 
 

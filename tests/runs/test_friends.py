@@ -86,7 +86,7 @@ def test_corrected_w_is_mapped_against_the_generated_boson(correction_file, appl
     assert single.any()
     given = rows.met("puppi"), rows.vector("genboson"), rows["npv"], rows["njets"]
     expected = applied.met("puppi", *given, visible=rows.vector("genseen"))
-    np.testing.assert_allclose(rows.varied("puppi", "corrected")[single], expected[single], atol=0.01)
+    np.testing.assert_allclose(rows.varied_met("puppi", "corrected")[single], expected[single], atol=0.01)
     bare = failure("skim", sample.events("wmunu"), *skim[3:], "--output", tmp_path / "u.parquet")
     assert bare.startswith("--corrections need a role of dataset 'events'")
 

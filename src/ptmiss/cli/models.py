@@ -39,11 +39,11 @@ def list_models() -> None:
     click.echo(f"{'model':{wide}}  network   parameters  when to take it")
     for name, model in known.items():
         start = f"{name:{wide}}  {model.architecture:8}  {model.parameters:10}  "
-        click.echo(wrapped(start + descriptions.advice(name), len(start)))
+        click.echo(wrap(start + descriptions.advice(name), len(start)))
     click.echo("\nptmiss models card MODEL prints what was measured with one.")
 
 
-def wrapped(text: str, indent: int = 4) -> str:
+def wrap(text: str, indent: int = 4) -> str:
     """A text in lines of the terminal's width."""
     width = shutil.get_terminal_size().columns
     return textwrap.fill(text, width, subsequent_indent=" " * indent, break_on_hyphens=False)
@@ -170,7 +170,7 @@ def show(model: str) -> None:
     from ptmiss.networks import descriptions
 
     for key, value in descriptions.facts(model).items():
-        click.echo(wrapped(f"{key}: {value}"))
+        click.echo(wrap(f"{key}: {value}"))
 
 
 @models.command(
@@ -208,7 +208,7 @@ def diff(first: str, second: str, files: tuple[str, ...], output: Path | None, f
         if key not in ("name", "file") and one.get(key) != other.get(key):
             click.echo(key)
             for model, told in zip((first, second), (one, other), strict=True):
-                click.echo(wrapped(f"  {model}: {told.get(key, 'none')}", 6))
+                click.echo(wrap(f"  {model}: {told.get(key, 'none')}", 6))
     differences.show(found)
 
 
@@ -227,8 +227,8 @@ def check(model: str) -> None:
     from ptmiss.networks import registry
 
     found = registry.check(model)
-    click.echo(wrapped(f"{found.model_name} {found.version}, {found.license}: {registry.weights_file(model)}"))
-    click.echo(wrapped(f"trained on {found.training_data}"))
+    click.echo(wrap(f"{found.model_name} {found.version}, {found.license}: {registry.weights_file(model)}"))
+    click.echo(wrap(f"trained on {found.training_data}"))
 
 
 @models.command(

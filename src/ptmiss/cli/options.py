@@ -113,7 +113,7 @@ def quiet() -> bool:
     return logging.getLogger("ptmiss").level > logging.WARNING
 
 
-def counted(number: int, what: str) -> str:
+def plural(number: int, what: str) -> str:
     """``1 chunk``, ``2 chunks``."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 

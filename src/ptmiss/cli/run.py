@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ptmiss.cli.completion import Words, processors
-from ptmiss.cli.options import PATH, Verb, cli, counted, json_or_text, note, pairs, with_estimators, with_pool
+from ptmiss.cli.options import PATH, Verb, cli, json_or_text, note, pairs, plural, with_estimators, with_pool
 from ptmiss.errors import OptionError
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _tell_work(details: Mapping[str, Any]) -> None:
     total = sum(seconds.values())
     stages = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
     resumed = f", {chunks['resumed']} of them from before" if chunks["resumed"] else ""
-    done = counted(metrics["chunks"], "chunk")
+    done = plural(metrics["chunks"], "chunk")
     click.echo(
         f"{done}{resumed}, {metrics['bytesread'] / 1e6:.1f} MB, {total:.1f} s: {stages}; "
         f"{metrics['entries'] / max(total, 1e-9):.3g} events per second"

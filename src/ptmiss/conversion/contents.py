@@ -147,6 +147,6 @@ def candidates_of(momentum: NDArray, mass: NDArray, code: NDArray, charge: NDArr
     return Candidates(whole, offsets)
 
 
-def counted(event: NDArray[np.integer], events: int) -> Offsets:
+def offsets_of(event: NDArray[np.integer], events: int) -> Offsets:
     """Offsets (events + 1,) of rows in the order of their events, (rows,)."""
     return from_counts(np.bincount(event, minlength=events))

@@ -40,11 +40,11 @@ def convert(
     kinds = {path: kind_of(path) for path in paths}
     if detector is None and (edm := [path for path, kind in kinds.items() if kind == "EDM4hep"]):
         raise OptionError(f"{edm[0]} does not say its magnetic field: name its --detector, {' or '.join(FIELDS)}")
-    with opened(place, paths, force) as outputs:
+    with open_outputs(place, paths, force) as outputs:
         made = []
         for number, path in enumerate(paths):
             about = provenance(files=[path], format=kinds[path], detector=detector, max_events=max_events)
-            parts = checked(path, read(path, kinds[path], detector, max_events))
+            parts = pass_gates(path, read(path, kinds[path], detector, max_events))
             made.append(output.write(parts, outputs[path], about))
             if progress:
                 progress("converted", number + 1, len(paths))
@@ -72,7 +72,7 @@ def read(path: str, kind: str, detector: str | None, limit: int | None) -> Itera
     return (records if kind == "parquet" else arrayrecord).read(path, limit)
 
 
-def checked(path: str, parts: Iterator[Contents]) -> Iterator[Contents]:
+def pass_gates(path: str, parts: Iterator[Contents]) -> Iterator[Contents]:
     """The same events, once they have passed all gates."""
     first = 0
     for found in parts:
@@ -103,7 +103,7 @@ def stem(path: str) -> str:
 
 
 @contextmanager
-def opened(place: Path, paths: Sequence[str], force: bool) -> Iterator[dict[str, Path]]:
+def open_outputs(place: Path, paths: Sequence[str], force: bool) -> Iterator[dict[str, Path]]:
     """Where to write each file; all come to their places after success, and none after failure."""
     names = [f"{stem(path)}.root" for path in paths]
     if not is_file(place):

@@ -143,7 +143,7 @@ def physical(inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return inputs.features * scale, np.stack(np.unravel_index(inputs.rows, SIZES), axis=1).astype(np.int64)
 
 
-def answered(url: str, ask: Any) -> Any:
+def ask_server(url: str, ask: Any) -> Any:
     """The answer of a server; asked again while it does not answer.
 
     ConnectionError after the last attempt, OptionError if it answers that the request is wrong.

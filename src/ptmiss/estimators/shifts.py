@@ -160,7 +160,7 @@ class CandidateSum(Estimator):
         base = Base(self, candidates, self.counted(candidates, ~out, notes), out, events)
         met = {NOMINAL: base.met()}
         return met | {
-            f"{name}_{way}": base.varied(name, sign) for name in self.systematics for way, sign in SIGNS.items()
+            f"{name}_{way}": base.met_with(name, sign) for name in self.systematics for way, sign in SIGNS.items()
         }
 
     def counted(self, candidates: Candidates, wanted: Mask, notes: Counter[str]) -> Mask:
@@ -271,7 +271,7 @@ class Base:
         """(events, 2) pTmiss as it is, GeV."""
         return self._total(self.sums, np.ones(len(self.exact)))
 
-    def varied(self, name: str, sign: float) -> Vector:
+    def met_with(self, name: str, sign: float) -> Vector:
         """(events, 2) pTmiss with a systematic, GeV; sign: 1 for up, -1 for down."""
         factor, weight = self.factors[name, sign], self._weight_change(name, sign)
         changed = self.counted & ((factor != 1) if weight is None else (factor != 1) | (weight != 0))

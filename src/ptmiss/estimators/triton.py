@@ -14,7 +14,7 @@ from ptmiss.networks.inputs import Inputs
 from ptmiss.typing import Vector
 
 from . import remote
-from .remote import OUTPUTS, answered, headers, packed, padded
+from .remote import OUTPUTS, ask_server, headers, packed, padded
 
 
 class Server(triton_wrapper):
@@ -33,11 +33,11 @@ class Server(triton_wrapper):
 
     def _create_model_metadata(self) -> dict[str, Any]:
         options = {"as_json": True, "headers": self.headers, "client_timeout": remote.TIMEOUT}
-        return answered(self.url, lambda: self.client.get_model_metadata(self.model, self.version, **options))
+        return ask_server(self.url, lambda: self.client.get_model_metadata(self.model, self.version, **options))
 
     def run_infer(self, inputs: Any, outputs: Any, attempt: int = 0) -> Any:
         options = {"headers": self.headers, "client_timeout": remote.TIMEOUT, "model_version": self.version}
-        return answered(self.url, lambda: self.client.infer(self.model, inputs=inputs, outputs=outputs, **options))
+        return ask_server(self.url, lambda: self.client.infer(self.model, inputs=inputs, outputs=outputs, **options))
 
     @cached_property
     def output(self) -> str:

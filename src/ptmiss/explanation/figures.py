@@ -57,13 +57,13 @@ def of_parts(table: pd.DataFrame, label: str = "") -> Figure:
 
 def order(table: pd.DataFrame, level: str) -> list[str]:
     """Names of the groups of a level that make a part of the recoil, with the rest as the last."""
-    rows = named(table[table["level"] == level])
+    rows = with_names(table[table["level"] == level])
     carried = rows[list(QUANTITIES)].abs().max(axis=1) > LEAST
     rows = rows[rows["name"].isin(rows["name"][carried]) | (rows["name"] == "rest")]
     return list(dict.fromkeys(rows["name"]))
 
 
-def named(rows: pd.DataFrame) -> pd.DataFrame:
+def with_names(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with a ``name`` of what their cells have in common."""
     level = str(rows["level"].iloc[0])
     parts = [[NAMES.get(str(row[axis]), str(row[axis])) for axis in AXES] for _, row in rows.iterrows()]
@@ -73,7 +73,7 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 
 def bars(ax: Axes, rows: pd.DataFrame, names: Sequence[str], quantity: str) -> None:
     """One quantity of each group, estimators above each other."""
-    rows, estimators = named(rows), list(rows["estimator"].unique())
+    rows, estimators = with_names(rows), list(rows["estimator"].unique())
     for number, estimator in enumerate(estimators):
         own = rows[rows["estimator"] == estimator].set_index("name").reindex(names)
         place = np.arange(len(names)) + 0.6 * ((number + 0.5) / len(estimators) - 0.5)

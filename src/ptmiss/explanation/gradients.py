@@ -49,7 +49,7 @@ def gradient(model: DeepMET, features: Array, constant: Array, seed_of: Callable
     return back @ first[: len(FEATURES)].T
 
 
-def fixed(model: DeepMET, inputs: Inputs) -> Array:
+def fixed_terms(model: DeepMET, inputs: Inputs) -> Array:
     """(n, 64) what categories and sums over neighbours add in the first layer."""
     constant = model.category_table[inputs.rows].astype(np.float64)
     return constant + inputs.neighbours @ model.tensors[CONTEXT] if model.sees_neighbours else constant
@@ -61,7 +61,7 @@ def attribute(model: DeepMET, inputs: Inputs, axes: Array, typical: Array) -> Ar
     axes: (n, 2) direction for each candidate; typical: (n, 8) features where the way begins.
     """
     projected = -SCALE * axes @ model.tensors["output.kernel"].astype(np.float64).T  # (n, 4)
-    constant = fixed(model, inputs)
+    constant = fixed_terms(model, inputs)
     nodes, shares = np.polynomial.legendre.leggauss(STEPS)
     out = np.empty(typical.shape)
     for block in blocks(len(out), BLOCK):

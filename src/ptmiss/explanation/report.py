@@ -128,7 +128,7 @@ def show(found: Explanation | Relevance) -> None:
     whole = found.parts[(found.parts["level"] == "all") & (found.parts["estimator"] == found.estimator)]
     lines = [
         [row["name"], f"{row['momentum']:.0f}", *(tables.with_error(row, q, 3) for q in figures.QUANTITIES)]
-        for row in [*figures.named(rows).to_dict("records"), *whole.assign(name="all").to_dict("records")]
+        for row in [*figures.with_names(rows).to_dict("records"), *whole.assign(name="all").to_dict("records")]
     ]
     head = [label_of(found.estimator), "Σ pT, GeV", "response", "variance par", "variance perp"]
     tables.show(head, lines)

@@ -161,10 +161,10 @@ def cell(row: dict[Any, Any], name: str) -> str:
         return {math.inf: "∞", -math.inf: "-∞"}.get(value, "")
     if isinstance(error, float) and math.isfinite(error) and error > 0:
         return plus_minus(value, error)
-    return rounded(value) if isinstance(value, float) else str(value)
+    return round_number(value) if isinstance(value, float) else str(value)
 
 
-def rounded(value: float) -> str:
+def round_number(value: float) -> str:
     """A number without an error: whole above a thousand, four digits below."""
     return f"{value:.0f}" if abs(value) >= WHOLE else f"{value:.4g}"
 

@@ -66,14 +66,14 @@ def of_part(read: Table, title: str, correction: str, label: str) -> Section:
     try:
         if boson:
             found = resolutions.tabulate(resolutions.from_table(read, boson), correction)
-            gains = paired(read, boson, correction)
+            gains = gain_exhibits(read, boson, correction)
             exhibits += of_resolutions(found, correction, label)
     except OptionError as error:  # such as no mass in the window
         noted.append(str(error))
     exhibits += transverse_masses(read, label)
     edges = next((one.table for one in exhibits if one.title == SHARPNESS), None)
     made = read.provenance
-    exhibits += [one for dataset in dict(made.get("datasets") or {}).values() for one in monitored(dataset, label)]
+    exhibits += [one for dataset in dict(made.get("datasets") or {}).values() for one in drift_exhibits(dataset, label)]
     noted += [f"{what}: {n}" for what, n in dict(made.get("notes") or {}).items()]
     noted += [f"{name}: {what}" for name, about in dict(made.get("datasets") or {}).items() for what in warnings(about)]
     leptons = [n for n, name in ((1, "lepton"), (2, "boson")) if there[name]]
@@ -82,7 +82,7 @@ def of_part(read: Table, title: str, correction: str, label: str) -> Section:
     return Section(title, TABLE, exhibits, facts(made) | {"events": str(len(read))}, noted, "", about, headline)
 
 
-def paired(read: Table, boson: str, correction: str) -> pd.DataFrame:
+def gain_exhibits(read: Table, boson: str, correction: str) -> pd.DataFrame:
     """How much smaller the widths of a table are than the reference's, with errors that know that the events are the
     same; empty for another correction than that in bins, and for few events."""
     if correction == "bin":
@@ -109,9 +109,9 @@ def of_run(source: ReportSource, correction: str, label: str) -> Iterator[Sectio
     title = f"{source.name}: data and simulation"
     try:
         if stack := stacks.of_run(result):
-            yield Section(title, RUN, list(compared(stack, label)))
+            yield Section(title, RUN, list(stack_exhibits(stack, label)))
         elif stack := stacks.expected(result):
-            yield Section(f"{source.name}: simulation at 1 fb⁻¹", RUN, list(compared(stack, label)))
+            yield Section(f"{source.name}: simulation at 1 fb⁻¹", RUN, list(stack_exhibits(stack, label)))
     except (OptionError, LedgerError) as error:
         yield Section(title, RUN, warnings=[str(error)])
 
@@ -129,7 +129,7 @@ def of_dataset(
     found = resolutions.tabulate(histograms, correction) if measured else pd.DataFrame()
     exhibits = of_resolutions(found, correction, label) if len(found) else []
     exhibits += [spectrum(histograms[which], which, label) for which in SPECTRA if which in histograms]
-    exhibits += monitored(about, label)
+    exhibits += drift_exhibits(about, label)
     if flow := about.get("cutflow"):
         exhibits.append(Exhibit("Cut flow", pd.DataFrame(flow).rename_axis("cut").reset_index(), group="Events"))
     chosen = summary.selection_text(load_selection(result.manifest.get("selection") or "default"))
@@ -137,12 +137,12 @@ def of_dataset(
     return Section(title, RUN, exhibits, facts_of, noted, "", words, summary.numbers(found))
 
 
-def monitored(dataset: Mapping[str, Any], label: str) -> list[Exhibit]:
+def drift_exhibits(dataset: Mapping[str, Any], label: str) -> list[Exhibit]:
     """What each network of a dataset read, beside its training."""
     return [Exhibit(*one, words.DRIFTS, "Monitoring") for one in drifts.exhibits_of(dataset, label)]
 
 
-def compared(stack: stacks.Stack, label: str) -> Iterator[Exhibit]:
+def stack_exhibits(stack: stacks.Stack, label: str) -> Iterator[Exhibit]:
     """Data over the stacked simulation in every spectrum, of every estimator, by spectrum."""
     for which, histogram in stack.data.items():
         for name in histogram.axes["estimator"]:

@@ -129,7 +129,7 @@ def vary(table: RecoilTable, name: str, variation: str, keep: Mask, mass: Array,
     """mT (GeV) and weight of the kept events with one of them varied; mT stays where it is then no number."""
     if variation in table.weights:
         return mass, table.weight(variation)[keep]
-    moved = transverse_mass(table.vector("lepton")[keep], table.varied(name, variation)[keep])
+    moved = transverse_mass(table.vector("lepton")[keep], table.varied_met(name, variation)[keep])
     return np.where(np.isfinite(moved), moved, mass), weight
 
 

@@ -157,7 +157,7 @@ def fill_batch(histograms: Mapping[str, hist.Hist], rows: RecoilTable, found: Ma
     for name, u in found.items():
         fill_variations(histograms, name, u, npv, njets, weights)
         for systematic in rows.systematics(name):
-            shifted = of(rows.varied(name, systematic), systematic)
+            shifted = of(rows.varied_met(name, systematic), systematic)
             fill_recoil(histograms, name, shifted, npv, njets, weights[NOMINAL], systematic)
 
 
@@ -222,13 +222,13 @@ def recoil_along(table: RecoilTable, boson: str) -> Callable[..., Recoil]:
         if not systematic:
             return nominal(met)
         if boson == "genboson":
-            return recoil(axis, met, visible(table) + moved(table, systematic))
-        return recoil(axis + moved(table, systematic), met)
+            return recoil(axis, met, visible(table) + lepton_shift(table, systematic))
+        return recoil(axis + lepton_shift(table, systematic), met)
 
     return of
 
 
-def moved(table: RecoilTable, systematic: str) -> Vector:
+def lepton_shift(table: RecoilTable, systematic: str) -> Vector:
     """(events, 2) by how much a systematic changes the sum of the selected leptons, GeV."""
     of_pair, of_one = (table.vector(name, systematic) - table.vector(name) for name in ("boson", "lepton"))
     return np.nan_to_num(np.where(np.isfinite(of_pair), of_pair, of_one))

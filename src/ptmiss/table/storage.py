@@ -161,7 +161,7 @@ class RecoilTable(Table):
             raise UnknownName("estimator in the table", estimator, self.estimators)
         return self.vector(f"met_{estimator}")
 
-    def varied(self, estimator: str, systematic: str) -> Vector:
+    def varied_met(self, estimator: str, systematic: str) -> Vector:
         """(events, 2) pTmiss of an estimator with one of its systematics, GeV."""
         if systematic not in self.systematics(estimator):
             raise UnknownName(f"systematic of {estimator} in the table", systematic, self.systematics(estimator))
