@@ -101,6 +101,7 @@ class RecoilProcessor(ProcessorABC):
         leptons = self.selection.of_era(metadata.get("era")).leptons
         if leptons.momentum and not self.selection.photon:
             momenta.require(leptons.momentum, leptons.flavour, there, path)
+            require_once(self.estimators, leptons.flavour)
         weights.require(self.selection.weights, there, path, metadata)
         for estimator in self.estimators:
             estimator.require(there, path)
@@ -302,3 +303,13 @@ def sample_of(metadata: Mapping[str, Any]) -> str:
             "or 'background'"
         )
     return "data" if kind == "data" else "background" if role == "background" else "mc"
+
+
+def require_once(estimators: Iterable[Estimator], flavour: str) -> None:
+    """Raise OptionError if an estimator varies the leptons of a flavour whose momenta the selection varies already."""
+    for estimator in estimators:
+        if f"{flavour}s" in estimator.systematics:
+            raise OptionError(
+                f"systematic '{flavour}s' of {estimator.name} and [leptons.momentum] of the selection would both vary "
+                f"the scale of the {flavour}s: name the kinds without {flavour}s"
+            )

@@ -1,6 +1,7 @@
 """Corrected momenta and photons of muons, from the selection to pTmiss, histograms and recoil tables."""
 
 import json
+from contextlib import nullcontext
 
 import awkward as ak
 import correctionlib
@@ -171,6 +172,15 @@ def test_a_photon_that_fails_is_left_where_it_is(radiating, written, change, val
     found, _ = skimmed(ak.with_field(radiating, worse, "FsrPhoton"), written("[leptons.fsr]\n"), "pf")
     plain, _ = skimmed(radiating, load_selection(), "pf")
     np.testing.assert_allclose(found["boson_pt"], plain["boson_pt"], rtol=1e-5)
+
+
+def test_the_scale_of_leptons_is_varied_once(written, invented):
+    file = events.inspect(str(invented))
+    for names, wrong in (["kinds"], True), (["photons", "electrons"], False):
+        processor = Zmumu(make_estimators(["pf"], systematics=names), written(FORMULAS))
+        expected = pytest.raises(OptionError, match=r"^systematic 'muons' of pf and \[leptons.momentum\]")
+        with expected if wrong else nullcontext():
+            processor.require(file.branches, file.path, {})
 
 
 def test_what_a_file_lacks_is_said_before_any_event(written):
