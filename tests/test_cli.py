@@ -402,7 +402,7 @@ def test_trainings_that_cannot_be(arguments, message, tmp_path):
 
 
 def test_a_file_whose_name_has_an_equals_sign(monkeypatch, tmp_path):
-    from ptmiss.cli.train import sources
+    from ptmiss.cli.options import sources
 
     monkeypatch.chdir(tmp_path)
     Path("a=1").touch()

@@ -145,6 +145,8 @@ def skim(
     """
     from ptmiss.processors.skim import Skim
 
+    if friend is not None and limits.chunks is not None:
+        raise OptionError("--friend has every entry of its file: --limit-files limits it, --limit-chunks does not")
     path = None if corrections is None else as_path(corrections)
     processor = Skim(estimators, load_selection(selection), vertex, path)
     check = partial(check_sources, fileset, weighting or Weighting(), None if friend is None else processor.names)
