@@ -1,5 +1,6 @@
 VENV := .venv
-PROCESSES ?= 2
+# one more than two cores: some tests wait for batch systems and servers
+PROCESSES ?= 3
 PYTHON ?= python3
 BIN := $(VENV)/bin
 # tested versions of all that is installed, and of what builds the package; pip from 25.3 on asks for the second by its own name
