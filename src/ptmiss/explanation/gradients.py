@@ -34,8 +34,8 @@ GROUPS = {"dxy": [0], "dz": [1], "eta": [2], "mass": [3], "pt": [4], "puppiWeigh
 def gradient(model: DeepMET, features: Array, constant: Array, seed_of: Callable[[Array], Array]) -> Array:
     """(n, 8) gradient of a function of each candidate's outputs with respect to its features, (n, 8).
 
-    constant: (n, 64) what else the first layer adds up, see :func:`fixed_terms`. seed_of: gives the function's gradient,
-    (n, 3), of the outputs ``w bx by``, (n, 3).
+    constant: (n, 64) what else the first layer adds up, see :func:`fixed_terms`. seed_of: gives the function's
+    gradient, (n, 3), of the outputs ``w bx by``, (n, 3).
     """
     (first, _), *layers = ((kernel.astype(np.float64), bias) for kernel, bias in model.layers)
     x = features @ first[: len(FEATURES)] + constant
