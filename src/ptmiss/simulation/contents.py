@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import matplotlib as mpl
@@ -95,18 +96,20 @@ def accounting(path: Path | str) -> pd.DataFrame:
 def draw_spectra(found: Mapping[str, pd.DataFrame]) -> Figure:
     """Candidates of each type against pT and eta, several samples in each panel."""
     shown = list(TYPES.values())[:5]
-    axis = {"pt": {"xscale": "log", "xlabel": r"$p_\mathrm{T}$ (GeV)"}, "eta": {"xlabel": r"$\eta$"}}
-    with mpl.rc_context({**plots.STYLE, "font.size": 16}):
-        figure = Figure(figsize=(6 * len(shown), 11), layout="constrained")
+    pt = {"xscale": "log", "yscale": "log", "xlabel": r"$p_\mathrm{T}$ (GeV)"}
+    axis: dict[str, dict[str, Any]] = {"pt": pt, "eta": {"xlabel": r"$\eta$"}}
+    with mpl.rc_context({**plots.STYLE, "font.size": 17}):
+        figure = Figure(figsize=(4.6 * len(shown), 8.5), layout="constrained")
         for row, quantity in zip(figure.subplots(2, len(shown)), SPECTRA, strict=True):
             for axes, title in zip(row, shown, strict=True):
                 for colour, (name, table) in zip(("#d55e00", "#000000"), found.items(), strict=False):
                     rows = table[(table.type == title) & (table.quantity == quantity) & (table.number > 0)]
                     centre = (rows.low + rows.high) / 2
                     axes.errorbar(centre, rows.number, rows.number_error, fmt="o", color=colour, label=name)
-                axes.set(yscale="log", ylabel=f"{title}s an event and bin", **axis[quantity])
-                axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
-        figure.axes[0].legend(loc="lower left")
+                axes.set(ylabel="an event and bin" if title == shown[0] else "", **axis[quantity])
+                axes.set_title(f"{title}s", fontsize="medium")
+                axes.set_ylim(bottom=0 if quantity == "eta" else None)
+        figure.axes[0].legend(loc="lower left", fontsize="small")
     return figure
 
 
