@@ -7,6 +7,7 @@ leave the loss as it is. The value that wins is the least of many on the same ev
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,88 +54,91 @@ class Choice(NamedTuple):
 Space = Mapping[str, Range | Choice]
 
 
-def tune(
-    recipe: Task,
-    space: Space,
-    trials: int,
-    events: tuple[Any, Any],
-    output: Path,
-    sources: Any,
-    progress: Progress | None = None,
-) -> str:
-    """Search until so many trials are finished; returns the best settings in words.
+@dataclass(frozen=True)
+class Search:
+    """A search for settings of a recipe, in a directory; one that is there already continues.
 
-    space: of the settings that the user did not fix. events: to train on, and to validate on. output: directory of
-    ``study.db``, ``study.csv``, ``study.md`` and the trainings in ``trials``; a search in it continues.
+    space: of the settings that the user did not fix. events: to train on, and to validate on; sources: what they are.
+    output: directory of ``study.db``, ``study.csv``, ``study.md`` and the trainings in ``trials``.
     """
-    import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    about = {**recipe.describe(sources), "space": {name: list(part) for name, part in space.items()}}
-    storage = optuna.storages.RDBStorage(f"sqlite:///{output / STUDY}")
-    try:
-        study = open_study(storage, canonical(about), output)
-        search(study, recipe, space, trials, events, output, sources, progress)
-        table = tabulate(study)
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-    write_atomically(output / TABLE, table.to_csv(index=False))
-    write_atomically(output / MARKDOWN, markdown(table) + "\n")
-    return summary(table, space, output)
+    recipe: Task
+    space: Space
+    events: tuple[Any, Any]
+    sources: Any
+    output: Path
 
+    def run(self, trials: int, progress: Progress | None = None) -> str:
+        """Search until so many trials are finished; returns the best settings in words."""
+        import optuna
 
-def open_study(storage: optuna.storages.RDBStorage, about: str, output: Path) -> optuna.Study:
-    """The study of a directory; OptionError if it is of another recipe, other events or another space.
-
-    A trial that was stopped half way is queued again.
-    """
-    import optuna
-
-    pruner = optuna.pruners.MedianPruner(STARTUP, n_warmup_steps=1)
-    study = optuna.create_study(
-        storage=storage, study_name="tune", pruner=pruner, direction="minimize", load_if_exists=True
-    )
-    if study.user_attrs.setdefault(CONFIGURATION, about) != about:
-        raise OptionError(f"{output / STUDY} is a search of another training; choose another directory, or --force")
-    study.set_user_attr(CONFIGURATION, about)
-    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        study.enqueue_trial(trial.params)
-    return study
-
-
-def search(
-    study: optuna.Study,
-    recipe: Task,
-    space: Space,
-    trials: int,
-    events: tuple[Any, Any],
-    output: Path,
-    sources: Any,
-    progress: Progress | None,
-) -> None:
-    """Train until so many trials are finished or pruned. Each has draws of its own, by the seed and its number.
-
-    A trial whose loss is no finite number counts as pruned.
-    """
-    import optuna
-
-    while (done := finished(study)) < trials:
-        study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=recipe.seed + 1000 * done)
-        trial = study.ask()
-        chosen = {name: part.suggest(trial, name) for name, part in space.items()}
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = optuna.storages.RDBStorage(f"sqlite:///{self.output / STUDY}")
+        try:
+            study = self.open_study(storage)
+            while (done := finished(study)) < trials:
+                trial = self.ask(study, done)
+                if progress:
+                    progress(f"trial {done + 1} of {trials}", done, trials)
+                self.train(study, trial)
+            table = tabulate(study)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
         if progress:
-            progress(f"trial {done + 1} of {trials}", done, trials)
-        own = type(recipe)(**{**recipe.model_dump(), **chosen})
-        _, run = own.train(*events, output / TRIALS / f"{trial.number:03d}", sources)
+            progress("trials", trials, trials)
+        write_atomically(self.output / TABLE, table.to_csv(index=False))
+        write_atomically(self.output / MARKDOWN, markdown(table) + "\n")
+        return summary(table, self.space, self.output)
+
+    def open_study(self, storage: optuna.storages.RDBStorage) -> optuna.Study:
+        """The study of the directory; OptionError if it is of another recipe, other events or another space.
+
+        A trial that was stopped half way is queued again.
+        """
+        import optuna
+
+        pruner = optuna.pruners.MedianPruner(STARTUP, n_warmup_steps=1)
+        study = optuna.create_study(
+            storage=storage, study_name="tune", pruner=pruner, direction="minimize", load_if_exists=True
+        )
+        if study.user_attrs.setdefault(CONFIGURATION, self.about) != self.about:
+            raise OptionError(
+                f"{self.output / STUDY} is a search of another training; choose another directory, or --force"
+            )
+        study.set_user_attr(CONFIGURATION, self.about)
+        for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            study.enqueue_trial(trial.params)
+        return study
+
+    @property
+    def about(self) -> str:
+        """Everything that the losses of the trials depend on."""
+        space = {name: list(part) for name, part in self.space.items()}
+        return canonical({**self.recipe.describe(self.sources), "space": space})
+
+    def ask(self, study: optuna.Study, done: int) -> optuna.Trial:
+        """The settings to try next. Each trial has draws of its own, by the seed and the number of those done."""
+        import optuna
+
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=self.recipe.seed + 1000 * done)
+        trial = study.ask()
+        for name, part in self.space.items():
+            part.suggest(trial, name)
+        return trial
+
+    def train(self, study: optuna.Study, trial: optuna.Trial) -> None:
+        """Train with the settings of a trial. If its loss is no finite number, it counts as pruned."""
+        import optuna
+
+        recipe = type(self.recipe)(**{**self.recipe.model_dump(), **trial.params})
+        _, run = recipe.train(*self.events, self.output / TRIALS / f"{trial.number:03d}", self.sources)
         run.validate = watch(trial, run.validate)
         try:
             study.tell(trial, float(run.run()["loss"].min()))
         except (optuna.TrialPruned, TrainingError):
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    if progress:
-        progress("trials", trials, trials)
 
 
 def watch(trial: optuna.Trial, validate: Callable[[Any], dict[str, float]]) -> Callable[[Any], dict[str, float]]:

@@ -138,7 +138,7 @@ def _tune(
     training = read(events, progress)
     split = (training, read(validation, progress)) if validation else hold_out(training, recipe.seed)
     tuning.begin(output, force)
-    return tuning.tune(recipe, space, trials, split, output, about["events"], progress)
+    return tuning.Search(recipe, space, split, about["events"], output).run(trials, progress)
 
 
 def sketch(model: Model, training: Dataset, output: Path, about: Mapping[str, Any]) -> None:

@@ -74,7 +74,8 @@ def train_files(
     if tune:
         tuning.begin(output, force)
         space = tuning.free(SPACE, recipe)
-        return tuning.tune(chosen, space, tune, (training, held_out), output, about["events"], progress)
+        search = tuning.Search(chosen, space, (training, held_out), about["events"], output)
+        return search.run(tune, progress)
     begin(output, force, chosen.start_from)
     network, run = chosen.train(training, held_out, output, about["events"], progress)
     log = run.run()

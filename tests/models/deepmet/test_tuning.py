@@ -21,7 +21,7 @@ SETTINGS = ["trial", "state", "loss", "epochs", *SMALL]
 
 def search(events, output, trials, progress=None, recipe=None):
     tuning.begin(output, force=False)
-    return tuning.tune(recipe or Recipe(**SHORT), SMALL, trials, (events, events), output, "some", progress)
+    return tuning.Search(recipe or Recipe(**SHORT), SMALL, (events, events), "some", output).run(trials, progress)
 
 
 def table(output):
