@@ -82,6 +82,10 @@ TARGET_COLUMNS = {
 }
 """Columns of targets: GeV, rad."""
 
+TRACKLESS = "tracklessFraction"
+"""A float32 column of targets that files have if ``ptmiss simulate`` of today made them: the share of a deposit that
+particles without a track left."""
+
 PART = 1 << 15  # elements that are processed together
 
 
@@ -115,7 +119,9 @@ class Targets(Rows):
     @staticmethod
     def of_events(events: ak.Array) -> Targets:
         """The checked targets of these events, flat columns (elements,)."""
-        targets = Targets(*_read(events, TARGETS, TARGET_COLUMNS))
+        there = events[TARGETS].fields if TARGETS in events.fields else ()
+        extra = {TRACKLESS: np.float32} if TRACKLESS in there else {}
+        targets = Targets(*_read(events, TARGETS, {**TARGET_COLUMNS, **extra}))
         _check_types(targets, TARGETS, dict(enumerate(CLASSES)))
         _check_finite(targets, TARGETS)
         return targets

@@ -75,3 +75,29 @@ def test_most_elements_have_a_target_and_little_is_lost(crossings, reconstructed
     total = [crossing.particles.pt.sum() for crossing in crossings]
     assert none.mean() < 0.25
     assert np.sum(lost) / np.sum(total) < 0.25
+
+
+def test_the_trackless_share_of_a_deposit(reconstructed):
+    """A track has none, HF is beyond the tracker, and in between there are both."""
+    for seen in reconstructed:
+        share, kind = seen.targets.trackless, seen.elements.type
+        assert np.all((share >= 0) & (share <= 1 + 1e-6))
+        assert np.all(share[kind == elements.TRACK] == 0)
+        assert np.mean(share[np.isin(kind, (elements.HF_EM, elements.HF_HAD))]) > 0.98
+        assert 0.2 < np.average(share[kind == elements.HCAL], weights=seen.elements.energy[kind == elements.HCAL]) < 0.9
+
+
+@pytest.mark.parametrize(("code", "share"), [(22, 1), (211, 0)])
+def test_the_trackless_share_of_one_particle(code, share):
+    """A photon's deposit is all its own; a pion's with a track belongs to the track; noise is nobody's."""
+    profile = parameters.profile("mc", pileup_mean=0, pileup_spread=0, track_efficiency=1)
+    rng = np.random.default_rng(2)
+    library = generator.shoot(code, 30, rng).library
+    found = set()
+    for i in range(30):
+        crossing = pileup.cross(library.collision(i), library, profile.beam, rng)
+        seen = detector.reconstruct(crossing, profile, rng)
+        deposit = seen.elements.type != elements.TRACK
+        if code == 22 or 0 in seen.tracks.particle:
+            found |= set(np.round(seen.targets.trackless[deposit], 6).tolist())
+    assert found == {0, share}

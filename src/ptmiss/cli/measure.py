@@ -191,7 +191,7 @@ def evaluate() -> None:
 @click.option("--groups", is_flag=True, help="Also draw MLPF's windows or learned bins and the graph's edges.")
 @figure_options("png", "pdf")
 def evaluate_mlpf(files: tuple[str, ...], output: Path, force: bool, **options: Any) -> None:
-    """Compare MLPF with PF, bare elements and ideal targets, on simulated event FILES with elements and targets."""
+    """Compare MLPF with PF, bare elements, perfect association and ideal targets, on simulated FILES with elements."""
     from ptmiss import evaluation, results
     from ptmiss.events import expand
     from ptmiss.progress import progress_bar, progress_callback

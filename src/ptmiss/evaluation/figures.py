@@ -28,7 +28,7 @@ TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 400)
 SHIFT = 0.12  # of half a bin, between estimators
 RATES = {"efficiency": "Efficiency", "fake_rate": "Fake rate"}
 WAYS = {particles.ALIGNED: "same element", particles.MATCHED: r"within $\Delta R < 0.15$"}
-PLAIN = ("pf", "elements", "mlpf", "targets")
+PLAIN = ("pf", "elements", "mlpf", "oracle", "targets")
 WITH_PUPPI = ("puppi", "mlpf_puppi", "targets_puppi", "deepmet", "deepmet_mlpf")
 
 
@@ -50,6 +50,7 @@ class Tables(NamedTuple):
     met: pd.DataFrame
     met_response: pd.DataFrame
     met_distribution: pd.DataFrame
+    met_by_element: pd.DataFrame
     rates: pd.DataFrame
     confusion: pd.DataFrame
     particle_response: pd.DataFrame

@@ -18,6 +18,8 @@ NPV_EDGES = (0, 5, 10, 15, 20, 25, 30, 35, 40, 50, 80)
 GENERATED_EDGES = (10, 20, 40, 60, 80, 100, 200)
 TAILS = (30, 50, 80, 120)  # GeV
 MIN_EVENTS = 50  # events: a bin with fewer has no row
+ORACLE = "oracle"
+GAIN = "rms_oracle_gain"
 
 
 def reference(name: str) -> str:
@@ -30,7 +32,7 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
 
     bias_x, bias_y: GeV; rms, half_width: GeV, of both components together; slope: <pTmiss truth> / <truth²>; tail_30:
     share of events with a difference beyond 30 GeV; half_width_vs_reference, rms_vs_reference: ratios, paired (see
-    :func:`reference`).
+    :func:`reference`); rms_oracle_gain: share of what the oracle's RMS is below PF's, for those compared with PF.
     """
     cells = [("inclusive", 0.0, np.inf, np.ones(len(npv), bool))]
     cells += [("npv", low, high, (npv >= low) & (npv < high)) for low, high in pairwise(NPV_EDGES)]
@@ -47,8 +49,16 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
                 below = found[reference(name)][what]
                 ratio = np.divide(values[what], below, out=np.full(len(drawn), np.nan), where=below > 0)
                 row |= bootstrap.with_error(f"{what}_vs_reference", ratio)
+            if {ORACLE, reference(name)} <= found.keys() and reference(name) == "pf":
+                row |= bootstrap.with_error(GAIN, oracle_gain(found, name))
             rows.append(row)
     return bootstrap.frame(rows, "axis")
+
+
+def oracle_gain(found: Mapping[str, Mapping[str, Array]], name: str) -> Array:
+    """(draws,) share of what the oracle gains over PF in RMS that an estimator has."""
+    pf, oracle, own = (found[one]["rms"] for one in ("pf", ORACLE, name))
+    return np.divide(pf - own, pf - oracle, out=np.full(len(pf), np.nan), where=pf != oracle)
 
 
 def measures(met: Vector, generated: Vector, drawn: Draws) -> dict[str, Array]:

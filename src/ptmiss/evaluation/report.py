@@ -15,7 +15,7 @@ from ptmiss import bootstrap, estimators, results, tables
 from ptmiss.errors import OptionError
 from ptmiss.estimators import NetworkEstimator
 from ptmiss.estimators.reconstruction import ELEMENTS, MIN_PT, MLPF, TARGETS, Reconstruction, build, network
-from ptmiss.evaluation import displays, figures, jets, met, particles
+from ptmiss.evaluation import displays, figures, jets, met, oracle, particles
 from ptmiss.evaluation.figures import Tables
 from ptmiss.evaluation.study import Progress, Study, study
 from ptmiss.files import AnyPath, as_path
@@ -89,6 +89,7 @@ def tabulate(measured: Study, replicas: int = bootstrap.REPLICAS, progress: Prog
         "met": partial(met.table, measured.met, measured.generated, measured.npv),
         "met_response": partial(met.responses, measured.met, measured.generated),
         "met_distribution": partial(met.distribution, measured.met, measured.generated),
+        "met_by_element": partial(oracle.table, measured.parts, TARGETS, measured.generated),
         "rates": partial(particles.rates, measured.particles),
         "confusion": partial(particles.confusions, measured.particles),
         "particle_response": partial(particles.responses, measured.particles),
@@ -128,10 +129,21 @@ def show(found: Tables) -> None:
     """Print the jets' IQR/median in bins of generated pT (GeV), for PF and MLPF, and the widths of pTmiss."""
     for kind in dict.fromkeys(found.jets["jets"]):
         _show_jets(found.jets, kind)
-    head = ["pTmiss", "RMS, GeV", "half width, GeV", "vs pf/puppi", "slope", "> 50 GeV"]
-    digits = {"rms": 2, "half_width": 2, "rms_vs_reference": 3, "slope": 2, "tail_50": 3}
+    head = ["pTmiss", "RMS, GeV", "half width, GeV", "vs pf/puppi", "of the oracle's gain", "slope", "> 50 GeV"]
+    digits = {"rms": 2, "half_width": 2, "rms_vs_reference": 3, met.GAIN: 2, "slope": 2, "tail_50": 3}
     rows = found.met[found.met["axis"] == "inclusive"].to_dict("records")
     lines = [[label_of(row["estimator"]), *(tables.with_error(row, *of) for of in digits.items())] for row in rows]
+    tables.show(head, lines)
+    _show_elements(found.met_by_element)
+
+
+def _show_elements(table: pd.DataFrame) -> None:
+    head = ["pTmiss with the truth in", "element", "RMS, GeV", "half width, GeV", "vs without", "alone wrong by, GeV"]
+    digits = {"rms": 2, "half_width": 2, "rms_vs_whole": 3, "alone": 2}
+    lines = [
+        [label_of(row["estimator"]), str(row["element"]), *(tables.with_error(row, *of) for of in digits.items())]
+        for row in table.to_dict("records")
+    ]
     tables.show(head, lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import awkward as ak
@@ -18,8 +18,10 @@ from ptmiss.elements import Elements, Targets
 from ptmiss.errors import OptionError
 from ptmiss.estimators import NetworkEstimator, WeightedSum, reconstruction
 from ptmiss.estimators.reconstruction import Reconstruction
-from ptmiss.evaluation import jets, particles
+from ptmiss.evaluation import jets, oracle, particles
 from ptmiss.evaluation.jets import Pairs
+from ptmiss.evaluation.met import ORACLE
+from ptmiss.evaluation.oracle import Deposits
 from ptmiss.evaluation.particles import Measured
 from ptmiss.events import BEAMS, EventFile, inspect, read_chunks
 from ptmiss.jets import ANTIKT, EE_GENKT, Jets
@@ -46,7 +48,8 @@ class Study:
     """What was measured of all events.
 
     met: (events, 2) pTmiss by estimator, GeV; generated: the same of the truth; npv: (events,); jets: by reconstruction
-    and kind; particles: by reconstruction; shown: a few events to draw; notes: what was unusual, counted.
+    and kind; particles: by reconstruction; parts: by reconstruction, see ptmiss.evaluation.oracle.by_type; deposits:
+    None if a file has no trackless share of deposits; shown: a few events to draw; notes: what was unusual, counted.
     """
 
     met: Mapping[str, Vector]
@@ -54,6 +57,8 @@ class Study:
     npv: NDArray
     jets: Mapping[tuple[str, str], Pairs]
     particles: Mapping[str, Measured]
+    parts: Mapping[str, NDArray[np.float64]]
+    deposits: Deposits | None
     shown: Sequence[Shown]
     notes: Mapping[str, int]
 
@@ -98,7 +103,14 @@ def study(
             parts.append(measure(events[~blind], reconstructions, networks, window, show))
     if not parts:
         raise OptionError(f"no event with elements in {', '.join(paths)}")
-    return concatenate(parts, Counter({"event without elements, left out": left_out}))
+    return with_oracle(concatenate(parts, Counter({"event without elements, left out": left_out})))
+
+
+def with_oracle(found: Study) -> Study:
+    """The same with the pTmiss of the oracle, if its deposits are known."""
+    if found.deposits is None:
+        return found
+    return replace(found, met={**found.met, ORACLE: oracle.met(found.deposits)})
 
 
 def measure(
@@ -131,6 +143,8 @@ def measure(
             for kind in kinds
         },
         particles={name: particles.measure(elements, targets, c, found.get(name)) for name, c in made.items()},
+        parts={one.name: oracle.by_type(elements, found[one.name], one.least) for one in reconstructions},
+        deposits=oracle.deposits(elements, targets),
         shown=[_shown(elements, made, i) for i in range(min(show, len(elements)))],
         notes=notes,
     )
@@ -176,9 +190,18 @@ def concatenate(parts: Sequence[Study], notes: Counter[str]) -> Study:
         npv=np.concatenate([part.npv for part in parts]),
         jets={key: _records([part.jets[key] for part in parts], shifts) for key in first.jets},
         particles={name: _particles([part.particles[name] for part in parts], shifts) for name in first.particles},
+        parts={name: np.concatenate([part.parts[name] for part in parts]) for name in first.parts},
+        deposits=_deposits([part.deposits for part in parts]),
         shown=[one for part in parts for one in part.shown],
         notes=sum((Counter(part.notes) for part in parts), notes),
     )
+
+
+def _deposits(parts: Sequence[Deposits | None]) -> Deposits | None:
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return Deposits(*(np.concatenate(columns) for columns in zip(*known, strict=True)))
 
 
 def _particles(parts: Sequence[Measured], shifts: NDArray[np.int64]) -> Measured:

@@ -25,6 +25,7 @@ COLOURS = {
     "deepmet_mlpf": "#332288",
     "elements": "#a6761d",
     "elements_puppi": "#d9a55b",
+    "oracle": "#882255",
     "targets": "#7570b3",
     "targets_puppi": "#b3a2d9",
 }
@@ -44,6 +45,7 @@ MARKERS = {
     "deepmet_mlpf": "*",
     "elements": "p",
     "elements_puppi": "h",
+    "oracle": "<",
     "targets": "d",
     "targets_puppi": "H",
 }
@@ -63,6 +65,7 @@ NAMES = {
     "deepmet_mlpf": "DeepMET on MLPF",
     "elements": "Elements",
     "elements_puppi": "Elements + PUPPI",
+    "oracle": "Perfect association",
     "targets": "Ideal targets",
     "targets_puppi": "Ideal targets + PUPPI",
     "generated": "Generated",

@@ -287,6 +287,7 @@ _TARGET_NAMES = {
     "emEnergy": "em_energy",
     "hadEnergy": "had_energy",
     "nParticles": "particles",
+    "tracklessFraction": "trackless",
 }
 
 

@@ -265,6 +265,7 @@ SCHEMA: tuple[Collection, ...] = (
             Branch("emEnergy", "float32", "GeV", "energy of photons and electrons", 10),
             Branch("hadEnergy", "float32", "GeV", "energy of everything else", 10),
             Branch("nParticles", "int32", "", "particles"),
+            Branch("tracklessFraction", "float32", "", "share of a deposit that particles without a track left", 8),
         ),
     ),
 )

@@ -29,8 +29,9 @@ class Targets(NamedTuple):
     """What each element stands for, each array of shape (elements,): GeV; zeros where there is nothing.
 
     ``pileup`` is the pile-up's share of the scalar pT; ``em_energy`` and ``had_energy`` split the energy into that of
-    photons and electrons and that of everything else; ``particles`` counts. ``lost``, shape (4,), is px, py, pz, E of
-    the particles that no element stands for, and ``owner``, shape (particles,), the element of each particle or -1.
+    photons and electrons and that of everything else; ``particles`` counts; ``trackless`` is the share of a deposit
+    that particles without a track left, 0 for tracks and noise. ``lost``, shape (4,), is px, py, pz, E of the particles
+    that no element stands for, and ``owner``, shape (particles,), the element of each particle or -1.
     """
 
     kind: NDArray
@@ -43,6 +44,7 @@ class Targets(NamedTuple):
     em_energy: NDArray
     had_energy: NDArray
     particles: NDArray
+    trackless: NDArray
     lost: NDArray
     owner: NDArray
 
@@ -61,7 +63,8 @@ def assign(
     collision: (particles,) the collision that each came from, 0 the hard one."""
     code = np.abs(particles.pdg_id)
     light = np.isin(code, (11, 22))
-    owner = _owners(light, code == 13, tracks, hits, clusters, towers)
+    group = _groups(clusters, towers)
+    owner = _owners(light, code == 13, tracks, hits, group, len(clusters.energy), towers)
     momentum = np.stack([particles.px, particles.py, particles.pz, particles.energy], axis=1).astype(np.float64)
     n, found = len(elements.pt), owner != LOST
     own = owner[found]
@@ -86,9 +89,31 @@ def assign(
         em,
         total[:, 3] - em,
         np.bincount(own, minlength=n).astype(np.int32),
+        _trackless(tracks, hits, group, len(clusters.energy), towers),
         momentum[~found].sum(axis=0),
         owner,
     )
+
+
+def _groups(clusters: Clusters, towers: Towers) -> NDArray[np.int64]:
+    """(cells,) the cluster, or the number of clusters plus the row of the tower, of each cell; -1 for none."""
+    lit = np.where(towers.label >= 0, len(clusters.energy) + towers.label, -1)
+    return np.concatenate([clusters.label[:FIRST_TOWER_CELL], lit, lit])
+
+
+def _trackless(
+    tracks: Tracks, hits: Hits, group: NDArray[np.int64], n_clusters: int, towers: Towers
+) -> NDArray[np.float64]:
+    """(elements,) share of each deposit that particles without a track left; halves of a tower have the tower's."""
+    without = np.ones(len(hits.offsets) - 1, bool)
+    without[tracks.particle[tracks.particle != FAKE]] = False
+    where, seen = group[hits.cell], np.repeat(without, np.diff(hits.offsets))
+    inside, n = where >= 0, n_clusters + len(towers.em)
+    every = np.bincount(where[inside], hits.energy[inside], minlength=n)
+    share = np.bincount(where[inside], (hits.energy * seen)[inside], minlength=n) / np.maximum(every, 1e-9)
+    of_tower = share[n_clusters:]
+    parts = [np.zeros(len(tracks.pt)), share[:n_clusters], of_tower[towers.em > 0], of_tower[towers.had > 0]]
+    return np.concatenate(parts)
 
 
 def _owners(
@@ -96,21 +121,20 @@ def _owners(
     muon: NDArray[np.bool_],
     tracks: Tracks,
     hits: Hits,
-    clusters: Clusters,
+    group: NDArray[np.int64],
+    n_clusters: int,
     towers: Towers,
 ) -> NDArray[np.int64]:
     """Element of each particle, shape (particles,); in a tower, photons and electrons (light) prefer its EM half."""
     first = len(tracks.pt)
-    halves = first + len(clusters.energy)
+    halves = first + n_clusters
     em, had = np.full(len(towers.em), LOST), np.full(len(towers.had), LOST)
     em[towers.em > 0] = halves + np.arange(np.sum(towers.em > 0))
     had[towers.had > 0] = halves + np.sum(towers.em > 0) + np.arange(np.sum(towers.had > 0))
-    lit = np.where(towers.label >= 0, len(clusters.energy) + towers.label, -1)
-    group = np.concatenate([clusters.label[:FIRST_TOWER_CELL], lit, lit])
     best = _best(group, hits.cell, hits.energy, hits.offsets)
     owner = np.where(best >= 0, first + best, LOST)
-    in_tower = best >= len(clusters.energy)
-    row = best[in_tower] - len(clusters.energy)
+    in_tower = best >= n_clusters
+    row = best[in_tower] - n_clusters
     prefers_em = (had[row] == LOST) | (light[in_tower] & (em[row] != LOST))
     owner[in_tower] = np.where(prefers_em, em[row], had[row])
     owner[muon] = LOST
