@@ -16,7 +16,7 @@ from ptmiss.files import provenance
 from ptmiss.files.provenance import PACKAGES
 from ptmiss.networks.registry import save_model
 from ptmiss.processors.boson import Zmumu
-from ptmiss.runs import addresses, fileset
+from ptmiss.runs import addresses, dependencies, fileset
 from ptmiss.runs.addresses import address, changes, describe, recipe
 from ptmiss.runs.inputs import inspect_files
 
@@ -186,23 +186,33 @@ def test_every_dependency_is_known_to_compute_or_not_to():
     assert {"torch", "fastjet"} <= set(PACKAGES)
 
 
+@pytest.fixture(scope="module")
+def code():
+    """The code that a processor runs, found once."""
+    return dependencies.of(Cut())
+
+
+@pytest.fixture
+def before(code, monkeypatch):
+    """The recipe of a processor, whose code is not looked for again."""
+    monkeypatch.setattr(addresses.dependencies, "of", lambda processor: code)
+    return recipe(Cut())
+
+
 @pytest.mark.parametrize("package", PACKAGES)
-def test_another_version_of_what_computes_is_another_address(package, monkeypatch):
-    before = recipe(Cut())
+def test_another_version_of_what_computes_is_another_address(package, before, monkeypatch):
     real = provenance.version
     monkeypatch.setattr(provenance, "version", lambda name: "0.0" if name == package else real(name))
     assert changes(before, recipe(Cut())) == ["packages"]
 
 
 @pytest.mark.parametrize("package", sorted(QUIET))
-def test_another_version_of_what_draws_or_talks_is_not(package, monkeypatch):
-    before = recipe(Cut())
+def test_another_version_of_what_draws_or_talks_is_not(package, before, monkeypatch):
     real = provenance.version
     monkeypatch.setattr(provenance, "version", lambda name: "0.0" if name == package else real(name))
     assert changes(before, recipe(Cut())) == []
 
 
-def test_another_python_is_another_address(monkeypatch):
-    before = recipe(Cut())
+def test_another_python_is_another_address(before, monkeypatch):
     monkeypatch.setattr(addresses.platform, "python_version_tuple", lambda: ("3", "99", "0"))
     assert changes(before, recipe(Cut())) == ["python"]

@@ -80,7 +80,6 @@ def forget(folder):
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
             del sys.modules[name]
-    dependencies._distributions.cache_clear()
 
 
 def write(folder, files):
@@ -127,12 +126,20 @@ def test_what_no_processor_needs_may_change(folder, name):
 
 
 @pytest.fixture
-def installed(folder, monkeypatch):
+def described(folder):
+    """The same folder with packages that have metadata."""
+    write(folder, INSTALLED)
+    dependencies._distributions.cache_clear()
+    yield folder
+    dependencies._distributions.cache_clear()
+
+
+@pytest.fixture
+def installed(described, monkeypatch):
     """The same folder as a place for installed packages."""
     places = dependencies._installed()
-    monkeypatch.setattr(dependencies, "_installed", lambda: {folder, *places})
-    write(folder, INSTALLED)
-    return folder
+    monkeypatch.setattr(dependencies, "_installed", lambda: {described, *places})
+    return described
 
 
 def shop(folder):
@@ -173,12 +180,11 @@ def test_what_an_installed_processor_does_not_need_may_change(installed, name, t
     assert shop(installed) == before
 
 
-def test_an_editable_install_counts_by_its_sources(folder):
-    write(folder, INSTALLED)  # known to the metadata, at no place for installed packages
-    before = shop(folder)
+def test_an_editable_install_counts_by_its_sources(described):
+    before = shop(described)  # known to the metadata, at no place for installed packages
     assert set(before[0][1]) == {"shop", "shop.goods", "shop.prices", "tools"}
-    write(folder, {"tools.py": "T = 2\n"})
-    assert shop(folder) != before
+    write(described, {"tools.py": "T = 2\n"})
+    assert shop(described) != before
 
 
 def test_an_estimator_of_the_users_own_counts_by_its_code(folder):
