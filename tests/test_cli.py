@@ -59,6 +59,7 @@ def test_version():
     assert call("--version") == f"ptmiss, version {__version__}\n"
 
 
+@pytest.mark.slow
 def test_the_whole_way_of_real_candidates(shared, pfnano, tmp_path):
     """Weights from the released graphs, then the table with every estimator, near to what CMS stored."""
     weights = {}
@@ -91,6 +92,7 @@ def distance(frame, one, other):
     return np.sqrt(np.maximum(a**2 + b**2 - 2 * a * b * np.cos(phi), 0))
 
 
+@pytest.mark.slow
 def test_from_a_run_to_figures(invented, fileset_of, tmp_path):
     printed = call("run", "zmumu", "--fileset", fileset_of(invented), "--output", tmp_path / "run")
     assert "events: all 300" in printed
@@ -196,6 +198,7 @@ def test_bad_filesets_are_one_line(drell_yan, fileset_of, tmp_path):
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_results_are_kept_unless_told(drell_yan, fileset_of, tmp_path):
     arguments = (
         "run",
@@ -289,6 +292,7 @@ def test_a_table_is_replaced_where_force_says_so(tmp_path):
     assert "--figure" in failure("compare", sample.recoil("zmumu"), "--by", "qt", *figure)
 
 
+@pytest.mark.slow
 def test_every_step_or_nothing_but_the_result(tmp_path):
     few = ("skim", EMBEDDED, "--estimators", "targets", "--output", tmp_path / "t.parquet", "--force")
     noted, told, quiet = call(*few), call(*few, "-v"), call(*few, "--quiet")
@@ -360,6 +364,7 @@ def trained(tmp_path_factory):
     return folder / "net", printed
 
 
+@pytest.mark.slow
 def test_a_trained_network_works_in_a_skim(trained, tmp_path):
     output, printed = trained
     assert printed.startswith("best of 1 epochs: loss ")
@@ -427,6 +432,7 @@ def test_training_without_torch(monkeypatch, tmp_path):
     assert message == "training needs torch, the extra train: pip install 'ptmiss[train]'"
 
 
+@pytest.mark.slow
 def test_training_on_files_that_have_not_what_it_takes(drell_yan, invented, tmp_path):
     pytest.importorskip("torch")
     assert "needs PF candidates" in failure("train", "deepmet", drell_yan, "--output", tmp_path / "out")
@@ -472,6 +478,7 @@ def test_a_study_from_the_command_line(monkeypatch, tmp_path):
     assert f"tables and figures -> {tmp_path}" in printed
 
 
+@pytest.mark.slow
 def test_compare_and_resolution_work_without_options(tmp_path):
     """On small tables too, and on those with neither pf nor puppi."""
     call("skim", EMBEDDED, "--estimators", "stored.MET,stored.PuppiMET", "--output", tmp_path / "t.parquet")
@@ -489,6 +496,7 @@ def test_compare_and_resolution_work_without_options(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_compare_by_mt(tmp_path):
     table, csv = tmp_path / "w.parquet", tmp_path / "mt.csv"
     call("skim", sample.events("wmunu"), "--estimators", "pf,puppi", "--output", table)

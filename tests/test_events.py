@@ -36,6 +36,7 @@ def test_what_is_in_a_real_file(pfnano):
     assert len(events.identifier(found.identity)) == 36
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pfnano", "drell_yan", "nano_v15"])
 def test_real_files_are_read_without_a_warning(name, request):
     found = events.inspect(str(request.getfixturevalue(name)))
@@ -207,6 +208,7 @@ def test_what_was_generated_is_summed_over_runs_in_every_spelling(tmp_path, spel
     assert inspect(path).generated == Generated(8, 5.5)
 
 
+@pytest.mark.slow
 def test_what_was_generated_of_real_events(drell_yan, pfnano, nano_v15):
     found = inspect(str(drell_yan)).generated
     assert (found.events, found.sumw) == (850098, pytest.approx(1.5166686735858717e10, rel=1e-15))

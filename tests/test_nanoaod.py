@@ -12,6 +12,8 @@ from ptmiss.estimators import evaluate, make_estimators
 from ptmiss.processors.skim import Skim
 from ptmiss.selections.filters import ALL_YEARS
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[1] / "docs" / "nanoaod.md"
 FILES = {
     "2018, before v9": "nano_dy.root",

@@ -146,6 +146,7 @@ def test_it_is_in_tables_friends_and_histograms(tmp_path):
     assert list(out.axes["systematic"]) == ["nominal", "hf_up", "hf_down"]
 
 
+@pytest.mark.slow
 def test_what_nanoaod_stores(shared):
     path = shared / "analysis" / "nano" / "nano_tt_v15.root"
     if not path.is_file():

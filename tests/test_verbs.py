@@ -68,6 +68,7 @@ def test_what_is_no_path(read, tmp_path, monkeypatch):
         read(3.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [str, Path, Place])
 def test_what_is_written_to_a_path_in_any_form(form, tmp_path):
     made = ptmiss.skim(form(sample.events("zmumu")), form(tmp_path / "t.parquet"), ["pf"])
@@ -114,6 +115,7 @@ def test_names_that_are_no_text(wanted):
         estimators.make_estimators(wanted)
 
 
+@pytest.mark.slow
 def test_a_resolution_shows_what_its_command_prints(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     shown = repr(ptmiss.resolution(sample.recoil("zmumu"))).splitlines()

@@ -36,6 +36,7 @@ def test_the_summary_is_a_chi2_with_the_covariance_between_regions():
     assert found["mean_after"] == pytest.approx((1.04 / 0.04**2 + 1.1 / 0.1**2) / (1 / 0.04**2 + 1 / 0.1**2))
 
 
+@pytest.mark.slow
 def test_a_sample_agrees_with_itself_before_the_correction(calibration, correction_file, tables):
     mc = sources.read(str(tables["mc"]))
     table = closure.tabulate(closure.compare(mc, mc, [], corrections.load(correction_file)))

@@ -131,6 +131,7 @@ def test_a_background_does_not_bias_the_fit(share):
     assert np.mean(found) == pytest.approx(toys.MC["perp"].rms[0], abs=4 * np.std(found) / np.sqrt(20))
 
 
+@pytest.mark.slow
 def test_the_statistics_of_the_background_are_in_the_errors():
     """Without them the spread was 1.42 and 0.34 was quoted."""
     rng = np.random.default_rng(6)

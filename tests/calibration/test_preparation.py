@@ -93,6 +93,7 @@ def test_the_calibration_closes_where_data_have_an_xy_shift(tmp_path, scale):
         np.testing.assert_allclose(np.divide(widths["data"], widths["mc"]), 1.0, atol=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pileup", [True, False])
 def test_a_run_and_a_table_of_the_same_events_are_prepared_alike(toy, raw, tmp_path, pileup):
     tables = [sources.read(str(toy.directory / f"{sample}.parquet")) for sample in ("data", "mc")]
@@ -116,6 +117,7 @@ def test_a_run_and_a_table_of_the_same_events_are_prepared_alike(toy, raw, tmp_p
             assert np.abs(one - other).sum() < 2e-3 * np.abs(other).sum()  # events at an edge of a bin
 
 
+@pytest.mark.slow
 def test_runs_give_the_calibration_of_tables(toy, second, tmp_path):
     tables = [str(toy.directory / f"{sample}.parquet") for sample in ("data", "mc")]
     made = {"tables": derived(tables), "runs": derived(second)}
@@ -161,6 +163,7 @@ def test_a_run_says_what_its_residuals_are_after(raw, first, second):
     assert sources.read(second[0]).corrections == json.loads(json.dumps(applied))
 
 
+@pytest.mark.slow
 def test_runs_that_were_prepared_in_other_ways(toy, raw, first, second, correction_file, tmp_path):
     with pytest.raises(OptionError, match="was run without --corrections: its recoil is before XY"):
         derived([second[0], raw[1]])

@@ -70,6 +70,7 @@ def misses(seed: int, data: int = 300_000, mc: int = 400_000):
     return np.array(out)
 
 
+@pytest.mark.slow
 def test_the_map_of_parameters_that_are_straight_lines():
     """Fits of each cell alone missed by 1.6 GeV in the median cell and by 7.7 in the worst."""
     found = misses(11)
@@ -157,6 +158,7 @@ def test_classes_whose_weights_add_up_to_nothing_are_one_clear_line():
         derived(data, mc)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
 def test_smoothing_subtracts_a_background_without_adding_to_the_tails(share):
     """With negative bins clipped the RMS came out as 15.1, 16.2 and 17.7 GeV for 13.4."""

@@ -43,6 +43,7 @@ def made(tables, tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_every_figure_has_its_table(made):
     figures = {path.stem for path in made.glob("*.png")}
     assert {
@@ -66,6 +67,7 @@ def test_every_figure_has_its_table(made):
     assert {"nominal", "gaussians", "njets_inclusive", "background_up"} < set(laws["fit"])
 
 
+@pytest.mark.slow
 def test_the_calibration_closes_on_events_that_it_was_not_derived_from(made):
     table = pd.read_csv(made / "closure.csv")
     before = (table["before"] - 1) / table["before_error"]
@@ -77,6 +79,7 @@ def test_the_calibration_closes_on_events_that_it_was_not_derived_from(made):
     assert summary["p_after"].min() > 0.001
 
 
+@pytest.mark.slow
 def test_the_azimuth_of_data_is_flat_afterwards(made):
     table = pd.read_csv(made / "puppi_met_phi.csv")
     for when, good in (("before", False), ("after", True)):
@@ -85,6 +88,7 @@ def test_the_azimuth_of_data_is_flat_afterwards(made):
         assert bool(chi2 < 2 * len(part)) is good
 
 
+@pytest.mark.slow
 def test_data_and_simulation_agree_bin_by_bin(made):
     for name in ("u_perp", "met"):
         table = pd.read_csv(made / f"puppi_{name}.csv")
@@ -236,5 +240,6 @@ def test_a_run_and_tables_of_the_same_events_are_normalised_alike(run, invented,
     np.testing.assert_allclose(weight, 0.5e3 * 2.0 / 900)
 
 
+@pytest.mark.slow
 def test_a_file_of_corrections_is_gzip_json(made):
     assert json.loads(gzip.decompress((made / "cms_puppi.json.gz").read_bytes()))["schema_version"] == 2

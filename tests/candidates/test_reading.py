@@ -50,6 +50,7 @@ def test_momentum_gives_the_raw_met_that_cms_stored(pfnano):
     np.testing.assert_allclose(np.hypot(*met.T), ak.to_numpy(source.RawMET.pt), rtol=0.01)
 
 
+@pytest.mark.slow
 def test_v15_layout_has_no_charge_and_it_is_derived(nano_v15):
     source = events.inspect(str(nano_v15)).events()
     read = candidates.read(source, ["charge", "pdgId"])
@@ -59,6 +60,7 @@ def test_v15_layout_has_no_charge_and_it_is_derived(nano_v15):
     np.testing.assert_array_equal(read["charge"][pdg_id == 22], 0)
 
 
+@pytest.mark.slow
 def test_derived_charge_equals_the_stored_one(pfnano):
     read = candidates.read(events.inspect(str(pfnano)).events(), ["charge", "pdgId"])
     np.testing.assert_array_equal(candidates.charge_of(read["pdgId"]), read["charge"])
@@ -122,6 +124,7 @@ def test_an_unknown_neutral_becomes_a_neutral_hadron():
     assert read["pdgId"].tolist() == [130]
 
 
+@pytest.mark.slow
 def test_events_selected_out_of_order_keep_their_candidates(pfnano):
     source = events.inspect(str(pfnano)).events()
     whole = candidates.read(source, ["pt"])
@@ -132,6 +135,7 @@ def test_events_selected_out_of_order_keep_their_candidates(pfnano):
         np.testing.assert_array_equal(part["pt"][here], whole["pt"][there])
 
 
+@pytest.mark.slow
 def test_ttree_rntuple_and_parquet_hold_the_same_candidates(pfnano, tmp_path):
     import uproot
 

@@ -114,6 +114,7 @@ def test_each_gate_names_what_is_wrong_and_where(message, spoil, contents):
         gates.check(spoil(contents), "e.root")
 
 
+@pytest.mark.slow
 @needs_cld
 def test_the_cld_event_goes_to_parquet_and_back(tmp_path):
     pytest.importorskip("fastjet")

@@ -11,6 +11,7 @@ from ptmiss.data import production
 from ptmiss.errors import UnknownName
 
 
+@pytest.mark.slow
 def test_the_maker_makes_what_it_is_told(tmp_path, monkeypatch):
     asked = []
 

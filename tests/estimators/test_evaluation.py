@@ -126,6 +126,7 @@ def test_repairs_and_cuts_are_noted(tmp_path):
     assert notes == {"candidate repaired: pdgId unknown": 1, "net: event with more than 2 candidates, cut": 1}
 
 
+@pytest.mark.slow
 def test_files_that_keep_only_some_candidates(nano_v15, pfnano):
     """The sum of the candidates of large jets is no pTmiss; a stored MET of the same file is one."""
     source = events.inspect(str(nano_v15)).events()

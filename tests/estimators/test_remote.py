@@ -63,6 +63,7 @@ def skimmed(estimator, tmp_path, name="t", **how):
     return read.met(estimator.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["deepmet", "deepmet_4500"])
 def test_the_same_numbers_as_here(served, model, tmp_path):
     there = skimmed(make_estimators(["remote.net"], {"remote.net": url(served, model)})[0], tmp_path)
@@ -71,6 +72,7 @@ def test_the_same_numbers_as_here(served, model, tmp_path):
     assert served.asked > (60 if model == "deepmet" else 2)
 
 
+@pytest.mark.slow
 def test_the_slots_of_cms_count_in_a_model_with_padding(served, tmp_path):
     there = skimmed(make_estimators(["remote.net"], {"remote.net": url(served, "random_4500")})[0], tmp_path)
     save_model(random_model(padding=4500), tmp_path / "net.safetensors", "random")
@@ -94,6 +96,7 @@ def test_a_server_that_stays_away_is_a_failure_of_reading(served, tmp_path):
         skimmed(there, tmp_path, retries=0)
 
 
+@pytest.mark.slow
 def test_a_server_that_starts_again_in_the_middle_of_a_run(served, repository, tmp_path, monkeypatch):
     from ..serving import Server
 

@@ -172,6 +172,7 @@ def test_data_are_not_varied(source):
     assert list(result.of("puppi", np.ones(2, bool))) == [NOMINAL]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_band_covers_a_true_shift(kind):
     """The scale of one kind is wrong by 0.8 standard deviations: so large is the pull, along the band of each event.

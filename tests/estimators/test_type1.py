@@ -84,6 +84,7 @@ def by_coffea(source, jme):
     return factory.build(met, jets, in_RawMET=raw, in_CorrT1METJets=soft)
 
 
+@pytest.mark.slow
 def test_as_coffea_has_it(files, jme):
     _, source = nano(files, "nano_tt_v15")
     ours = evaluated(make_estimators(["type1.PuppiMET"], systematics=["jes"], jerc=jme), source)
@@ -96,6 +97,7 @@ def test_as_coffea_has_it(files, jme):
     assert magnitude(every["jes_up"] - every[NOMINAL]).mean() > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "share"), [("nano_tt_v12", 0.1), ("nano_tt_v15", 0.6)])  # of v15 another era
 def test_nearer_to_the_stored_one_than_the_raw_one(files, jme, name, share):
     _, source = nano(files, name)
@@ -105,6 +107,7 @@ def test_nearer_to_the_stored_one_than_the_raw_one(files, jme, name, share):
     assert ours < share * raw
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "raw", "target"), [("nano_tt_v12", "RawMET", "MET"), ("nano_tt_v15", "RawPFMET", "PFMET")]
 )
@@ -197,6 +200,7 @@ def test_generated_jets_count_only_if_near():
     np.testing.assert_allclose(found["gen_dr"][0], [2 * np.pi - 6.2, 0.3, 0])
 
 
+@pytest.mark.slow
 def test_what_a_file_must_have(files, jme):
     (estimator,) = make_estimators(["type1.PuppiMET"], systematics=["unclustered"], jerc=jme)
     there, _ = nano(files, "nano_dy")

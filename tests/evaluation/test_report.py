@@ -31,6 +31,7 @@ def measured():
     return study([SOURCE], [build("elements"), build("targets")], chunk=7)
 
 
+@pytest.mark.slow
 def test_chunks_change_nothing(measured):
     whole = study([SOURCE], [build("elements"), build("targets")], chunk=60)
     assert len(measured) == len(whole) == WITH_ELEMENTS

@@ -57,6 +57,7 @@ def test_limits_are_those_of_the_events():
     assert sources.limits([]) == "The files of the training are not known, and so its limits are not."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_models())
 def test_no_shipped_model_was_trained_on_the_embedded_sample(name):
     """Neither on its files, nor on the hard collisions of its tables."""

@@ -142,6 +142,7 @@ def real(shared):
     return path if path.is_file() else pytest.skip("no real NanoAOD")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cls", "preset", "number"), [(Zmumu, "default", 4), (Zee, "z-ee", 3)])
 def test_real_pairs(real, cls, preset, number):
     """A file of 40 events with 4 pairs of muons and 3 of electrons of 60 to 120 GeV, one with an electron at 2.6."""

@@ -19,6 +19,7 @@ def outputs(path, invented, **metadata):
     return runner.run(files, Zmumu(make_estimators(["puppi"]), corrections=path), chunksize=100)[0]["z"]
 
 
+@pytest.mark.slow
 def test_nominal_and_varied_histograms_in_one_pass(correction_file, invented):
     known = corrections.load(correction_file)
     out = outputs(correction_file, invented)

@@ -45,6 +45,7 @@ def ran(processor, pool=None):
     return outputs["zmumu"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [Zmumu, Wmunu, Validation])
 def test_every_processor_fills_every_estimator(cls, chosen):
     out = ran(cls(chosen))

@@ -257,6 +257,7 @@ def test_real_events_at_the_command_line(tmp_path, base, file, more):
     assert (moved < 5).all()
 
 
+@pytest.mark.slow
 @real
 def test_scaled_muons_of_real_data(tmp_path):
     """Real dimuons of 2018 with the formula of the muon group, from plain correctionlib."""

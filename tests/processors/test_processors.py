@@ -183,6 +183,7 @@ def test_skim_keeps_every_event_and_marks_those_without_a_boson(source):
     assert rows["lepton_pt"][single].min() > 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [Zmumu, Wmunu, Validation, Skim])
 def test_real_drell_yan_events_with_stored_mets(drell_yan, cls):
     source = events.inspect(str(drell_yan)).events()

@@ -128,6 +128,7 @@ def test_an_event_outside_of_the_range_is_told(invented, selection):
         Zmumu(make_estimators(["pf"]), load_selection(selection)).process(source)
 
 
+@pytest.mark.slow
 @real
 def test_a_real_file_with_the_weights_of_a_generator(tmp_path):
     path = tmp_path / "s.toml"

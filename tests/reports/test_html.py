@@ -196,6 +196,7 @@ def test_what_the_browser_makes(parts, tmp_path):
     assert kind == "image/png"
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_no_page_is_wider_than_its_window(parts, tmp_path, width):
@@ -221,6 +222,7 @@ AXE = """axe.run({ resultTypes: ["violations"] }).then(({ violations }) => {
 DARK = "--blink-settings=preferredColorScheme=0"
 
 
+@pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize(("options", "back"), [((), "rgb(255, 255, 255)"), ((DARK,), "rgb(21, 24, 28)")])
 def test_axe_finds_nothing_in_the_light_and_in_the_dark(parts, tmp_path, options, back):
@@ -236,6 +238,7 @@ def test_axe_finds_nothing_in_the_light_and_in_the_dark(parts, tmp_path, options
     assert seen == {"told": [], "back": back}
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_paper_has_all_sections_open(parts, tmp_path):
     page, paper = tmp_path / "page.html", tmp_path / "page.pdf"
@@ -247,6 +250,7 @@ def test_paper_has_all_sections_open(parts, tmp_path):
     assert paper.read_bytes()[:5] == b"%PDF-"
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_sections_are_folded_but_the_first(parts, tmp_path):
     """A link into a section opens it, and a button opens all."""
@@ -261,6 +265,7 @@ def test_sections_are_folded_but_the_first(parts, tmp_path):
     assert seen == [[True, False, False, False], [True, True, False, False], [True] * 4]
 
 
+@pytest.mark.slow
 def test_of_a_recoil_table(monkeypatch):
     monkeypatch.setattr(sections.plots, "panels", lambda *args: None)
     monkeypatch.setattr(sections.jacobian, "of_table", partial(sections.jacobian.of_table, replicas=5))

@@ -101,6 +101,7 @@ def test_other_estimators_are_one_line(tmp_path):
         measured.beside(spectrum_section(), [measured.read(f"mt={path}")])
 
 
+@pytest.mark.slow
 def test_the_measurement_beside_the_embedded_sample(shared, tmp_path):
     path = shared / "analysis" / "deepmet" / "figure8b_mT_W.csv"
     if not path.is_file():

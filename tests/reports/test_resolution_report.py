@@ -30,6 +30,7 @@ def both(invented, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_and_a_table_give_the_same_numbers(both, tmp_path):
     frames = []
     for source in ("run", "t.parquet"):
@@ -62,6 +63,7 @@ def test_options_that_make_no_sense(both, tmp_path):
         filled(tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_the_manifest_says_how_it_was_made(both, tmp_path):
     verbs.resolution(both / "run", tmp_path / "out", "none", window=100)
     made = (tmp_path / "out" / results.MANIFEST).read_text()
@@ -71,6 +73,7 @@ def test_the_manifest_says_how_it_was_made(both, tmp_path):
     assert np.isfinite(pd.read_csv(tmp_path / "out" / resolution_report.TABLE)["n_eff"]).all()
 
 
+@pytest.mark.slow
 def test_events_that_count_for_no_estimator_are_counted(both, tmp_path):
     read = recoil_tables.read(both / "t.parquet")
     has = np.flatnonzero(resolutions.has_boson(read, "boson"))[0]

@@ -76,6 +76,7 @@ def test_quantile_resolution_is_that_of_the_events():
         assert row[f"half_width_{name}"] == pytest.approx((high - low) / 2, rel=0.01)
 
 
+@pytest.mark.slow
 def test_errors_are_the_spread_over_toys():
     """Response, RMS and quantile errors against 200 independent Gaussian samples."""
     names = ["response", "rms_par", "rms_perp", "half_width_par", "half_width_perp"]
@@ -119,6 +120,7 @@ def test_errors_of_weighted_events_agree_with_a_bootstrap():
     assert row["response_error"] == pytest.approx(response, rel=0.2)
 
 
+@pytest.mark.slow
 def test_the_error_of_an_rms_with_tails_is_larger_than_that_of_a_gaussian():
     rng = np.random.default_rng(2)
     stated, values = [], []
@@ -330,6 +332,7 @@ def test_the_windows_rms_has_the_error_of_the_response_too():
     assert row["rms_par_window_error"] == pytest.approx(row["rms_par_error"], rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["none", "plateau", "bin"])
 def test_a_factor_on_all_weights_changes_nothing(kind):
     histograms, _, _ = gaussian(2000, weight=np.random.default_rng(1).choice([-1.0, 1, 2], 2000, p=[0.1, 0.6, 0.3]))
@@ -340,6 +343,7 @@ def test_a_factor_on_all_weights_changes_nothing(kind):
 OF_U = st.integers(-200, 200)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(OF_U, OF_U, st.floats(1, 400), st.sampled_from([-1.0, 1.0])), min_size=1, max_size=5))
 @settings(max_examples=12, deadline=None, phases=[Phase.generate])
 def test_any_few_events_give_numbers_or_nan_and_no_warning(events):

@@ -77,6 +77,7 @@ def test_blocks_are_read_in_place_of_chunks(source, finished, monkeypatch):
     assert found[1]["metrics"]["processtime"] == pytest.approx(expected[1]["metrics"]["processtime"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["chunk missing", "chunk touched", "chunk cut", "block cut", "blocks missing"])
 def test_a_block_that_cannot_be_trusted_is_made_again(fault, source, finished):
     place, *expected = finished

@@ -45,6 +45,7 @@ def pairs(files, skimmed):
     return [(str(path), str(skimmed / "friends" / made[str(path)])) for path in files]
 
 
+@pytest.mark.slow
 def test_entries_are_those_of_the_file_in_its_order(files, skimmed):
     for file, friend in pairs(files, skimmed):
         with uproot.open(f"{file}:Events") as events, uproot.open(f"{friend}:Friends") as tree:
@@ -57,6 +58,7 @@ def test_entries_are_those_of_the_file_in_its_order(files, skimmed):
             np.testing.assert_allclose(tree["ptmiss_pf_phi"].array(), np.arctan2(y, x), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("role", "treated"), [("signal", "mc"), ("background", "background")])
 def test_corrected_stands_beside_what_it_comes_from(role, treated, files, correction_file, applied, tmp_path):
     source = {"dy": {"files": [str(files[0])], "metadata": {"kind": "mc", "role": role}}}
@@ -91,6 +93,7 @@ def test_corrected_w_is_mapped_against_the_generated_boson(correction_file, appl
     assert bare.startswith("--corrections need a role of dataset 'events'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["data", "dy"])
 def test_data_beside_corrected_signal(first, files, correction_file, tmp_path):
     """Data have no variations: in a table of both these are the corrected one, and friends go without."""
@@ -141,6 +144,7 @@ def test_a_friend_says_what_the_table_says(files, skimmed):
     assert 0 < tree["ptmiss_selected"].sum() < len(rows)
 
 
+@pytest.mark.slow
 def test_real_events_beside_what_cms_stored(pfnano, tmp_path):
     ptmiss.skim(pfnano, tmp_path / "t.parquet", "stored.PuppiMET", friend=tmp_path / "f")
     with uproot.open(f"{pfnano}:Events") as events, uproot.open(f"{tmp_path / 'f' / pfnano.name}:Friends") as tree:

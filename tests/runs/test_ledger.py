@@ -77,6 +77,7 @@ def datasets_of(chunksize=None, **files):
     return runner.run(fileset.parse(parsed), Nothing(), chunksize=chunksize)[1]["datasets"]
 
 
+@pytest.mark.slow
 def test_a_real_skim_is_normalised_by_its_runs(drell_yan):
     found = datasets_of(dy=([str(drell_yan)], {"cross_section": 6077.2}))["dy"]
     assert found["metadata"]["kind"] == "mc"
@@ -85,6 +86,7 @@ def test_a_real_skim_is_normalised_by_its_runs(drell_yan):
     assert normalisation.factor("dy", found, 59.7) == pytest.approx(6077.2e3 * 59.7 / 1.5166686735858717e10)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.lists(st.floats(-2, 9, width=16), min_size=1, max_size=9), st.integers(0, 9), st.integers(1, 4))
 def test_cuts_files_and_chunks_change_no_normalisation(weights, cut, chunksize):

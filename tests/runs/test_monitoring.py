@@ -50,6 +50,7 @@ def test_the_same_events_as_they_are_are_not(tmp_path):
     assert found["deepmet"]["candidates"] > 500
 
 
+@pytest.mark.slow
 def test_a_run_keeps_it_in_its_manifest_and_the_page_shows_it(shifted, tmp_path, empty_pictures):
     given = {"z": [str(shifted)]}
     ptmiss.run("validation", given, tmp_path / "run", ["deepmet"], chunksize=30)

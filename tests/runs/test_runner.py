@@ -47,6 +47,7 @@ def test_every_executor_gives_the_same_bits(dy, reference, kind, workers):
     assert outputs["dy"]["cutflow"] == reference["dy"]["cutflow"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunksize", [7, 40, 1000])
 def test_chunk_size_changes_rounding_at_most(dy, reference, chunksize):
     outputs, details = runner.run(dy, Zmumu(make_estimators(STORED)), chunksize=chunksize)
@@ -120,6 +121,7 @@ def test_a_failing_processor_says_dataset_file_and_entries(dy, drell_yan):
         runner.run(dy, Failing())
 
 
+@pytest.mark.slow
 def test_an_output_that_cannot_be_stored_is_refused_at_the_first_chunk(dy):
     with pytest.raises(ChunkError, match="entries 0 to 1: output 'thing' of the processor cannot be stored"):
         runner.run(dy, NotStorable(), chunksize=1)

@@ -36,6 +36,7 @@ def test_chunk_size_changes_nothing(invented, tmp_path):
     pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
+@pytest.mark.slow
 def test_real_events_agree_with_what_cms_stored(pfnano, tmp_path):
     names = ["pf", "stored.RawMET", "stored.PuppiMET"]
     skim(fileset.parse({"qcd": [str(pfnano)]}), make_estimators(names), tmp_path / "t.parquet")

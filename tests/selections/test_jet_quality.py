@@ -34,6 +34,7 @@ def with_map(where, **jets):
     return Selection.model_validate({"quality": {"veto_map": where.model_dump()}, "jets": jets})
 
 
+@pytest.mark.slow
 def test_identification_of_v15_is_what_the_recommendation_says(shared, jet_id_file):
     """Run 3 PUPPI jets: the numbers of the recommendation, written anew, in the tracker and at its edge."""
     jets = events.inspect(str(shared / "analysis" / "nano" / "nano_tt_v15.root")).events().Jet
@@ -57,6 +58,7 @@ def test_the_branch_goes_before_the_file():
     assert jet_quality.jet_ids(jets, Jets(identification_file="nowhere.json")).tolist() == [[2], []]
 
 
+@pytest.mark.slow
 def test_good_jets_of_v15_are_identified(shared, jet_id_file):
     source = events.inspect(str(shared / "analysis" / "nano" / "nano_tt_v15.root")).events()
     nobody = source.Muon[:, :0]
@@ -131,6 +133,7 @@ def test_columns_of_jets_that_are_not_there(map_2022, jet_id_file):
         quality.require(with_map(map_2022, identification_file=jet_id_file, algorithm="AK4Puppi"), {}, every, "a.root")
 
 
+@pytest.mark.slow
 def test_selection_files_name_it_all(tmp_path, shared, map_2022, jet_id_file):
     """A selection as a user writes it, on real events of v15."""
     golden = tmp_path / "golden.json"

@@ -150,6 +150,7 @@ class Nothing(runner.ProcessorABC):
         return accumulator
 
 
+@pytest.mark.slow
 def test_the_ledger_counts_an_event_of_two_primary_datasets_once(tmp_path):
     fileset = primary_datasets(tmp_path)
     outputs, details = runner.run(parse(fileset), Nothing())
@@ -183,6 +184,7 @@ def test_real_data_and_simulation_by_the_command_line(shared, tmp_path):
     assert made["data"]["notes"]["stored.PFMET: event of a file that calls it MET"] == flow["mass"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "era", "failing"),
     [("nano_dimuon.root", None, 1), ("nano_dy.root", "2018", 0), ("nano_tt_v12.root", "2022", 0)],

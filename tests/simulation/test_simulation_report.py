@@ -18,6 +18,7 @@ def sample(block_columns, tmp_path_factory):
     return folder / "zmumu.root"
 
 
+@pytest.mark.slow
 def test_the_recoil_is_that_of_a_table_and_the_peak_of_its_pairs(sample, tmp_path):
     sections = simulation_report.leptonic("zmumu", sample, tmp_path)
     assert [part.title for part in sections] == ["zmumu", "zmumu: muon pairs"]

@@ -37,6 +37,7 @@ def test_correlations_of_weighted_events_are_those_of_events_repeated():
     np.testing.assert_allclose(agreement.matrix(u, times.astype(float)), np.corrcoef(np.repeat(u, times, axis=0).T))
 
 
+@pytest.mark.slow
 def test_a_calibration_is_compared_with_events_that_it_has_not_seen(joint_tables, tmp_path):
     data, mc = (sources.read(str(joint_tables[name])) for name in ("data", "mc"))
     made = calibration_of(data, mc)

@@ -19,6 +19,8 @@ from ptmiss.recoil import recoil, transverse_mass
 
 from ...pages import Block, Session, commands_of
 
+pytestmark = pytest.mark.slow
+
 ESTIMATORS = ["pf", "puppi"]
 PAGE = Path(__file__).parents[3] / "docs" / "howto" / "flow.md"
 BLOCK = re.compile(r"```(python|sh)\n(.*?)```", re.DOTALL)

@@ -10,6 +10,8 @@ from ptmiss.calibration.flow import derivation, samples
 from ptmiss.errors import CorrectionError, OptionError, UnknownName
 from ptmiss.recoil import recoil
 
+pytestmark = pytest.mark.slow
+
 SYSTEMATICS = ["nominal", "stat_0", "stat_1", "background_up", "background_down", "context", "method"]
 
 

@@ -24,6 +24,7 @@ def trained(events, directory, sources="some", **options):
     return network, run.run()
 
 
+@pytest.mark.slow
 def test_a_few_events_are_learnt_by_heart(embedded, tmp_path):
     few = embedded.first(8)
     options = {"epochs": 40, "rate": 5e-3, "schedule": "constant", "remove_leptons": False}

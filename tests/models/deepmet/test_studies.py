@@ -41,6 +41,7 @@ def test_a_study_trains_its_variants_and_compares_them(small, tmp_path, empty_pi
     assert load_model(weights["base"]).parameters == 5149
 
 
+@pytest.mark.slow
 def test_trainings_are_repeated_only_where_something_differs(small, tmp_path, empty_pictures):
     first = run(tmp_path)
     made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("trainings/*/checkpoint.safetensors")}

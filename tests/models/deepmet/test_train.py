@@ -23,6 +23,7 @@ from .conftest import options
 ZMUMU = str(sample.events("zmumu"))
 
 
+@pytest.mark.slow
 def test_a_training_leaves_weights_card_log_and_figure(tmp_path):
     told = train_files({ZMUMU: 20}, {ZMUMU: 10}, tmp_path, "mine", options(network="jme-24-001", puppi=False))
     names = {
@@ -90,6 +91,7 @@ def test_a_network_that_sees_neighbours(tmp_path, embedded):
     np.testing.assert_allclose(network(some).detach(), model.evaluate(inputs), atol=5e-3)
 
 
+@pytest.mark.slow
 def test_force_begins_again(tmp_path):
     files = {ZMUMU: 10}, {ZMUMU: 10}
     train_files(*files, tmp_path, "a", options())
@@ -101,6 +103,7 @@ def test_force_begins_again(tmp_path):
     assert json.loads((tmp_path / "README.md").read_text().split("seed: `")[1].split("`")[0]) == 2
 
 
+@pytest.mark.slow
 def test_force_removes_only_what_a_training_wrote(tmp_path):
     files = {ZMUMU: 10}, {ZMUMU: 10}
     train_files(*files, tmp_path, "a", options())
@@ -109,6 +112,7 @@ def test_force_removes_only_what_a_training_wrote(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+@pytest.mark.slow
 def test_a_training_does_not_replace_the_weights_that_it_starts_from(tmp_path):
     files = {ZMUMU: 10}, {ZMUMU: 10}
     train_files(*files, tmp_path, "a", options())

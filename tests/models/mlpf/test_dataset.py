@@ -41,6 +41,7 @@ def test_no_elements_at_all():
         dataset.concatenate([dataset.of_events(inspect(str(sample.events("zmumu"))).events(20, 30))], "tail.root")
 
 
+@pytest.mark.slow
 def test_turned_and_mirrored_events_are_the_same_seen_from_elsewhere(embedded):
     few = embedded.first(3)
     turned = few.turn(np.array([0.5, -2.0, 3.0]), np.array([True, False, True]))

@@ -46,6 +46,7 @@ def run(events, directory, progress=None, **given):
     return net, training.run()
 
 
+@pytest.mark.slow
 def test_eight_events_can_be_learned(few, tmp_path):
     _, log = run(few, tmp_path, epochs=60, rate=5e-3, width=64, hidden=64, average=0.9)
     assert log["loss"].iloc[-1] < 0.35 * log["loss"].iloc[0]

@@ -107,6 +107,7 @@ def test_a_dummy_weight_of_the_shower_is_one_line():
         weight("ps", {"kind": "shower", "part": "ISR", "keep_rate": False}).evaluate("ps", columns("PSWeight", [[1.0]]))
 
 
+@pytest.mark.slow
 @real
 def test_an_old_file_has_the_halved_scales_of_the_shower_first():
     file = inspect(str(DRELL_YAN))
