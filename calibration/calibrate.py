@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ptmiss import processes
 from ptmiss.calibration import preparation, quantile_corrections, response
 from ptmiss.calibration.binning import MIN_CELL_EVENTS
 from ptmiss.calibration.preparation import Preparation
@@ -45,9 +46,12 @@ def derive(
     *,
     minimum: float = MIN_CELL_EVENTS,
     pileup: bool = True,
+    workers: int = 1,
     progress: Callback = lambda *_: None,
 ) -> Calibration:
-    """Derive the calibration of these estimators; minimum: effective events of each cell.
+    """Derive the calibration of these estimators.
+
+    minimum: effective events of each cell; workers: processes that fit, a component of an estimator each.
 
     All residuals, moments and responses are taken after XY and pile-up weights, of tables and of runs.
     """
@@ -66,13 +70,12 @@ def derive(
     }
     enough(residuals, estimators, minimum, {"mc": mc.name, "data": data.name})
     derivations: dict[str, QuantileCorrection] = {}
-    total = len(COMPONENTS) * len(estimators)
-    progress("fits", 0, total)
-    for estimator in estimators:
-        for derivation in quantile_corrections.derive(residuals, estimator, minimum):
-            derivations[derivation.name] = derivation
-            log.info("fits of %s are done", derivation.name)
-            progress(f"fits: {derivation.name}", len(derivations), total)
+    wanted = [(residuals, name, component, minimum) for name in estimators for component in COMPONENTS]
+    progress("fits", 0, len(wanted))
+    for derivation in processes.each(fitted, wanted, workers):
+        derivations[derivation.name] = derivation
+        log.info("fits of %s are done", derivation.name)
+        progress(f"fits: {derivation.name}", len(derivations), len(wanted))
     made = {
         "data": data.record,
         "mc": mc.record,
@@ -81,6 +84,11 @@ def derive(
         "pileup": first.pileup is not None,
     }
     return Calibration(first, responses, derivations, made)
+
+
+def fitted(wanted: tuple[Residuals, str, str, float]) -> QuantileCorrection:
+    """The correction of one component of one estimator, of what ``derive_component`` takes."""
+    return quantile_corrections.derive_component(*wanted)
 
 
 def enough(residuals: Residuals, estimators: Sequence[str], minimum: float, names: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise, product
 from typing import Any
 
@@ -54,6 +54,10 @@ class Comparison:
     def estimators(self) -> list[str]:
         """Estimators that are compared."""
         return list(self.data["moments"].axes["estimator"])
+
+    def only(self, histogram: str) -> Comparison:
+        """One kind of histogram alone."""
+        return Comparison(*({histogram: getattr(self, each.name)[histogram]} for each in fields(self)))
 
     @property
     def systematics(self) -> list[str]:

@@ -57,6 +57,11 @@ def _bins(sums: Sums, axis: str) -> tuple[Array, Array]:
     return weights, np.sqrt(squares)
 
 
+def draw(table: pd.DataFrame, names: Names = UNNAMED) -> tuple[Figure, pd.DataFrame]:
+    """The figure of a table, and the table."""
+    return figure(table, names), table
+
+
 def figure(table: pd.DataFrame, names: Names = UNNAMED) -> Figure:
     """qT and vertices in data and simulation, and the ratios with and without pile-up weights."""
     with mpl.rc_context(STYLE):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ptmiss import processes
 from ptmiss.histograms.stacks import per_bin
 from ptmiss.plots import LEAST_ERROR, RATIO_RANGE, STYLE, arrows, edges_of, filled_range, label_of, mark, save
 from ptmiss.systematics import NOMINAL
@@ -22,6 +24,8 @@ from .calibrate import Calibration
 from .closure import JETS, QUANTITIES, SPECTRA, Comparison, by_source
 from .panels import BACKGROUND, DATA, FIT, MC, SHADES, SMALL, UNNAMED, Names, bands, handles_of
 from .xy import Shift, flatness
+
+Drawing = Callable[[], tuple[Figure, pd.DataFrame]]
 
 VARIABLES = {
     "u_par": r"$u_\parallel$ (GeV)",
@@ -37,23 +41,31 @@ RATIOS = {"response": "Response", "rms_par": r"RMS of $u_\parallel - q_\mathrm{T
 
 
 def draw(
-    calibration: Calibration, comparison: Comparison | None, directory: Path, names: Names = UNNAMED
+    calibration: Calibration,
+    comparison: Comparison | None,
+    directory: Path,
+    names: Names = UNNAMED,
+    workers: int = 1,
 ) -> list[Path]:
-    """Every figure and its table; return the figures."""
-    pages: list[tuple[str, Figure, pd.DataFrame]] = []
+    """Every figure and its table; return the figures. workers: processes that draw."""
+    pages: list[tuple[str, Drawing]] = []
     for derivation in calibration.derivations.values():
         for sample in ("mc", "data"):
-            pages.append((f"fits_{derivation.name}_{sample}", *law_figures.fits(derivation, sample, names)))
-        pages.append((f"maps_{derivation.name}", *law_figures.maps(derivation, names)))
-        pages.append((f"laws_{derivation.name}", *law_figures.laws(derivation, names)))
+            pages.append((f"fits_{derivation.name}_{sample}", partial(law_figures.fits, derivation, sample, names)))
+        pages.append((f"maps_{derivation.name}", partial(law_figures.maps, derivation, names)))
+        pages.append((f"laws_{derivation.name}", partial(law_figures.laws, derivation, names)))
     if comparison is not None:
-        table = conditions.tabulate(comparison)
-        pages.append((CONDITIONS, conditions.figure(table, names), table))
-    for estimator in calibration.estimators:
-        if comparison is not None:
-            pages += [(f"{estimator}_{v}", *spectra(comparison, estimator, v, names)) for v in SPECTRA]
+        pages.append((CONDITIONS, partial(conditions.draw, conditions.tabulate(comparison), names)))
+        for estimator, v in product(calibration.estimators, SPECTRA):
+            pages.append((f"{estimator}_{v}", partial(spectra, comparison.only(v), estimator, v, names)))
     lines = draw_lines(calibration.preparation.shifts, directory, names)
-    return lines + [path for page in pages for path in _write(directory, *page)]
+    drawn = processes.each(_draw, [(directory, *page) for page in pages], workers)
+    return lines + [path for paths in drawn for path in paths]
+
+
+def _draw(page: tuple[Path, str, Drawing]) -> list[Path]:
+    directory, name, drawing = page
+    return _write(directory, name, *drawing())
 
 
 def draw_lines(shifts: Mapping[str, Mapping[str, Shift]], directory: Path, names: Names = UNNAMED) -> list[Path]:

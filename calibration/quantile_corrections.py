@@ -107,9 +107,9 @@ class QuantileCorrection:
         """Mean and RMS of corrected simulation in a cell, GeV, with each systematic: its fitted law, mapped."""
         law, where = self.at("mc", cell), (self.centre(cell), self.jets(cell))
         x = np.linspace(law.mean[0] - 8 * law.rms[0], law.mean[0] + 8 * law.rms[0], 801)
-        density, out = law.pdf(x)[0], {}
+        density, out, nominal = law.pdf(x)[0], {}, self.nominal.along(*where, x)
         for systematic in self.systematics:
-            y = self.map(systematic, *where, x)
+            y = self.variations[systematic].along(*where, nominal) if systematic in self.variations else nominal
             mean = np.average(y, weights=density)
             out[systematic] = float(mean), float(np.sqrt(np.average((y - mean) ** 2, weights=density)))
         return out
@@ -125,6 +125,11 @@ class QuantileCorrection:
 
 def derive(residuals: Residuals, estimator: str, minimum: float) -> Iterator[QuantileCorrection]:
     """The corrections of both components; OptionError where there is nothing to fit, or no fit."""
+    return (derive_component(residuals, estimator, component, minimum) for component in COMPONENTS)
+
+
+def derive_component(residuals: Residuals, estimator: str, component: str, minimum: float) -> QuantileCorrection:
+    """The correction of one component; OptionError where there is nothing to fit, or no fit."""
     yields = residuals.yields(estimator)
     for sample, sumw in zip(("simulation", "data less background"), (y.weights.sum() for y in yields), strict=True):
         if not sumw > 0:
@@ -134,17 +139,16 @@ def derive(residuals: Residuals, estimator: str, minimum: float) -> Iterator[Qua
     chosen = cells(yields, minimum, residuals.binning)
     classes = [jets for jets, _ in groupby(chosen, key=lambda cell: cell.njets_bins)]
     whole = (classes[0][0], classes[-1][1])
-    for component in COMPONENTS:
-        split, joined = (residuals.tables(estimator, component, jets) for jets in (classes, [whole]))
-        counts, fits = _fits(split, joined, _top(split, chosen))
-        _require_valid(fits[NOMINAL], f"{estimator} u_{component}")
-        nominal = surface(fits[NOMINAL].mc.law, fits[NOMINAL].data.law, len(classes))
-        grid = nominal.coarse()
-        varied, absent = variations.systematic(grid, counts, fits)
-        moved, held = variations.statistical(grid, fits[NOMINAL], component)
-        yield QuantileCorrection(
-            estimator, component, chosen, classes, split.bins, counts, fits, nominal, varied | moved, absent, held
-        )
+    split, joined = (residuals.tables(estimator, component, jets) for jets in (classes, [whole]))
+    counts, fits = _fits(split, joined, _top(split, chosen))
+    _require_valid(fits[NOMINAL], f"{estimator} u_{component}")
+    nominal = surface(fits[NOMINAL].mc.law, fits[NOMINAL].data.law, len(classes))
+    grid = nominal.coarse()
+    varied, absent = variations.systematic(grid, counts, fits)
+    moved, held = variations.statistical(grid, fits[NOMINAL], component)
+    return QuantileCorrection(
+        estimator, component, chosen, classes, split.bins, counts, fits, nominal, varied | moved, absent, held
+    )
 
 
 def _top(tables: Tables, chosen: Sequence[Cell]) -> float:

@@ -46,6 +46,14 @@ class Surface:
             return x + RegularGridInterpolator(axes[1:], self.shift[0])(points[..., 1:])
         return np.asarray(x + RegularGridInterpolator(axes, self.shift)(points))
 
+    def along(self, qt: float, jets: int, x: Array) -> Array:
+        """The mapped residuals x (m,), GeV, at one qT (GeV) and class: as a call, in a fraction of its time."""
+        above = int(np.clip(np.searchsorted(self.qt, qt), 1, len(self.qt) - 1))
+        low, high = self.qt[above - 1], self.qt[above]
+        part = np.clip((qt - low) / (high - low), 0, 1)
+        row = (1 - part) * self.shift[jets, above - 1] + part * self.shift[jets, above]
+        return np.asarray(x + np.interp(x, self.x, row))
+
     @property
     def rows(self) -> tuple[Array, NDArray[np.int64]]:
         """qT (GeV) and class of every row of the grid, the classes one after the other."""

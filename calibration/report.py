@@ -45,11 +45,13 @@ def calibrate(
     label: str = "",
     method: str = GAUSSIANS,
     flow: Mapping[str, Any] | None = None,
+    workers: int = 1,
     progress: Callback = lambda *_: None,
 ) -> Path:
     """Derive, export and draw the calibration of these estimators; with a test of the closure. Returns the corrections.
 
-    method: GAUSSIANS or FLOW; flow: options of the latter, see ptmiss.calibration.flow.derivation.Options.
+    method: GAUSSIANS or FLOW; flow: options of the latter, see ptmiss.calibration.flow.derivation.Options. workers:
+    processes that fit Gaussians and draw.
 
     Of runs without corrections they are XY lines and pile-up weights alone: what the next runs are to be filled after.
     """
@@ -62,7 +64,7 @@ def calibrate(
     if preparation.before_xy([recorded, *all_simulated]):
         return prepare(recorded, simulated, estimators, output, pileup, label)
     names = Names(label, recorded.recorded)
-    derivation = derivation_of(method, flow or {}, output)
+    derivation = derivation_of(method, flow or {}, output, workers)
 
     def calibration_of(data: Sample, mc: Sample, share: float, name: str) -> Calibration:
         scaled = [replace(other, factor=share * other.factor) for other in others]
@@ -74,7 +76,7 @@ def calibrate(
         write(calibration, temporary, era, order)
         applied = corrections.load(temporary / CORRECTIONS)
         comparison = closure.compare(recorded, simulated, others, applied) if recorded.table is not None else None
-        figures.draw(calibration, comparison, temporary, names)
+        figures.draw(calibration, comparison, temporary, names, workers)
         if test:
             half = calibration_of(recorded.part(0, PARTS), simulated.part(0, PARTS), 1 / PARTS, "half")
             unseen = recorded.part(1, PARTS), simulated.part(1, PARTS)
@@ -88,10 +90,12 @@ def calibrate(
     return output / CORRECTIONS
 
 
-def derivation_of(method: str, options: Mapping[str, Any], output: Path) -> Callable[..., Calibration]:
+def derivation_of(
+    method: str, options: Mapping[str, Any], output: Path, workers: int = 1
+) -> Callable[..., Calibration]:
     """What derives a calibration, from its samples and the name of its part of the events."""
     if method == GAUSSIANS:
-        return lambda data, mc, others, estimators, _, asked: derive(data, mc, others, estimators, **asked)
+        return lambda data, mc, others, names, _, asked: derive(data, mc, others, names, workers=workers, **asked)
     if method != FLOW:
         raise UnknownName("--method", method, METHODS)
     from .flow import derivation as flows

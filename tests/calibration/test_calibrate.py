@@ -27,9 +27,9 @@ def samples(tmp_path_factory):
     return out
 
 
-def shifts(samples, order):
+def shifts(samples, order, workers=1):
     """Numbers of each estimator's calibration, by name."""
-    found = calibrate.derive(*samples, [], order, minimum=2000)
+    found = calibrate.derive(*samples, [], order, minimum=2000, workers=workers)
     out = {
         name: [d.map(v, 20.0, 0, X) for v in ("nominal", "smoothing", "stat_0")]
         for name, d in found.derivations.items()
@@ -51,8 +51,8 @@ def equal(found, expected, names):
             np.testing.assert_array_equal(one, other, err_msg=name)
 
 
-def test_the_order_of_estimators_changes_nothing(samples, expected):
-    equal(shifts(samples, ["half", "puppi"]), expected, expected)
+def test_the_order_of_estimators_and_the_number_of_processes_change_nothing(samples, expected):
+    equal(shifts(samples, ["half", "puppi"], workers=2), expected, expected)
 
 
 def test_weights_that_cancel_are_one_line_that_names_the_sample(samples):

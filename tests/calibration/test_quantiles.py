@@ -77,3 +77,10 @@ def test_nodes_reach_from_zero_to_the_top():
     assert found[0] == 0
     assert found[-1] == 108
     assert np.all(np.diff(found, 2) > -0.02)
+
+
+@pytest.mark.parametrize("qt", [0.0, 12.3, 75.0, 300.0])
+def test_the_map_of_one_cell_is_that_of_the_whole_grid(qt):
+    found = surface(smooth(-3.0, 10.0), smooth(-5.0, 12.0), 2)
+    x = np.linspace(-400, 400, 801)
+    np.testing.assert_allclose(found.along(qt, 1, x), found(qt, 1, x), rtol=0, atol=1e-12)

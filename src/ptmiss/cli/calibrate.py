@@ -70,6 +70,9 @@ CONTEXT = ["qt", "njets", "npv", "boson_rapidity"]
 @click.option("--epochs", type=click.IntRange(1), default=None, help="Longest training of a flow.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the flows.")
 @click.option("--resume", is_flag=True, help="Go on with the flows of a calibration that was stopped.")
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that fit Gaussians and draw."
+)
 @click.option("--closure", is_flag=True, help="Also derive corrections on half of the events, and test on the rest.")
 @click.option("--era", default="all", show_default=True, help="Key of the files in CMS's layout.")
 @click.option("--order", default="any", show_default=True, help="Key of the files in CMS's layout.")
@@ -90,6 +93,7 @@ def calibrate(
     epochs: int | None,
     seed: int,
     resume: bool,
+    workers: int,
     closure: bool,
     era: str,
     order: str,
@@ -103,6 +107,7 @@ def calibrate(
     options: dict[str, Any] = {
         "minimum": minimum,
         "pileup": pileup,
+        "workers": workers,
         "test": closure,
         "era": era,
         "order": order,

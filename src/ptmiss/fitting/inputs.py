@@ -1,4 +1,4 @@
-"""The verb ``ptmiss templates``: regions of a run for Combine and pyhf, with a figure and a table of each."""
+"""The verb ``ptmiss templates``: regions for Combine and pyhf, with a figure and a table of each."""
 
 from __future__ import annotations
 
@@ -14,30 +14,35 @@ from ptmiss.errors import OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path
 from ptmiss.files.provenance import provenance
 from ptmiss.fitting import combine, histfactory
+from ptmiss.fitting.spectra import of_table
 from ptmiss.fitting.templates import MIN_EVENTS, Region, collect, spectra, sum_of
 from ptmiss.histograms import OBSERVABLES, stacks
+from ptmiss.results import RunResult
+from ptmiss.table import open_table
 from ptmiss.typing import Array
 
 
 def write(
-    run: AnyPath,
+    source: AnyPath | Sequence[AnyPath],
     observable: str,
     output: AnyPath,
     estimators: Sequence[str] = (),
     *,
+    channel: str | None = None,
     signal: Sequence[str] = (),
     luminosity: float | None = None,
     norms: Mapping[str, float] | None = None,
     minimum: float = MIN_EVENTS,
     label: str = "",
 ) -> list[Region]:
-    """Write the templates of a run into a directory, a region for each estimator.
+    """Write the templates of a run or of a recoil table into a directory, a region for each estimator.
 
     Args:
-        run: directory of a run.
+        source: directory of a run, or a recoil table: a file, folder or glob, or several of these.
         observable: ``mt``, ``met``, ``met_phi``, ``u_par`` or ``u_perp``.
         output: the directory.
-        estimators: names; all of the run if empty.
+        estimators: names; all of the source if empty.
+        channel: of a table, whose events count: ``zmumu``, ``wmunu``, …; None for the only one of its selection.
         signal, luminosity, minimum: see ptmiss.fitting.templates.collect.
         norms: log-normal uncertainties, factors above 1 by ``NAME`` for all processes or by ``NAME:PROCESS``.
         label: text above the figures.
@@ -46,8 +51,8 @@ def write(
         The regions.
     """
     output = as_path(output)
-    result = results.load(run)
     name = observable_name(observable)
+    result = load(source, name, estimators, channel)
     chosen = list(estimators) or list(spectra(next(iter(result.histograms.values())), name).axes["estimator"])
     regions = [collect(result, name, each, signal=signal, luminosity=luminosity, minimum=minimum) for each in chosen]
     uncertainties = normalisations(norms or {}, regions[0])
@@ -59,9 +64,22 @@ def write(
             (temporary / f"{region.name}.json").write_text(content + "\n")
             draw(region, temporary, label)
         notes = {region.name: region.notes for region in regions}
-        made = provenance(run=str(run), run_sha256=result.manifest["sha256"], norms=uncertainties, notes=notes)
+        of = {"source": str(source), "source_sha256": result.manifest["sha256"], "channel": channel}
+        made = provenance(**of, norms=uncertainties, notes=notes)
         (temporary / results.MANIFEST).write_text(results.as_json(made))
     return regions
+
+
+def load(
+    source: AnyPath | Sequence[AnyPath], observable: str, estimators: Sequence[str], channel: str | None
+) -> RunResult:
+    """The spectra of a run, or those of a recoil table, of the observable alone."""
+    given = list(source) if isinstance(source, Sequence) and not isinstance(source, str) else [source]
+    if len(given) != 1 or not results.is_run(as_path(given[0])):
+        return of_table(open_table(given), observable, estimators, channel)
+    if channel is not None:
+        raise OptionError(f"--channel {channel} is of recoil tables: a run has the events of its processor")
+    return results.load(given[0])
 
 
 def observable_name(observable: str) -> str:

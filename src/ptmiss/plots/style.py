@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
@@ -155,10 +156,27 @@ def whole(ax: Axes) -> Figure:
     return figure
 
 
+@contextmanager
+def laid_out(figure: Figure, dpi: float) -> Iterator[None]:
+    """In the block a figure keeps the layout that it gets here: each savefig would make it again, and draw for it."""
+    engine, before = figure.get_layout_engine(), figure.get_dpi()
+    if engine is None:
+        yield
+        return
+    figure.set_dpi(dpi)
+    engine.execute(figure)
+    figure.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
+        figure.set_dpi(before)
+
+
 def save(figure: Figure, stem: Path, formats: Iterable[str], dpi: float = 120) -> list[Path]:
     """Save a figure in each format; return the files."""
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), laid_out(figure, dpi):
         for path in paths:
             figure.savefig(path, dpi=dpi)
     return paths

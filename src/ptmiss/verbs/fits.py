@@ -41,8 +41,8 @@ def calibrate(
             (needs the extra ``flow``).
         force: replace results that are there.
         resume: go on with the flows that a calibration which was stopped left in ``output``.
-        **options: minimum, pileup, test, era, order, label, progress (see ptmiss.progress); flow: options of that
-            method, see ptmiss.calibration.flow.derivation.Options.
+        **options: minimum, pileup, test, era, order, label, progress (see ptmiss.progress); workers: processes that fit
+            Gaussians and draw; flow: options of that method, see ptmiss.calibration.flow.derivation.Options.
 
     Returns:
         The corrections, ready to be applied. Of runs without corrections they are XY lines and pile-up weights alone
@@ -108,7 +108,7 @@ def convert(
 
 
 def templates(
-    run: AnyPath,
+    source: AnyPath | Sequence[AnyPath],
     observable: str,
     output: AnyPath,
     estimators: Sequence[str] = (),
@@ -116,26 +116,27 @@ def templates(
     force: bool = False,
     **options: Any,
 ) -> list[Region]:
-    """Write the histograms of a run for fits in Combine and pyhf.
+    """Write histograms of a run or of a recoil table for fits in Combine and pyhf.
 
     Args:
-        run: directory of a run.
+        source: directory of a run, or a recoil table with datasets: its file, folder or glob, or several of these. Its
+            rows are read some at a time.
         observable: ``mt``, ``met``, ``met_phi``, ``u_par`` or ``u_perp``.
         output: directory of the ROOT file, the cards and the workspaces.
-        estimators: whose pTmiss; of all in the run if none is named.
+        estimators: whose pTmiss; of all that are there if none is named.
         force: replace templates that are there.
-        **options: signal, luminosity, norms, minimum, label; see ptmiss.fitting.inputs.write.
+        **options: channel, signal, luminosity, norms, minimum, label; see ptmiss.fitting.inputs.write.
 
     Returns:
         A region for each estimator: events of each process, nominal and varied, in bins.
 
     Raises:
-        FileError: there is no such run.
-        UnknownName: the run lacks the observable, an estimator or a process.
-        OptionError: templates are there already.
+        FileError: there is no such run or table.
+        UnknownName: the source lacks the observable, an estimator or a process.
+        OptionError: templates are there already, or a table's events are of several channels and none is chosen.
     """
     results.check_writable(output, force)
-    return fit_inputs.write(run, observable, output, estimators, **options)
+    return fit_inputs.write(source, observable, output, estimators, **options)
 
 
 def _convert_corrections(
