@@ -73,7 +73,7 @@ def test_a_public_function_says_what_it_takes_gives_and_raises(name):
 
 
 def test_every_verb_of_the_command_line_has_a_function():
-    by_another_name = {"status", "demo", "selection", "init", "evaluate", "models", "train"}
+    by_another_name = {"status", "demo", "selection", "init", "make", "evaluate", "models", "train"}
     assert set(cli.commands) - by_another_name == set(EXPORTED["verbs"])
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from ptmiss.cli.options import PATH, Verb, cli
+from ptmiss.cli.options import PATH, Verb, cli, note
 
 
 @cli.command(
     "init",
     cls=Verb,
-    short_help="A project to begin with: fileset, cuts, Makefile.",
+    short_help="A project to begin with: fileset, cuts, steps.",
     epilog="""
   ptmiss init first                      # of the embedded sample
-  ptmiss init dy 'nano_*.root' && make -C dy
+  ptmiss init dy 'nano_*.root' && ptmiss make -C dy
   ptmiss init z 'dy_*.root' 'data_*.root'   # also calibrates simulation to data
 """,
 )
@@ -23,15 +23,21 @@ from ptmiss.cli.options import PATH, Verb, cli
 @click.argument("files", nargs=-1)
 @click.option("--force", is_flag=True, help="Replace a project that is there.")
 def init(directory: Path, files: tuple[str, ...], force: bool) -> None:
-    """Write a fileset of event FILES, a selection and a commented Makefile into a DIRECTORY.
+    """Write a fileset of event FILES, a selection and the steps to a page of results into a DIRECTORY.
 
-    `make` in it then leads to a recoil table, resolutions and a page of results. Files of simulation and of data
-    together make two datasets, and simulation is calibrated to data. The estimators are those that the first files have
-    what it takes for.
+    `ptmiss make` runs the steps, which are verbs with their options in ptmiss.toml: a recoil table, resolutions, with
+    files of simulation and of data a calibration, a page. What the first files and their first events allow decides
+    about estimators, channel and steps.
     """
     from ptmiss import project
 
-    chosen = project.begin(directory, files, force=force)
+    begun = project.begin(directory, files, force=force)
     click.echo(f"{directory / project.FILESET}: fill in what is null, or remove it")
-    click.echo(f"{directory / project.SELECTION}: cuts on muons and jets")
-    click.echo(f"{directory / project.MAKEFILE}: with {', '.join(chosen)}; next: make -C {directory}")
+    for dataset, look in begun.looks.items():
+        click.echo(f"{directory / project.SELECTION}: {dataset}, {look}")
+        if look.against is None:
+            note(f"no resolution: no event of {dataset} has a boson that is seen, nor is it simulation")
+    if len(begun.looks) > 1 and "calibrate" not in begun.steps:
+        note("no calibration: it takes data and simulation with a boson that is seen")
+    click.echo(f"{directory / project.CONFIGURATION}: {', '.join(begun.steps)} with {', '.join(begun.estimators)}")
+    click.echo(f"next: ptmiss make -C {directory}")
