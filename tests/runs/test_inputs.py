@@ -1,5 +1,6 @@
 import shutil
 
+import fsspec
 import numpy as np
 import pytest
 from coffea.processor import ProcessorABC
@@ -12,6 +13,7 @@ from ptmiss.runs.failures import Policy
 from ptmiss.runs.inputs import inspect_files
 
 from ..nano import write_nano
+from ..test_events import served
 
 
 class Any(ProcessorABC):
@@ -20,6 +22,11 @@ class Any(ProcessorABC):
 
     def postprocess(self, accumulator):
         return accumulator
+
+
+class Count(Any):
+    def process(self, events):
+        return {"events": len(events.genWeight)}
 
 
 @pytest.fixture
@@ -70,6 +77,43 @@ def test_a_package_that_is_missing_is_nothing_to_skip(flaky, invented):
     flaky(1, ImportError("install it"))
     with pytest.raises(FileError, match="cannot open"):
         inspect_files(fileset.parse({"z": [str(invented)]}), Any(), Policy(skip=True))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (
+            "root://one//store/z.root",
+            ["root://one//store/z.root", "root://two//store/z.root", "https://h:8/store/z.root"],
+        ),
+        ("simplecache::root://one//z.root", ["simplecache::root://one//z.root", "simplecache::root://two//z.root"]),
+        ("/data/z.root", ["/data/z.root"]),
+    ],
+)
+def test_places_of_a_file_on_other_servers(path, expected):
+    servers = ("root://two/", "https://h:8")[: len(expected) - 1]
+    found = inputs.places(path, servers)
+    assert [place.replace("8//store", "8/store") for place in found] == expected
+
+
+def test_the_next_server_is_asked_where_one_does_not_have_a_file(invented, tmp_path):
+    with served(tmp_path, ranges=False) as one, served(invented.parent) as two:
+        files = fileset.parse({"z": [f"{one}/{invented.name}"]})
+        with pytest.raises(FileError, match="no such file"):
+            inspect_files(files, Any(), Policy(retries=0))
+        [found], _ = inspect_files(files, Any(), Policy(retries=0, servers=("http://127.0.0.1:9/", two)))
+    assert (found.file.path, found.file.entries) == (f"{two}/{invented.name}", 300)
+
+
+def test_a_remote_file_is_kept_in_the_cache_of_fsspec(invented, tmp_path, monkeypatch):
+    """If its URL begins with ``simplecache::``; an option in the environment says where."""
+    monkeypatch.setitem(fsspec.config.conf, "simplecache", {"cache_storage": str(tmp_path)})
+    with served(invented.parent) as server:
+        files = fileset.parse({"z": [f"simplecache::{server}/{invented.name}"]})
+        assert runner.run(files, Count(), chunksize=100)[0]["z"]["events"] == 300
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [invented.read_bytes()]
+    assert runner.run(files, Count(), chunksize=100)[0]["z"]["events"] == 300  # its server has gone
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [invented.read_bytes()]
 
 
 def test_a_copy_counts_in_its_own_dataset_only(invented, tmp_path):

@@ -1,5 +1,7 @@
 import os
+import socket
 import sys
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -55,6 +57,15 @@ def test_a_job_of_htcondor(script):
     assert "--nthreads 1 " in lines
     assert "--nworkers 4 " in lines
     assert sys.executable in lines
+
+
+def test_the_usual_port_of_the_dashboard_may_be_taken(script):
+    """Dask would warn, and warnings are errors here."""
+    with socket.socket() as taken:
+        with suppress(OSError):  # by another
+            taken.bind(("", 8787))
+            taken.listen()
+        assert script(SLURM)
 
 
 def test_htcondor_itself_reads_the_job(script):

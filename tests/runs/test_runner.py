@@ -47,6 +47,16 @@ def test_every_executor_gives_the_same_bits(dy, reference, kind, workers):
     assert outputs["dy"]["cutflow"] == reference["dy"]["cutflow"]
 
 
+def test_a_column_is_read_once_however_many_estimators_need_it(invented):
+    """All that pf reads puppi reads too."""
+    files = fileset.parse({"z": [str(invented)]})
+    one, two = (
+        runner.run(files, Zmumu(make_estimators(names)))[1]["metrics"] for names in (["puppi"], ["pf", "puppi"])
+    )
+    assert one["bytesread"] == two["bytesread"] > 0
+    assert one["columns"] == two["columns"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("chunksize", [7, 40, 1000])
 def test_chunk_size_changes_rounding_at_most(dy, reference, chunksize):

@@ -29,6 +29,7 @@ RUN_OPTIONS = (
     "memory",
     "retries",
     "timeout",
+    "redirectors",
     "skip_bad_files",
     "limit_files",
     "limit_chunks",
@@ -339,6 +340,9 @@ def with_pool(verb: Callable[..., None]) -> Callable[..., None]:
     @click.option("--skip-bad-files", is_flag=True, help="Leave out what cannot be read; the ledger lists it.")
     @click.option(
         "--retries", type=click.IntRange(0), default=2, show_default=True, help="Attempts after a read error."
+    )
+    @click.option(
+        "--redirector", "redirectors", multiple=True, metavar="URL", help="Another server of remote files, to try next."
     )
     @click.option("--limit-files", type=click.IntRange(1), metavar="N", help="A trial: N files of each dataset.")
     @click.option("--limit-chunks", type=click.IntRange(1), metavar="N", help="A trial: N chunks of each dataset.")

@@ -205,9 +205,10 @@ def _tell_work(details: Mapping[str, Any]) -> None:
     stages = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
     resumed = f", {chunks['resumed']} of them from before" if chunks["resumed"] else ""
     done = plural(metrics["chunks"], "chunk")
+    each = metrics["bytesread"] / 1e3 / max(metrics["entries"], 1)
     click.echo(
-        f"{done}{resumed}, {metrics['bytesread'] / 1e6:.1f} MB, {total:.1f} s: {stages}; "
-        f"{metrics['entries'] / max(total, 1e-9):.3g} events per second"
+        f"{done}{resumed}, {metrics['bytesread'] / 1e6:.1f} MB read ({each:.1f} kB an event), {total:.1f} s: "
+        f"{stages}; {metrics['entries'] / max(total, 1e-9):.3g} events per second"
     )
     if details["changed"]:
         note(f"{', '.join(details['changed'])} changed since the last run: all chunks were redone")

@@ -48,12 +48,14 @@ class Policy:
     """The treatment of failures.
 
     retries: attempts after a failure of kind ``io``. timeout: most seconds for a chunk, None for no limit. skip: leave
-    out what is not the user's fault, and list it in the ledger.
+    out what is not the user's fault, and list it in the ledger. servers: where else remote files are, see
+    ptmiss.runs.inputs.places.
     """
 
     retries: int = 2
     timeout: float | None = None
     skip: bool = False
+    servers: tuple[str, ...] = ()
 
     def tolerates(self, failure: Failure) -> bool:
         """Whether the run continues without the chunk that failed."""

@@ -122,7 +122,7 @@ def _inspected(dataset: str, path: str, tree: str, policy: Policy) -> EventFile 
     """What is in a file; tried again where that may help, skipped where that is tolerated."""
     for attempt in range(policy.retries + 1):
         try:
-            return inspect(path, tree)
+            return _anywhere(places(path, policy.servers), tree)
         except FileError as error:
             failure = Failure(_kind(error, path), str(error))
             if failure.kind is not Kind.IO or attempt == policy.retries:
@@ -131,6 +131,26 @@ def _inspected(dataset: str, path: str, tree: str, policy: Policy) -> EventFile 
                 raise
             time.sleep(PAUSE * 2**attempt)
     raise ValueError(f"{policy.retries} retries, expected 0 or more")
+
+
+def places(path: str, servers: Sequence[str]) -> list[str]:
+    """A file's place, and for a remote one those on other servers: ``root://HOST/`` each, in the order to try them."""
+    scheme, remote, rest = path.partition("://")
+    if not remote:
+        return [path]
+    cache, name = scheme.rpartition("::")[:2], rest.partition("/")[2]
+    return list(dict.fromkeys([path, *(f"{''.join(cache)}{server.rstrip('/')}/{name}" for server in servers)]))
+
+
+def _anywhere(paths: Sequence[str], tree: str) -> EventFile:
+    """What is in a file at the first of some places that has it; else the error of the first place."""
+    errors: list[FileError] = []
+    for path in paths:
+        try:
+            return inspect(path, tree)
+        except FileError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _kind(error: FileError, path: str) -> Kind:

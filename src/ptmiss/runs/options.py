@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ class RunOptions:
         memory: memory of each worker, such as ``2GB``; the chunk size is chosen to fit.
         retries: attempts after a failure to read.
         timeout: most seconds for a chunk.
+        redirectors: other servers of remote files, ``root://HOST/`` each, asked in this order where one has them not.
         skip_bad_files: leave out what cannot be read; the ledger lists it.
         limit_files: a trial of the first files of each dataset, so many.
         limit_chunks: a trial of the first chunks of each dataset, so many.
@@ -37,6 +38,7 @@ class RunOptions:
     memory: str | None = None
     retries: int = 2
     timeout: float | None = None
+    redirectors: Sequence[str] = ()
     skip_bad_files: bool = False
     limit_files: int | None = None
     limit_chunks: int | None = None
@@ -45,7 +47,7 @@ class RunOptions:
     def open(self) -> Iterator[dict[str, Any]]:
         """The arguments for ptmiss.runs.runner.run and ptmiss.runs.skim.skim; the pool is open within the block."""
         budget = None if self.memory is None else budgets.parse(self.memory)
-        policy = Policy(self.retries, self.timeout, self.skip_bad_files)
+        policy = Policy(self.retries, self.timeout, self.skip_bad_files, tuple(self.redirectors))
         with pool(self.executor, self.workers, self.scheduler, budget) as workers:
             how = {"pool": workers, "chunksize": self.chunksize, "budget": budget, "policy": policy}
             yield {**how, "limits": Limits(self.limit_files, self.limit_chunks)}
