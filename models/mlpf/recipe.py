@@ -16,7 +16,7 @@ from ptmiss.errors import OptionError
 from ..task import Task
 from ..training import DecoupledSettings, Progress
 from ..tuning import Choice, Range, Space
-from . import losses, monitoring
+from . import finetuning, losses, monitoring
 from .configuration import Configuration, preset
 from .dataset import Batch, Dataset, Loader, plain
 from .inputs import moments, pack
@@ -46,7 +46,7 @@ class Recipe(Task, DecoupledSettings):
     preset: see configuration.PRESETS. inputs to attention: changes to the preset. loss: this project's (``ours``), the
     same with focal classification (``focal``), or a published one. term: weights of its terms, see losses.Weights; one
     for angles makes the network predict them. budget: elements in a batch. parts: number of epochs that together use
-    every event once. start_from: weights to begin with.
+    every event once. start_from: weights to begin with, of a network that may read other features (see finetuning).
     """
 
     epochs: int = Field(10, ge=1)
@@ -66,12 +66,13 @@ class Recipe(Task, DecoupledSettings):
     rate: float = Field(2e-3, gt=0)
 
     def configuration(self) -> Configuration:
-        """The configuration of the network: that of the weights to begin with, or the preset with its changes."""
-        if self.start_from is not None:
-            return load(self.start_from).network.configuration
-        base = preset(self.preset).model_dump()
-        changed = {name: getattr(self, name) for name in base if getattr(self, name, None) is not None}
-        changed["angles"] = base["angles"] or self.term.angles > 0
+        """The configuration of the network: that of the weights to begin with or the preset, with its changes."""
+        start = None if self.start_from is None else load(self.start_from).network.configuration
+        base = (start or preset(self.preset)).model_dump()
+        names = finetuning.FREE if start else base
+        changed = {name: getattr(self, name) for name in names if getattr(self, name, None) is not None}
+        if not start:
+            changed["angles"] = base["angles"] or self.term.angles > 0
         return Configuration(**{**base, **changed})
 
     def loss_of(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -114,15 +115,17 @@ def loss(network: Network, batch: Batch, recipe: Recipe) -> Tensor:
 
 
 def begin(network: Network, training: Dataset, recipe: Recipe) -> None:
-    """Load the weights to begin with into a fresh network, or set the moments that standardise its features."""
+    """Load the weights to begin with into a fresh network, and set the moments that standardise its new features."""
+    new = np.ones(len(network.mean), np.bool_)
     if recipe.start_from is not None:
-        network.load_state_dict(load(recipe.start_from).network.state_dict())
+        new = finetuning.carry_over(load(recipe.start_from).network, network)
+    if not new.any():
         return
     some = np.linspace(0, len(training) - 1, min(MEASURED_EVENTS, len(training))).astype(int)
     features = pack(training.select(some).elements, network.schema).features.numpy()
-    mean, scale = (torch.from_numpy(x).to(network.mean.device) for x in moments(features))
-    network.mean.copy_(mean)
-    network.scale.copy_(scale)
+    device = network.mean.device
+    for buffer, measured in zip((network.mean, network.scale), moments(features), strict=True):
+        buffer.copy_(torch.where(torch.from_numpy(new).to(device), torch.from_numpy(measured).to(device), buffer))
 
 
 @torch.no_grad()
@@ -148,6 +151,10 @@ def true(events: Dataset) -> Particles:
 
 def check_start(recipe: Recipe) -> None:
     """Raise OptionError if options describe a network although there are weights to begin with."""
-    asked = [n for n in ("inputs", "width", "layers", "heads", "hidden", "window", "attention") if getattr(recipe, n)]
-    if recipe.start_from is not None and asked:
+    if recipe.start_from is None:
+        return
+    fixed = ("width", "layers", "heads", "hidden", "window")
+    asked = ["network"] if "preset" in recipe.model_fields_set else []
+    if asked := [*asked, *(name for name in fixed if getattr(recipe, name))]:
         raise OptionError(f"--start-from {recipe.start_from} determines the network: leave out --{', --'.join(asked)}")
+    finetuning.check(load(recipe.start_from).network, recipe.inputs)

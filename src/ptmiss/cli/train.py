@@ -114,6 +114,7 @@ def train_deepmet(
   ptmiss train mlpf train.root --validation val.root --output out/mlpf
   ptmiss train mlpf busy.root --validation other.root --start-from out/mlpf \\
       --rate 5e-4 --output out/mlpf35
+  ptmiss train mlpf other.root --start-from mlpf --inputs cms --output out/other
 
 Without files it trains on the few embedded events, as a trial.
 """,
@@ -122,7 +123,9 @@ Without files it trains on the few embedded events, as a trial.
 @click.option("--name", default="mlpf", show_default=True, help="Name of the model.")
 @click.option("--network", "preset", type=Words("compact|exact|lsh|gnn-lsh-2021|cms-v220|clic|cld"), help="Network.")
 @click.option(
-    "--inputs", type=Words("compact|cms|clic"), help="Features.  [default: the preset's, as for the next six]"
+    "--inputs",
+    type=Words("compact|cms|clic"),
+    help="Features; with --start-from a new encoder.  [default: the preset's, as for the next six]",
 )
 @click.option("--width", type=int, help="Number of values of an element between the layers.")
 @click.option("--layers", type=int, help="Number of layers.")

@@ -183,3 +183,5 @@ def test_an_option_with_a_wrong_value_is_named(given, message):
 def test_options_that_weights_decide(tmp_path):
     with pytest.raises(OptionError, match=r"--start-from .* determines the network: leave out --width, --layers"):
         recipe.check_start(Recipe(start_from=tmp_path, width=64, layers=2))
+    with pytest.raises(OptionError, match="leave out --network"):
+        recipe.check_start(Recipe(start_from=tmp_path, preset="lsh"))
