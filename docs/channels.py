@@ -1,34 +1,59 @@
-"""Response and resolution of one recoil in three channels: docs/channels.png and its numbers, from the sample."""
+"""Response and resolution of one recoil in three channels: docs/channels.png and its numbers, from the sample.
+
+With an event file of γ + jets, the events of the embedded table: γ + jets whose primary vertex is that of the hard
+collision, and those with another.
+
+    ptmiss simulate gammajet_fiducial -n 9000 --seed 818 --shower-weights --output gammajet.root
+    python docs/channels.py gammajet.root
+"""  # noqa: RUF002
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import uproot
 from matplotlib.figure import Figure
 
 from ptmiss import plots, sample, table
 from ptmiss.recoil import recoil
 
+LEAST = 10  # effective events in a bin
+TINY = np.finfo(float).tiny
 EDGES = np.array([25, 30, 40, 50, 60, 80, 100, 140, 200, 300])
 CHANNELS = {"zmumu": "Z → μμ", "zee": "Z → ee", "gammajet": "γ + jets"}  # noqa: RUF001
 ESTIMATORS = ("pf", "puppi", "deepmet")
 QUANTITIES = {"response": "Response", "par": r"$\sigma(u_\parallel)$ (GeV)", "perp": r"$\sigma(u_\perp)$ (GeV)"}
 
 
-def measure(name: str, estimator: str) -> pd.DataFrame:
-    """Response, and resolutions corrected for it bin by bin (GeV), with errors, in bins of qT of an embedded table."""
+def channel(name: str) -> table.RecoilTable:
+    """The events of an embedded table; lepton pairs with the mass of a Z."""
     found = table.read(sample.recoil(name))
-    if name.startswith("z"):
-        found = found.select((found["boson_mass"] > 80) & (found["boson_mass"] < 100))
+    return found.select((found["boson_mass"] > 80) & (found["boson_mass"] < 100)) if name.startswith("z") else found
+
+
+def by_vertex(path: str) -> dict[str, table.RecoilTable]:
+    """The embedded γ + jets that an event file has, by whether PV is the hard collision's vertex, the truth."""  # noqa: RUF002
+    events = uproot.open(path)["Events"].arrays(["event", "PV_isHard"], library="np")
+    hard, found = dict(zip(events["event"], events["PV_isHard"], strict=True)), channel("gammajet")
+    right, there = (np.array([hard.get(event, none) for event in found["event"]]) for none in (False, None))
+    known = there != np.array(None)
+    return {"all": found.select(known), "right": found.select(known & right), "wrong": found.select(known & ~right)}
+
+
+def measure(name: str, found: table.RecoilTable, estimator: str) -> pd.DataFrame:
+    """Response, and resolutions corrected for it bin by bin (GeV), with errors, in bins of qT."""
     u, weight, out = recoil(found.vector("boson"), found.met(estimator)), found["weight"], []
     for low, high in pairwise(EDGES):
         inside = (u.qt > low) & (u.qt < high)
         own, qt, par, perp = weight[inside], u.qt[inside], u.u_par[inside], u.u_perp[inside]
-        n = own.sum() ** 2 / (own**2).sum()
+        n = own.sum() ** 2 / max((own**2).sum(), TINY)
+        if n <= LEAST:
+            continue
         response = np.average(par, weights=own) / np.average(qt, weights=own)
         error = np.sqrt(np.sum((own * (par - response * qt)) ** 2)) / np.sum(own * qt)
         row = {"channel": name, "estimator": estimator, "low": low, "high": high, "n_eff": n}
@@ -40,12 +65,13 @@ def measure(name: str, estimator: str) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def chi2(rows: pd.DataFrame, other: str, estimator: str, quantity: str) -> float:
-    """Sum of squared pulls of a channel against Z → μμ, over the bins."""
+def chi2(rows: pd.DataFrame, other: str, estimator: str, quantity: str) -> tuple[float, int]:
+    """Sum of squared pulls of a channel against Z → μμ, over the bins that both have, and their number."""
     own = rows[rows.estimator == estimator]
-    one, two = (own[own.channel == name].reset_index() for name in ("zmumu", other))
+    one, two = (own[own.channel == name].set_index("low") for name in ("zmumu", other))
     error = np.hypot(one[f"{quantity}_error"], two[f"{quantity}_error"])
-    return float((((one[quantity] - two[quantity]) / error) ** 2).sum())
+    pulls = ((one[quantity] - two[quantity]) / error).dropna()
+    return float((pulls**2).sum()), len(pulls)
 
 
 def draw(rows: pd.DataFrame) -> Figure:
@@ -56,7 +82,7 @@ def draw(rows: pd.DataFrame) -> Figure:
         for line, (quantity, title) in zip(grid, QUANTITIES.items(), strict=True):
             for axes, estimator in zip(line, ESTIMATORS, strict=True):
                 for shift, (name, label) in enumerate(CHANNELS.items()):
-                    own = rows[(rows.channel == name) & (rows.estimator == estimator) & (rows.n_eff > 10)]
+                    own = rows[(rows.channel == name) & (rows.estimator == estimator)]
                     centre = np.sqrt(own.low * own.high) * (1 + 0.02 * (shift - 1))
                     axes.errorbar(centre, own[quantity], own[f"{quantity}_error"], fmt="os^"[shift], label=label)
                 axes.set(xscale="log", title=plots.label_of(estimator) if quantity == "response" else "")
@@ -70,10 +96,26 @@ def draw(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-if __name__ == "__main__":
-    found = pd.concat([measure(name, estimator) for name in CHANNELS for estimator in ESTIMATORS], ignore_index=True)
-    plots.save(draw(found), Path(__file__).with_suffix(""), ["png"], dpi=45)
+def of_all(tables: dict[str, table.RecoilTable]) -> pd.DataFrame:
+    """The measurements of several tables, by every estimator."""
+    return pd.concat([measure(name, tables[name], each) for name in tables for each in ESTIMATORS], ignore_index=True)
+
+
+def tell(rows: pd.DataFrame, others: list[str]) -> None:
+    """Print χ² of the others against Z → μμ, and all rows."""
     for estimator in ESTIMATORS:
-        for other in ("zee", "gammajet"):
-            print(estimator, other, *(f"{q} {chi2(found, other, estimator, q):.1f}" for q in QUANTITIES))
-    print(found.round(3).to_string())
+        for other in others:
+            found = {quantity: chi2(rows, other, estimator, quantity) for quantity in QUANTITIES}
+            print(estimator, other, *(f"{name} {value:.1f} of {bins}" for name, (value, bins) in found.items()))
+    print(rows.round(3).to_string())
+
+
+if __name__ == "__main__":
+    tables = {name: channel(name) for name in CHANNELS}
+    rows = of_all(tables)
+    if len(sys.argv) > 1:
+        parts = by_vertex(sys.argv[1])
+        tell(of_all({"zmumu": tables["zmumu"], **parts}), [*parts])
+    else:
+        plots.save(draw(rows), Path(__file__).with_suffix(""), ["png"], dpi=45)
+        tell(rows, ["zee", "gammajet"])

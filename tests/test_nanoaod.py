@@ -99,13 +99,37 @@ def test_the_first_event_of_each_file(files):
         ("v15", "stored.PuppiMET"): 83.0029,
         ("v15", "stored.MET"): 67.2056,
         ("v9", "stored.PuppiMET"): 31.2363,
+        ("v12", "stored.PuppiMET_ptUnclusteredUp"): 93.5,
+        ("v15", "stored.PuppiMET_ptUnclusteredUp"): 78.375,
+        ("v9", "stored.PuppiMET_ptUnclusteredUp"): 30.6406,
+        ("v12", "stored.DeepMETResolutionTune"): 72.3358,
+        ("v15", "stored.DeepMETResolutionTune"): 37.8582,
+        ("v9", "stored.DeepMETResolutionTune"): 23.0536,
         ("2018, before v9", "stored.PFMET"): 25.9485,
+        ("2018, before v9", "stored.PuppiMET"): 12.1805,
         ("scouting", "stored.ScoutingMET"): 77.9826,
     }
     for (version, name), value in expected.items():
         source = files[version].events(0, 1)
         met = evaluate(make_estimators([name]), source, none_of(1)).met[name]
         assert np.hypot(*met[0]) == pytest.approx(value, rel=1e-4), (version, name)
+
+
+def test_the_first_event_of_recorded_data(shared):
+    path = shared / "analysis" / "nano" / "nano_dimuon.root"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    names = ["stored.PuppiMET", "stored.MET"]
+    found = evaluate(make_estimators(names), events.inspect(str(path)).events(0, 1), none_of(1))
+    assert [np.hypot(*found.met[name][0]) for name in names] == pytest.approx([45.6899, 23.7117], rel=1e-4)
+
+
+def test_candidates_of_pfnano_add_up_to_its_raw_met(files):
+    source = files["PFNano of v9"].events(0, 4)
+    found = evaluate(make_estimators(["pf", "stored.RawMET"]), source, none_of(4))
+    sizes = {name: np.hypot(*met.T) for name, met in found.met.items()}
+    np.testing.assert_allclose(sizes["pf"], [14.271, 35.820, 507.80, 131.04], rtol=1e-4)
+    np.testing.assert_allclose(sizes["stored.RawMET"], [14.180, 35.844, 508.00, 131.25], rtol=1e-4)
 
 
 @pytest.mark.parametrize("version", [version for version in FILES if version != "scouting"])

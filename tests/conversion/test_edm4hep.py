@@ -29,7 +29,15 @@ def column(frames, name):
 @needs_cld
 def test_pandora_and_the_neutrinos_of_the_cld_event(cld):
     np.testing.assert_allclose(-cld.candidates.momentum.sum(axis=0), [4.76, -35.55], atol=0.005)
-    np.testing.assert_allclose(cld.neutrinos, [[5.54, -36.11]], atol=0.005)
+    np.testing.assert_allclose(cld.neutrinos, [[5.543, -36.109]], atol=0.0005)
+
+
+@needs_cld
+def test_pandora_finds_these_particles_in_the_cld_event(cld):
+    codes, counts = np.unique(cld.candidates["pdgId"], return_counts=True)
+    found = dict(zip(codes.tolist(), counts.tolist(), strict=True))
+    assert found.pop(211) + found.pop(-211) == 15
+    assert found == {22: 24, 130: 11, 11: 1, -11: 1}  # its neutrons are neutral hadrons here
 
 
 @needs_cld
@@ -112,6 +120,9 @@ def test_the_photons_of_the_clic_file():
     assert set(found.elements["type"]) == {ECAL}
     assert set(found.targets["type"]) == {PHOTON}
     np.testing.assert_allclose(found.targets["energy"], [3.739524, 9.982451, 5.764737], rtol=1e-6)
+    energy = found.candidates["pt"] * np.cosh(found.candidates["eta"])
+    np.testing.assert_allclose(energy, [3.762, 9.784, 5.741], rtol=2e-4)
+    assert found.candidates["pdgId"].tolist() == [22, 22, 22]
     np.testing.assert_allclose(found.balance, 0, atol=1e-5)
     np.testing.assert_allclose(found.elements["energy"], found.targets["energy"], rtol=0.2)
     np.testing.assert_allclose(found.elements["eta"], found.targets["eta"], atol=0.01)

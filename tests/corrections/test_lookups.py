@@ -1,5 +1,7 @@
+import ast
 import gzip
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from ptmiss.errors import CorrectionError, FileError, UnknownName
 
 DATA = Path(__file__).parents[3] / "shared/data/analysis"
 REFERENCES = json.loads((DATA / "reference_values.json").read_text()) if DATA.is_dir() else []
+LISTED = re.compile(r"- (?:compound )?`([^`]+)`(?: inputs \([^)]*\))?: \((.*)\) -> (.*)")
 real = pytest.mark.skipif(not REFERENCES, reason="needs the public correction files")
 
 ETA, PT = [0.0, 0.9, 2.4], [15.0, 20.0, 50.0, 120.0]
@@ -85,6 +88,32 @@ def test_public_files_give_the_reference_values(file):
                 lookup(given)
         else:
             assert lookup(given, clamp=file.startswith("jme/jer_smear")) == pytest.approx(reference["value"], rel=1e-9)
+
+
+def listed():
+    """(file, correction, arguments, value) of each line of the list of reference values, as text for people."""
+    file = ""
+    for line in (DATA / "INDEX.md").read_text().splitlines() if DATA.is_dir() else []:
+        file = line.removeprefix("### ") if line.startswith("#") else file
+        if found := LISTED.fullmatch(line):
+            correction, args, value = found.groups()
+            yield file, correction, ast.literal_eval(f"({args},)"), value
+
+
+@real
+def test_every_line_of_the_list_of_reference_values_is_what_its_file_gives():
+    """The list has more than reference_values.json: 165 values, to twelve digits."""
+    lines = list(listed())
+    assert len(lines) > len(REFERENCES)
+    for file, correction, args, value in lines:
+        lookup = lookups.load(DATA / file)[correction]
+        given = dict(zip(lookup.inputs, args, strict=True))
+        if value.startswith("RAISES"):
+            with pytest.raises((CorrectionError, UnknownName)):
+                lookup(given)
+        else:
+            outside = file.startswith("jme/jer_smear") or "met_2018" in file
+            assert lookup(given, clamp=outside) == pytest.approx(float(value), rel=1e-10), (file, correction, args)
 
 
 @given(eta=st.floats(-4, 4), pt=st.floats(0, 500))
