@@ -1,22 +1,13 @@
-"""Response and resolution of one recoil in three channels: docs/channels.png and its numbers, from the sample.
-
-With an event file of γ + jets, the events of the embedded table: γ + jets whose primary vertex is that of the hard
-collision, and those with another.
-
-    ptmiss simulate gammajet_fiducial -n 9000 --seed 818 --shower-weights --output gammajet.root
-    python docs/channels.py gammajet.root
-"""  # noqa: RUF002
+"""Response and resolution of one recoil in three channels: docs/channels.png and its numbers, from the sample."""
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import uproot
 from matplotlib.figure import Figure
 
 from ptmiss import plots, sample, table
@@ -34,15 +25,6 @@ def channel(name: str) -> table.RecoilTable:
     """The events of an embedded table; lepton pairs with the mass of a Z."""
     found = table.read(sample.recoil(name))
     return found.select((found["boson_mass"] > 80) & (found["boson_mass"] < 100)) if name.startswith("z") else found
-
-
-def by_vertex(path: str) -> dict[str, table.RecoilTable]:
-    """The embedded γ + jets that an event file has, by whether PV is the hard collision's vertex, the truth."""  # noqa: RUF002
-    events = uproot.open(path)["Events"].arrays(["event", "PV_isHard"], library="np")
-    hard, found = dict(zip(events["event"], events["PV_isHard"], strict=True)), channel("gammajet")
-    right, there = (np.array([hard.get(event, none) for event in found["event"]]) for none in (False, None))
-    known = there != np.array(None)
-    return {"all": found.select(known), "right": found.select(known & right), "wrong": found.select(known & ~right)}
 
 
 def measure(name: str, found: table.RecoilTable, estimator: str) -> pd.DataFrame:
@@ -102,7 +84,7 @@ def of_all(tables: dict[str, table.RecoilTable]) -> pd.DataFrame:
 
 
 def tell(rows: pd.DataFrame, others: list[str]) -> None:
-    """Print χ² of the others against Z → μμ, and all rows."""
+    """Print χ² of the others against zmumu, and all rows."""
     for estimator in ESTIMATORS:
         for other in others:
             found = {quantity: chi2(rows, other, estimator, quantity) for quantity in QUANTITIES}
@@ -113,9 +95,5 @@ def tell(rows: pd.DataFrame, others: list[str]) -> None:
 if __name__ == "__main__":
     tables = {name: channel(name) for name in CHANNELS}
     rows = of_all(tables)
-    if len(sys.argv) > 1:
-        parts = by_vertex(sys.argv[1])
-        tell(of_all({"zmumu": tables["zmumu"], **parts}), [*parts])
-    else:
-        plots.save(draw(rows), Path(__file__).with_suffix(""), ["png"], dpi=45)
-        tell(rows, ["zee", "gammajet"])
+    plots.save(draw(rows), Path(__file__).with_suffix(""), ["png"], dpi=45)
+    tell(rows, ["zee", "gammajet"])

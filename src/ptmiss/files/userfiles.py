@@ -146,6 +146,8 @@ def mistake(errors: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         known = [each.place for each in documented(model)]
         message = f"unknown key{hint(place, known)}; known: {', '.join(_siblings(model, parts[:-1]))}"
+    elif first["type"] == "path_not_file":
+        message = f"no such file: {given}"
     elif message.startswith("Input should be"):
         message = message.replace("a valid tuple", "a list")
         message += f", not {given!r}" if isinstance(given, str | int | float) else ""
