@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from ptmiss import tables
+from ptmiss import plots, tables
 
 ROOT = Path(__file__).resolve().parent
 MEASURED = json.loads((ROOT / "scale.json").read_text())
 MARK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+CURVES = {"resolution": ("o", plots.COLOURS["deepmet"]), "compare": ("s", plots.COLOURS["puppi"])}
 
 Row = dict[str, Any]
 Cell = Callable[[Row], str]
@@ -51,20 +53,23 @@ def page(text: str) -> str:
     return MARK.sub(lambda found: f"{found[1]}{rendered(found[2])}{found[4]}", text)
 
 
-def draw(path: Path) -> None:
+def draw() -> Figure:
     """Memory and time of a verb against the rows of a table."""
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
-    panels = (("peak", "peak memory (MB)", "linear", (0, 800)), ("cpu", "CPU time (s)", "log", (1, 100)))
+    figure = Figure(figsize=(2 * plots.WIDTH, plots.HEIGHT), layout="constrained")
+    panels = (("peak", "Peak memory (MB)", "linear", (0, 800)), ("cpu", "CPU time (s)", "log", (1, 100)))
     for axes, (key, label, yscale, limits) in zip(figure.subplots(1, 2), panels, strict=True):
-        for name, colour in (("resolution", "#3f90da"), ("compare", "#e42536")):
+        for name, (marker, colour) in CURVES.items():
             rows = MEASURED[name]["rows"]
-            axes.plot([row["rows"] for row in rows], [row[key] for row in rows], "o-", color=colour, label=name)
-        axes.set(xscale="log", yscale=yscale, xlabel="rows", ylabel=label, ylim=limits)
-        axes.legend(loc="lower left" if key == "peak" else "upper left")
-    figure.savefig(path, dpi=100)
+            x, y = ([row[of] for row in rows] for of in ("rows", key))
+            axes.plot(x, y, f"{marker}-", color=colour, label=f"ptmiss {name}", markersize=10, linewidth=2)
+        axes.set(xscale="log", yscale=yscale, xlabel="Rows of the table", ylabel=label, ylim=limits)
+        if key == "cpu":
+            axes.legend(loc="upper left")
+    return figure
 
 
 if __name__ == "__main__":
     place = ROOT / "scale.md"
     place.write_text(page(place.read_text()))
-    draw(ROOT / "scale.png")
+    with mpl.rc_context(plots.STYLE):
+        plots.save(draw(), ROOT / "scale", ["png"], 60)

@@ -175,7 +175,13 @@ def test_time_is_linear_in_the_candidates(monkeypatch):
     print("\nCompiled network, CPU time:")
     for n, each in found.items():
         print(f"  {n:5} candidates an event {1e9 * each:8.0f} ns/candidate {1e3 * each * n:8.3f} ms/event")
-    draw(OUTPUT / "candidates", [*found], [1e3 * n * t for n, t in found.items()], "candidates an event", "ms an event")
+    draw(
+        OUTPUT / "candidates",
+        [*found],
+        [1e3 * n * t for n, t in found.items()],
+        "Candidates of an event",
+        "CPU time of an event (ms)",
+    )
 
 
 def test_time_is_linear_in_the_events(monkeypatch):
@@ -188,7 +194,13 @@ def test_time_is_linear_in_the_events(monkeypatch):
     print(f"\nCompiled network, events of {CANDIDATES} candidates, CPU time:")
     for n, t in found.items():
         print(f"  {n:5} events {1e3 * t:8.2f} ms {1e3 * t / n:8.3f} ms/event")
-    draw(OUTPUT / "events", [*found], [1e3 * t for t in found.values()], f"events of {CANDIDATES} candidates", "ms")
+    draw(
+        OUTPUT / "events",
+        [*found],
+        [1e3 * t for t in found.values()],
+        f"Events of {CANDIDATES} candidates",
+        "CPU time (ms)",
+    )
 
 
 def embedded_columns():

@@ -53,4 +53,4 @@ def test_memory_of_a_skim(files):
     for repeats in (SMALL, LARGE):
         print(f"  default, file of {60 * repeats:5} events {peak(files, repeats):8.0f} MB")
     print(f"  (without --chunksize: {memory.SIZE / 1e6:.0f} MB of the file at a time)")
-    draw(OUTPUT / "memory", CHUNKSIZES, peaks, "events at a time", "peak memory of a skim (MB)")
+    draw(OUTPUT / "memory", CHUNKSIZES, peaks, "Events at a time", "Peak memory of a skim (MB)")

@@ -10,15 +10,17 @@ import sys
 import time
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from ptmiss import plots
 from ptmiss.elements import COLUMNS, TYPES, Elements
 from ptmiss.segments import from_counts
 
-from .figures import OUTPUT
+from .figures import OUTPUT, save
 
 SIZES = (320, 640, 1280, 2560, 5120, 10_240)
 NETWORKS = {"compact": "#0072b2", "exact": "#d55e00", "lsh": "#009e73", "cms-v220": "#7b3294"}
@@ -107,18 +109,22 @@ def keep(rows):
     table = pd.concat([old[~old["network"].isin(rows["network"])], rows], ignore_index=True)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     table.to_csv(TABLE, index=False, float_format="%.5g")
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    for ax, (column, label) in zip(
-        figure.subplots(1, 2),
-        {"ms": "CPU ms an event, one thread", "mb": "Peak memory above that before (MB)"}.items(),
-        strict=True,
-    ):
-        for name, colour in NETWORKS.items():
+    with mpl.rc_context(plots.STYLE):
+        save(drawn(table), TABLE.with_suffix(""))
+
+
+def drawn(table):
+    """Time and memory against elements, a curve for each network."""
+    figure = Figure(figsize=(2 * plots.WIDTH, plots.HEIGHT), layout="constrained")
+    labels = {"ms": "CPU time of an event, one thread (ms)", "mb": "Peak memory above that before (MB)"}
+    for ax, (column, label) in zip(figure.subplots(1, 2), labels.items(), strict=True):
+        for (name, colour), marker in zip(NETWORKS.items(), "osD^", strict=True):
             own = table[(table["network"] == name) & (table[column] > 0)]
-            ax.loglog(own["elements"], own[column], "o-", color=colour, label=name)
-        ax.set(xlabel="Elements of the event", ylabel=label)
-        ax.set_xticks(SIZES, [f"{n}" for n in SIZES])
+            ax.plot(own["elements"], own[column], f"{marker}-", color=colour, label=name, markersize=10, linewidth=2)
+        ax.set(xlabel="Elements of the event", ylabel=label, xscale="log")
+        ax.set(yscale="log") if column == "ms" else ax.set(ylim=(0, None))
+        ax.set_xticks(SIZES, [f"{n}" for n in SIZES], fontsize="small")
         ax.minorticks_off()
-        ax.grid(alpha=0.3)
-        ax.legend()
-    figure.savefig(TABLE.with_suffix(".png"), dpi=150)
+        if column == "ms":
+            ax.legend()
+    return figure

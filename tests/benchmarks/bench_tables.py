@@ -79,5 +79,5 @@ def test_memory_and_time_against_rows(folder, verb):
         print(f"{rows:10} {cpu:8.2f} {wall:8.2f} {rows / cpu:24,.0f} {memory:16.0f}")
     names = ("rows", "cpu", "wall", "peak")
     record(verb, [dict(zip(names, (rows, *row), strict=True)) for rows, row in zip(ROWS, found, strict=True)])
-    draw(OUTPUT / f"tables_{verb}_memory", ROWS, [m for _, _, m in found], "rows", "peak memory (MB)")
-    draw(OUTPUT / f"tables_{verb}_time", ROWS, [cpu for cpu, _, _ in found], "rows", "CPU time (s)")
+    draw(OUTPUT / f"tables_{verb}_memory", ROWS, [m for _, _, m in found], "Rows", "Peak memory (MB)")
+    draw(OUTPUT / f"tables_{verb}_time", ROWS, [cpu for cpu, _, _ in found], "Rows", "CPU time (s)")

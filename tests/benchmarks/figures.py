@@ -5,20 +5,28 @@ import os
 import platform
 from pathlib import Path
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
-OUTPUT = Path("out/bench")
+from ptmiss import plots
+
+OUTPUT, DPI = Path("out/bench"), 60
 
 
 def draw(path, x, y, xlabel, ylabel):
     """Points joined by a line, both axes from zero."""
-    figure = Figure(figsize=(5, 3.6), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(x, y, "o-", color="#3f90da")
-    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, None), ylim=(0, None))
-    axes.grid(alpha=0.3)
+    with mpl.rc_context(plots.STYLE):
+        figure = Figure(figsize=(plots.WIDTH, plots.HEIGHT), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(x, y, "o-", color=plots.COLOURS["deepmet"], markersize=10, linewidth=2)
+        axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.05 * max(x)), ylim=(0, 1.1 * max(y)))
+        save(figure, path)
+
+
+def save(figure, path):
+    """Save a figure as those of the pages are."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path.with_suffix(".png"), dpi=150)
+    plots.save(figure, path, ["png"], DPI)
 
 
 def record(name, rows):
