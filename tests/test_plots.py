@@ -192,6 +192,7 @@ def test_a_figure_without_points_says_why():
     frame["n_eff"] = 3
     ax, _ = plots.panels(frame, [("rms_par", "qt")]).axes
     assert [text.get_text() for text in ax.texts] == ["no bin has 10 events"]
+    assert not [*ax.get_xticks(), *ax.get_yticks(), *ax.get_xticks(minor=True)]
     assert ax.get_legend() is None
 
 

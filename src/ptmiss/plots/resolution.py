@@ -167,6 +167,9 @@ def draw(
         draw_ratio(ax, ratio_to(shown, quantity), estimators, within.ratio)
         main.tick_params(labelbottom=False)
     axes[-1].set_xlabel(AXES[axis])
+    if shown.empty:  # no numbers, no ticks
+        for ax in axes:
+            ax.set(xticks=[], yticks=[])
 
 
 def room(lines: int) -> float:

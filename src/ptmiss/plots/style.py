@@ -46,7 +46,7 @@ MARKERS = {
     "deepmet_mlpf": "*",
     "elements": "p",
     "elements_puppi": "h",
-    "oracle": "<",
+    "oracle": "1",
     "targets": "d",
     "targets_puppi": "H",
 }
