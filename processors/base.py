@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ptmiss import selections as select
 from ptmiss import vertex as vertices
-from ptmiss.corrections import RAPIDITY, Corrections, load
+from ptmiss.corrections import Corrections, load
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.estimators import Estimator, MetResult, evaluate, propagation
 from ptmiss.recoil import finite_in_all, transverse_sum
@@ -176,8 +176,6 @@ class CorrectedProcessor(RecoilProcessor):
             raise OptionError(
                 f"{self.path} maps {estimator} together with others: --estimators needs {', '.join(missing)} too"
             )
-        if RAPIDITY in self.corrections.context:
-            raise OptionError(f"{self.path} needs the boson's rapidity, which a run does not have: derive it without")
 
     def require(self, there: Collection[str], path: str, metadata: Mapping[str, Any]) -> None:
         """As every recoil processor; with corrections also OptionError unless the metadata say how they are applied."""
@@ -189,6 +187,11 @@ class CorrectedProcessor(RecoilProcessor):
     def corrections(self) -> Corrections | None:
         """The corrections, read once in each process."""
         return load(self.path) if self.path else None
+
+    @property
+    def of_rapidity(self) -> bool:
+        """Whether the corrections depend on the boson's rapidity."""
+        return self.corrections is not None and self.corrections.of_rapidity
 
     def corrected_weights(self, events: Any, leptons: ak.Array, npv: NDArray) -> EventWeights:
         """All weights of events, in simulation with that of the corrections by the number of vertices."""
@@ -210,16 +213,21 @@ class CorrectedProcessor(RecoilProcessor):
         return Selected(events, objects, npv[keep], njets[keep], weights[keep], mets, good, cutflow, notes, remarks)
 
     def passing(
-        self, kept: Selected, every: Mapping[str, Mapping[str, Vector]], frames: Mapping[str, Frame]
+        self,
+        kept: Selected,
+        every: Mapping[str, Mapping[str, Vector]],
+        frames: Mapping[str, Frame],
+        rapidity: Array | None = None,
     ) -> dict[str, Mask]:
         """(good events,) those that pass the cut on pTmiss, by systematic; nothing if the selection has no such cut.
 
-        every, frames: pTmiss of all estimators by systematic, and what ``varied`` takes with it.
+        every, frames, rapidity: pTmiss of all estimators by systematic, and what ``variations`` takes with it.
         """
         if (cut := self.selection.met) is None:
             return {}
         where, covariance = (kept.npv[kept.good], kept.njets[kept.good]), kept.covariance(cut.estimator)
-        mets = self.variations(kept.events, cut.estimator, every[cut.estimator], frames[cut.estimator], *where, every)
+        own = every[cut.estimator], frames[cut.estimator]
+        mets = self.variations(kept.events, cut.estimator, *own, *where, every, rapidity)
         return {systematic: select.passes(met, covariance, cut) for systematic, met in mets}
 
     def cutflow(self, kept: Selected, passed: Mapping[str, Mask]) -> dict[str, Any]:
@@ -249,12 +257,14 @@ class CorrectedProcessor(RecoilProcessor):
         npv: NDArray,
         njets: NDArray,
         others: Mapping[str, Mapping[str, Vector]] | None = None,
+        rapidity: Array | None = None,
     ) -> Iterator[tuple[str, Vector]]:
         """Names of systematics, ``nominal`` first, and (events, 2) pTmiss with each; the recoil is varied in signal.
 
         mets: the estimator's own variations, each of which is corrected like the nominal one (see MetResult.of).
         frame: gives the (events, 2) boson, and what is seen of it (see ptmiss.recoil.recoil), with a systematic.
-        others: the same as mets of all estimators, for a joint map.
+        others, rapidity: the same as mets of all estimators, and (events,) of the boson, for a joint map. No systematic
+        moves the rapidity.
         """
         if self.corrections is None:
             yield from mets.items()
@@ -265,7 +275,7 @@ class CorrectedProcessor(RecoilProcessor):
         for name, met, systematic in [*own, *((name, mets[NOMINAL], name) for name in names if name != NOMINAL)]:
             boson, visible = frame(name)
             beside = {each: by.get(name, by[NOMINAL]) for each, by in (others or {}).items()}
-            where = boson, npv, njets, sample, systematic, visible, beside
+            where = boson, npv, njets, sample, systematic, visible, beside, rapidity
             yield name, self.corrections.met(estimator, met, *where)
 
 

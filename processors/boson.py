@@ -18,7 +18,7 @@ from ptmiss.histograms import (
     fill_residuals,
     fill_variations,
 )
-from ptmiss.recoil import recoil, transverse_sum
+from ptmiss.recoil import rapidity, recoil, transverse_sum
 from ptmiss.typing import Vector
 
 from .base import CorrectedProcessor, with_weights
@@ -40,12 +40,13 @@ class Boson(CorrectedProcessor):
         where = kept.npv[good], kept.njets[good]
         every = {name: kept.mets.of(name, good) for name in self.names}
         frames = {name: partial(self.frame, kept.objects[good], name) for name in self.names}
-        passed = self.passing(kept, every, frames)
+        of_boson = rapidity(kept.objects[good]) if self.of_rapidity else None
+        passed = self.passing(kept, every, frames, of_boson)
         for name, met in kept.mets.met.items():
             fill_met_xy(histograms, name, met, kept.npv, kept.weights.nominal)
             u = recoil(boson, self.centred(kept.events, name, met, kept.npv))
             fill_residuals(histograms, name, u, kept.njets, kept.weights.nominal)
-            mets = self.variations(kept.events, name, every[name], frames[name], *where, every)
+            mets = self.variations(kept.events, name, every[name], frames[name], *where, every, of_boson)
             for systematic, corrected, weights in with_weights(mets, kept.weights[good], passed):
                 fill_variations(histograms, name, recoil(frames[name](systematic)[0], corrected), *where, weights)
                 for each, weight in weights.items():

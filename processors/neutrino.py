@@ -14,7 +14,7 @@ from ptmiss.estimators.propagation import bare
 from ptmiss.histograms import book_met, book_mt, book_recoil, book_significance, fill_met, fill_variations
 from ptmiss.recoil import recoil, transverse_mass
 from ptmiss.systematics import NOMINAL
-from ptmiss.truth import generated_boson, is_data, visible_boson
+from ptmiss.truth import generated_boson, generated_rapidity, is_data, visible_boson
 from ptmiss.typing import Vector
 
 from .base import CorrectedProcessor, with_weights
@@ -39,9 +39,11 @@ class Neutrino(CorrectedProcessor):
         known = np.isfinite(boson[:, 0])
         every = {name: kept.mets.of(name, good) for name in self.names}
         frames = {name: partial(self.frame, leptons, boson, seen, name) for name in self.names}
-        passed = self.passing(kept, every, frames)
+        rapidity = generated_rapidity(events) if self.of_rapidity else None
+        passed = self.passing(kept, every, frames, rapidity)
         for name in self.names:
-            mets_varied = self.variations(events, name, every[name], frames[name], npv, njets, every)
+            own = every[name], frames[name]
+            mets_varied = self.variations(events, name, *own, npv, njets, every, rapidity)
             for systematic, corrected, weights in with_weights(mets_varied, chosen, passed):
                 mt = transverse_mass(self.leptons(leptons, name, systematic), corrected)
                 has = np.isfinite(mt)

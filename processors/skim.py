@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from ptmiss import selections as select
 from ptmiss.estimators import MetResult
 from ptmiss.estimators.propagation import bare, change, systematics
-from ptmiss.recoil import cartesian, transverse_sum
+from ptmiss.recoil import cartesian, rapidity, transverse_sum
 from ptmiss.systematics import NOMINAL
 from ptmiss.table import of_significance, polar, rows
 from ptmiss.table.columns import CORRECTED
-from ptmiss.truth import generated_boson, generated_met, has_truth, visible_boson
+from ptmiss.truth import generated_boson, generated_met, generated_rapidity, has_truth, visible_boson
 from ptmiss.typing import Vector
 
 from .base import CorrectedProcessor
@@ -91,11 +91,17 @@ class Skim(CorrectedProcessor):
             seen = np.where(single, visible_boson(events, bare(objects)), seen)
         everywhere = np.ones(len(events), bool)
         every = {name: mets.of(name, everywhere) for name in self.names}
-        where = columns["npv"], columns["njets"], every
+        where = columns["npv"], columns["njets"], every, self.rapidity(events, columns, single)
         for name in self.names:
             frame = partial(self.frame, objects, boson, seen, single, name)
             for systematic, met in self.variations(events, name, every[name], frame, *where):
                 yield name, CORRECTED + ("" if systematic == NOMINAL else f"_{systematic}"), met
+
+    def rapidity(self, events: Any, columns: dict[str, NDArray], single: NDArray[np.bool_]) -> NDArray | None:
+        """(events,) rapidity of the boson, of the generated one with a single lepton; None if no map depends on it."""
+        if not self.of_rapidity:
+            return None
+        return np.where(single[:, 0], generated_rapidity(events), columns["boson_rapidity"])
 
     def frame(
         self,
@@ -128,7 +134,7 @@ class Skim(CorrectedProcessor):
         sums = {"boson": np.where(whole[:, np.newaxis], total, np.nan)}
         sums["lepton"] = np.where(single[:, np.newaxis], total, np.nan)
         columns = polar("boson", sums["boson"]) | {"boson_mass": np.where(whole, mass, np.nan)}
-        columns["boson_rapidity"] = np.where(whole, select.rapidity(objects), np.nan)
+        columns["boson_rapidity"] = np.where(whole, rapidity(objects), np.nan)
         columns |= polar("lepton", sums["lepton"])
         for name in systematics(objects):
             for what, nominal in sums.items():

@@ -52,6 +52,20 @@ def test_without_one_it_is_neutrino_and_dressed_lepton():
     np.testing.assert_allclose(truth.generated_boson(w), [[45, 30]], atol=1e-6)
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_rapidity_is_that_of_the_same_boson(recorded):
+    """Of a W of 80 GeV, or of a lepton and a neutrino alone; a top pair has none."""
+    w = particle(24, 50.0, eta=1.0, phi=1.0, status=62, flags=PROMPT | HARD | LAST, mass=80.0)
+    leptons = particle(13, 40.0, eta=0.5), particle(-14, 30.0, eta=-1.5, phi=2.0)
+    energy, pz = np.sqrt(50**2 * np.cosh(1) ** 2 + 80**2), 50 * np.sinh(1)
+    if not recorded:
+        energy, pz = 40 * np.cosh(0.5) + 30 * np.cosh(1.5), 40 * np.sinh(0.5) - 30 * np.sinh(1.5)
+    found = truth.generated_rapidity(event(*([w] if recorded else []), *leptons))
+    np.testing.assert_allclose(found, [np.arctanh(pz / energy)], rtol=1e-6)
+    assert np.isnan(truth.generated_rapidity(event(w, w, *leptons))).all()
+    assert np.isnan(truth.generated_rapidity(ak.Array([{"run": 1}]))).all()
+
+
 def test_a_photon_near_both_leptons_counts_once():
     """Two muons that are close, 45.7 and 34 GeV, and a photon of 10 GeV: 89.7 GeV, not 99.7."""
     z = event(particle(13, 45.7), particle(-13, 34.0, eta=0.1), particle(22, 10.0, eta=0.05, flags=PROMPT))

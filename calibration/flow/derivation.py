@@ -141,9 +141,9 @@ class Trainer:
     def train(
         self, name: str, events: Events, recipe: Recipe, start: RecoilFlow | None = None
     ) -> tuple[RecoilFlow, pd.DataFrame]:
-        """A flow on some events, and its log; start: a flow to begin with."""
+        """A flow on some events, and its log; start: a flow to begin with, whose share of differences is kept."""
         from ptmiss.files import digest
-        from ptmiss.models.recoilflow.recipe import fit_difference
+        from ptmiss.models.recoilflow.recipe import finish, fit_difference
         from ptmiss.models.recoilflow.weights import RecoilFlow, Shape
 
         held = np.arange(len(events)) % HELD_OUT == 0
@@ -153,7 +153,10 @@ class Trainer:
         if start is not None:
             run.start = lambda net: net.load_state_dict(start.network.state_dict())
         curve = run.run()
-        fit_difference(network, events)
+        if start is None:
+            finish(network, events, events.select(held))
+        else:
+            fit_difference(network, events)
         self.done += 1
         log.info("flow %s: %d epochs, loss %.4f", name, len(curve), curve["loss"].min())
         self.progress(f"flows: {name}", self.done, self.total)

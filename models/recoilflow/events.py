@@ -51,6 +51,11 @@ class Events:
         return tuple(torch.from_numpy(np.asarray(column, np.float32)) for column in columns)
 
     @property
+    def effective(self) -> float:
+        """Effective number of events of both samples."""
+        return sum(effective(self.weights[self.data == side]) for side in (False, True))
+
+    @property
     def ranges(self) -> Array:
         """(2, columns) between which the context has nearly all simulated events."""
         return np.quantile(self.context[~self.data], [CLAMP, 1 - CLAMP], axis=0)
@@ -69,9 +74,13 @@ def check(weights: Array, name: str, least: float = LEAST) -> None:
     total = weights.sum()
     if not total > 0:
         raise OptionError(f"{name}: the weights of its events add up to {total:g}, expected more than 0")
-    effective = total**2 / np.sum(weights**2)
-    if effective < least:
-        raise OptionError(f"{name}: {effective:.0f} effective events, a flow needs {least:g}")
+    if effective(weights) < least:
+        raise OptionError(f"{name}: {effective(weights):.0f} effective events, a flow needs {least:g}")
+
+
+def effective(weights: Array) -> float:
+    """Number of events of weight one with the same relative error."""
+    return float(weights.sum() ** 2 / np.sum(weights**2))
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,10 @@ class Network(nn.Module):
 
     hidden: widths of the layers of each conditioner; bins: of each spline; splines: how many follow each other, after
     one transform that shifts and scales. difference: (2, features, 2), by how much data are shifted and scaled against
-    simulation, as lines in the first column of the context, which is qT. mixing: (features, features), how much of the
-    components before it is added to each one of data; only what is below the diagonal counts.
+    simulation, as lines in the first column of the context, which is qT. mixing: (features, features), how much more of
+    the components before it is added to each one of data; only what is below the diagonal counts. One half of all
+    differences is of data, and minus one half of simulation. common, common_mixing: the same for both, so that what the
+    flow lacks for both is no difference.
     """
 
     u_mean: Tensor
@@ -53,6 +55,8 @@ class Network(nn.Module):
         self.flow = Flow(parts, base)
         self.difference = nn.Parameter(torch.zeros(2, features, 2))
         self.mixing = nn.Parameter(torch.zeros(features, features))
+        self.common = nn.Parameter(torch.zeros(2, features, 2))
+        self.common_mixing = nn.Parameter(torch.zeros(features, features))
         for name, size in (("u", features), ("context", context)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_spread", torch.ones(size))
@@ -66,6 +70,19 @@ class Network(nn.Module):
         """The last input of a conditioner has no weight at first: the map begins as the identity."""
         part.hyper[0].weight[:, -1] = 0.0
 
+    @torch.no_grad()
+    def scale_switch(self, factor: float) -> None:
+        """Let data and simulation differ by so much of what they do, in all that depends on the switch."""
+        for part in self.flow.transform.transforms:
+            part.hyper[0].weight[:, -1] *= factor
+        self.scale_difference(factor)
+
+    @torch.no_grad()
+    def scale_difference(self, factor: float) -> None:
+        """Let shift, scale and mixing differ by so much of what they do."""
+        for part in (self.difference, self.mixing):
+            part.mul_(factor)
+
     def measure(self, events: Events) -> None:
         """Take means, spreads and ranges from events."""
         self.ranges.copy_(torch.from_numpy(events.ranges))
@@ -75,37 +92,46 @@ class Network(nn.Module):
             getattr(self, f"{name}_spread").copy_(torch.from_numpy(values.std(axis=0) + 1e-6))
 
     def given(self, context: Tensor, switch: Tensor) -> Tensor:
-        """(events, columns + 1) what the conditioners see, in units of spreads and inside of the ranges."""
+        """(events, columns + 1) what the conditioners see, in units of spreads and inside of the ranges.
+
+        The last is one half for data, where the switch is 1, and minus one half for simulation.
+        """
         clamped = torch.minimum(torch.maximum(context, self.ranges[0]), self.ranges[1])
-        return torch.cat([(clamped - self.context_mean) / self.context_spread, switch[:, None]], dim=1)
+        return torch.cat([(clamped - self.context_mean) / self.context_spread, switch[:, None] - 0.5], dim=1)
 
     def moved(self, given: Tensor) -> tuple[Tensor, Tensor]:
-        """(events, features) shift and logarithm of the scale of data, lines in qT; none for simulation."""
+        """(events, features) shift and logarithm of the scale, lines in qT."""
         switch = given[:, -1:]
-        terms = torch.cat([torch.ones_like(switch), given[:, :1]], dim=1) * switch
-        shift, scale = (terms @ part.T for part in self.difference)
+        terms = torch.cat([torch.ones_like(switch), given[:, :1]], dim=1)
+        parts = zip(self.common, self.difference, strict=True)
+        shift, scale = (terms @ both.T + switch * (terms @ part.T) for both, part in parts)
         return shift, scale
 
-    @property
-    def mixed(self) -> Tensor:
-        """(features, features) matrix, ones on its diagonal, that gives the components of data their correlations."""
-        return torch.eye(len(self.mixing), dtype=self.mixing.dtype) + self.mixing.tril(-1)
+    def mixed(self, switch: float) -> Tensor:
+        """(features, features) matrix, ones on its diagonal, that changes the correlations of the components."""
+        mixing = self.common_mixing + (switch - 0.5) * self.mixing
+        return torch.eye(len(mixing), dtype=mixing.dtype) + mixing.tril(-1)
+
+    def alone(self, u: Tensor, switch: float) -> Tensor:
+        """(events, features) components before they are mixed."""
+        return torch.linalg.solve_triangular(self.mixed(switch), u.T, upper=False, unitriangular=True).T
 
     def log_density(self, u: Tensor, context: Tensor, switch: Tensor) -> Tensor:
         """(events,) logarithm of the density of standardised residuals."""
         given = self.given(context, switch)
         shift, scale = self.moved(given)
         plain = ((u - self.u_mean) / self.u_spread - shift) * torch.exp(-scale)
-        alone = torch.linalg.solve_triangular(self.mixed, plain.T, upper=False, unitriangular=True).T
-        plain = torch.where(switch[:, None] > 0, alone, plain)
+        plain = torch.where(switch[:, None] > 0, self.alone(plain, 1.0), self.alone(plain, 0.0))
         return self.flow(given).log_prob(plain) - scale.sum(dim=1)
 
     def move(self, u: Tensor, context: Tensor) -> Tensor:
         """(events, features) what simulated residuals become: to their scores, and back as those of data."""
         of_mc, of_data = (self.given(context, torch.full((len(u),), side, dtype=u.dtype)) for side in (0.0, 1.0))
-        scores = self.flow(of_mc).transform((u - self.u_mean) / self.u_spread)
+        shift, scale = self.moved(of_mc)
+        plain = self.alone(((u - self.u_mean) / self.u_spread - shift) * torch.exp(-scale), 0.0)
+        scores = self.flow(of_mc).transform(plain)
         shift, scale = self.moved(of_data)
-        plain = self.flow(of_data).transform.inv(scores) @ self.mixed.T
+        plain = self.flow(of_data).transform.inv(scores) @ self.mixed(1.0).T
         return (plain * torch.exp(scale) + shift) * self.u_spread + self.u_mean
 
     @torch.no_grad()

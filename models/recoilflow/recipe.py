@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -16,6 +17,7 @@ from .network import Network
 FLOOR = -60.0  # log density below which an event of negative weight pushes no more
 STEPS = 40  # of the last fit
 VALIDATION_BATCH = 16_384
+SHARES = tuple(i / 10 for i in range(11))  # of what depends on the switch
 
 
 class Recipe(Task, DecoupledSettings):
@@ -55,15 +57,53 @@ class Recipe(Task, DecoupledSettings):
         return lambda network: validate(network, held)
 
 
-def fit_difference(network: Network, events: Events) -> None:
-    """Fit shift, scale and mixing of data against simulation to all events of data, the rest of the flow as it is.
+def finish(network: Network, events: Events, held: Events) -> None:
+    """Settle after a training by how much data and simulation differ.
+
+    Held-out events decide how much of what depends on the switch is kept, from none to all: what was learnt by heart is
+    not. Then shift, scale and mixing are fitted to all events, and kept as far as they are significant.
+    """
+    keep_of_switch(network, held)
+    gain = fit_difference(network, events)
+    shrink_difference(network, gain * events.effective)
+
+
+def keep_of_switch(network: Network, held: Events) -> float:
+    """Scale all that depends on the switch by the share, from 0 to 1, with the least loss of held-out events."""
+    start = copy.deepcopy(network.state_dict())
+
+    def measured(share: float) -> float:
+        network.load_state_dict(start)
+        network.scale_switch(share)
+        return validate(network, held)["loss"]
+
+    best = min(SHARES, key=measured)
+    network.load_state_dict(start)
+    network.scale_switch(best)
+    return best
+
+
+def shrink_difference(network: Network, gain: float) -> None:
+    """Multiply shift, scale and mixing by 1 - (p - 2) / T, not below 0, as of James and Stein.
+
+    p: number of these parameters. T: twice the gain of the log likelihood over none of them, which is about p on
+    average for two samples of one law. So a difference of such samples goes, and one of many errors stays.
+    """
+    features = len(network.mixing)
+    parameters = network.difference.numel() + features * (features - 1) // 2
+    factor = max(0.0, 1 - (parameters - 2) / max(2 * gain, 1e-9))
+    network.scale_difference(factor)
+
+
+def fit_difference(network: Network, events: Events) -> float:
+    """Fit shift, scale and mixing of both samples, and those of data against simulation, the rest of the flow as it is.
 
     A training stops when the flow begins to know its events by heart. What differs between data and simulation is a
     small part of the loss and learnt last: by then too little of it. Of these few parameters no event can be learnt by
-    heart, so that they are fitted until nothing gets better.
+    heart, so that they are fitted until nothing gets better. Returns the gain of the loss over no such difference.
     """
-    batch = [tensor.double() for tensor in events.balanced().select(events.data).tensors()]
-    fitted = [network.difference, network.mixing]
+    batch = [tensor.double() for tensor in events.balanced().tensors()]
+    fitted = [network.difference, network.mixing, network.common, network.common_mixing]
     optimizer = torch.optim.LBFGS(fitted, max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -75,7 +115,12 @@ def fit_difference(network: Network, events: Events) -> None:
 
     network.double()
     optimizer.step(closure)
+    fit = copy.deepcopy(network)
+    fit.scale_difference(0.0)
+    with torch.no_grad():
+        gain = float(loss(fit, *batch) - loss(network, *batch))
     network.float()
+    return gain
 
 
 def loss(network: Network, u: Tensor, context: Tensor, switch: Tensor, weights: Tensor) -> Tensor:

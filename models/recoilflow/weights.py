@@ -18,7 +18,7 @@ from ptmiss.typing import Array
 
 from .network import Network
 
-ARCHITECTURE, VERSION = "recoilflow", "2"
+ARCHITECTURE, VERSION = "recoilflow", "3"
 
 
 @dataclass(frozen=True)

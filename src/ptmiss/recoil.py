@@ -43,6 +43,21 @@ def transverse_sum(particles: ak.Array) -> NDArray[np.float64]:
     return np.stack([ak.to_numpy(s) for s in sums], axis=-1)
 
 
+def rapidity(particles: ak.Array) -> NDArray[np.float64]:
+    """(events,) rapidity of the sum of each event's particles, pseudorapidity of one without mass; 0 without any."""
+    e, x, y, z = momentum_sum(particles)
+    transverse = np.sqrt(np.maximum((e - z) * (e + z), x**2 + y**2))
+    return np.arcsinh(np.divide(z, transverse, out=np.zeros_like(z), where=transverse > 0))
+
+
+def momentum_sum(particles: ak.Array) -> tuple[NDArray[np.float64], ...]:
+    """Energy and momentum of the sum of each event's particles, (events,) each, GeV."""
+    pt = ak.values_astype(particles.pt, np.float64)
+    px, py, pz = pt * np.cos(particles.phi), pt * np.sin(particles.phi), pt * np.sinh(particles.eta)
+    energy = np.sqrt(px**2 + py**2 + pz**2 + ak.values_astype(particles.mass, np.float64) ** 2)
+    return tuple(ak.to_numpy(ak.sum(part, axis=-1)) for part in (energy, px, py, pz))
+
+
 def magnitude(vector: Vector) -> Scalar:
     """(events,) lengths of (events, 2) vectors, GeV."""
     return np.hypot(vector[..., 0], vector[..., 1])

@@ -11,17 +11,18 @@ Top pairs, single tops and pairs of bosons have no single boson, and so none her
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import awkward as ak
 import numpy as np
+from numpy.typing import NDArray
 
 from ptmiss import candidates as pf_candidates
 from ptmiss import elements as pf_elements
 from ptmiss.angles import delta_r
 from ptmiss.errors import ColumnError
-from ptmiss.recoil import cartesian, transverse_sum
+from ptmiss.recoil import cartesian, rapidity, transverse_sum
 from ptmiss.typing import Vector
 
 IS_PROMPT, FROM_HARD_PROCESS, DIRECT_HARD_TAU_PRODUCT, IS_LAST_COPY = 1 << 0, 1 << 8, 1 << 10, 1 << 13
@@ -73,17 +74,27 @@ def generated_met(events: Any) -> Vector:
 
 def generated_boson(events: Any) -> Vector:
     """(events, 2) transverse momentum of the boson of the hard process, GeV; NaN where there is not exactly one."""
+    return _of_boson(events, transverse_sum, 2)
+
+
+def generated_rapidity(events: Any) -> NDArray[np.float64]:
+    """(events,) rapidity of the boson of the hard process; NaN where there is not exactly one."""
+    return _of_boson(events, lambda particles: rapidity(particles)[:, np.newaxis], 1)[:, 0]
+
+
+def _of_boson(events: Any, measure: Callable[[ak.Array], NDArray[np.float64]], columns: int) -> NDArray[np.float64]:
+    """(events, columns) what is measured of the particles that are the boson; NaN where there is not exactly one."""
     if not has_particles(events):
-        return np.full((len(events), 2), np.nan)
+        return np.full((len(events), columns), np.nan)
     particles = generated_particles(events)
     leptons, heavy = particles[hard_leptons(particles)], particles[heavy_particles(particles)]
     photons = radiation(particles, leptons[of_kind(leptons, CHARGED + TAU)])
     recorded = ak.to_numpy(ak.num(heavy))[:, np.newaxis]
-    boson = np.where(recorded == 1, transverse_sum(heavy), transverse_sum(leptons) + transverse_sum(photons))
+    boson = np.where(recorded == 1, measure(heavy), measure(ak.concatenate([leptons, photons], axis=1)))
     single = (ak.to_numpy(ak.num(leptons))[:, np.newaxis] == 2) & (recorded <= 1)
     photon = particles[boson_photons(particles, leptons, heavy)]
     alone = ak.to_numpy(ak.num(photon))[:, np.newaxis] == 1
-    return np.where(single, boson, np.where(alone, transverse_sum(photon), np.nan))
+    return np.where(single, boson, np.where(alone, measure(photon), np.nan))
 
 
 def visible_boson(events: Any, leptons: ak.Array) -> Vector:

@@ -1,5 +1,6 @@
 """Networks on a server: the same numbers as here, and every way in which a server can fail."""
 
+import json
 import os
 import shutil
 import socket
@@ -204,16 +205,52 @@ def test_layouts_that_are_not_for_a_network(tmp_path):
         serving.write(random_model(padding=12500), tmp_path / "x", "cms-4500")
 
 
-@pytest.mark.slow
-def test_the_same_numbers_from_triton_itself(repository, tmp_path):
-    python = os.environ.get("PTMISS_PYTRITON")
+def python_with(variable, what):
+    """The Python that an environment variable names; the test is skipped if there is none."""
+    python = os.environ.get(variable)
     if not python:
-        pytest.skip("PTMISS_PYTRITON names no Python with nvidia-pytriton and onnxruntime")
+        pytest.skip(f"{variable} names no Python with {what}")
+    return python
+
+
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_the_same_numbers_from_triton_itself(repository, tmp_path):
+    python, port = python_with("PTMISS_PYTRITON", "nvidia-pytriton and onnxruntime"), free_port()
     script = Path(__file__).parents[1] / "pytriton_server.py"
     command = [python, str(script), str(repository / "packed" / "deepmet" / "1" / "model.onnx"), str(port)]
+    check_numbers(command, port, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_same_numbers_from_mlserver(repository, tmp_path):
+    python, port = python_with("PTMISS_MLSERVER", "mlserver and onnxruntime"), free_port()
+    shutil.copy(Path(__file__).parents[1] / "mlserver_model.py", tmp_path)
+    graph = str(repository / "packed" / "deepmet" / "1" / "model.onnx")
+    model = {
+        "name": "deepmet",
+        "implementation": "mlserver_model.Graph",
+        "parameters": {"version": "1", "uri": graph},
+        "inputs": [
+            {"name": "features", "datatype": "FP32", "shape": [-1, 8]},
+            {"name": "categories", "datatype": "INT64", "shape": [-1, 3]},
+        ],
+        "outputs": [{"name": "met", "datatype": "FP64", "shape": [2]}],
+    }
+    other = {name: free_port() for name in ("http_port", "metrics_port")}
+    settings = {"host": "127.0.0.1", "grpc_port": port, **other, "parallel_workers": 0}
+    (tmp_path / "model-settings.json").write_text(json.dumps(model))
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    check_numbers([python, "-m", "mlserver.cli.main", "start", str(tmp_path)], port, tmp_path)
+
+
+def check_numbers(command, port, tmp_path):
+    """pTmiss of a server that a command starts is that of the network here."""
     with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         there = make_estimators(["remote.net"], {"remote.net": f"triton+grpc://127.0.0.1:{port}/deepmet/1"})[0]
         while server.poll() is None:  # Triton says nothing of a model that it still loads

@@ -1,4 +1,4 @@
-"""The verbs of ``ptmiss models``, for weights files: list, show, card, check, diff, sketch, import and export."""
+"""The verbs of ``ptmiss models``, for weights files: list, show, card, check, sign, diff, sketch, import and export."""
 
 from __future__ import annotations
 
@@ -218,17 +218,40 @@ def diff(first: str, second: str, files: tuple[str, ...], output: Path | None, f
     short_help="Whether a model's card fits its weights.",
     epilog="""
   ptmiss models check deepmet
-  ptmiss models check out/mine
+  ptmiss models check registry/mine/1.0.0 --signers signers.txt
 """,
 )
 @click.argument("model", type=Words("MODEL", models_of_the_package))
-def check(model: str) -> None:
-    """Check the card of a MODEL (a name, a weights file or its folder): its keys, and whether it fits the weights."""
-    from ptmiss.networks import registry
+@click.option("--signers", type=PATH, help="File of allowed signers (ssh-keygen), one of whom has to have signed it.")
+def check(model: str, signers: Path | None) -> None:
+    """Check the card of a MODEL (a name, a weights file or its folder): its keys, and whether it fits the weights.
 
-    found = registry.check(model)
-    click.echo(wrap(f"{found.model_name} {found.version}, {found.license}: {registry.weights_file(model)}"))
+    A SHA256SUMS in the folder of the weights or above has to have the file's hash.
+    """
+    from ptmiss.networks import registry, signatures
+
+    found, weights = registry.check(model), registry.weights_file(model)
+    signed = signatures.verify(weights, signers)
+    click.echo(wrap(f"{found.model_name} {found.version}, {found.license}: {weights}"))
     click.echo(wrap(f"trained on {found.training_data}"))
+    click.echo(wrap(signed))
+
+
+@models.command(
+    "sign",
+    cls=Verb,
+    short_help="Hashes of models in one file, signed.",
+    epilog="""
+  ptmiss models sign registry --key ~/.ssh/id_ed25519
+""",
+)
+@click.argument("folder", type=PATH)
+@click.option("--key", type=PATH, required=True, help="Your private key of OpenSSH, or the public one of an agent's.")
+def sign(folder: Path, key: Path) -> None:
+    """Write the hashes of all models in a FOLDER to SHA256SUMS in it, and sign that with ssh-keygen."""
+    from ptmiss.networks import signatures
+
+    click.echo(signatures.sign(folder, key))
 
 
 @models.command(

@@ -78,6 +78,11 @@ class Corrections:
         """What the maps depend on besides the recoil."""
         return list(self.metadata.get("joint", {}).get("context", ["qt", "njets"]))
 
+    @property
+    def of_rapidity(self) -> bool:
+        """Whether the maps depend on the boson's rapidity."""
+        return RAPIDITY in self.context
+
     def needed(self, estimator: str) -> list[str]:
         """The estimators whose pTmiss the map of this one depends on, itself the last."""
         self._require(estimator)
@@ -195,7 +200,7 @@ class Corrections:
         boson (NaN). An event whose pTmiss is not finite stays as it is.
 
         others: (events, 2) pTmiss by estimator, GeV, as it came; a joint map needs that of the estimators ``needed``,
-        and, if ``context`` names it, the boson's rapidity (events,).
+        and, if ``context`` names it, the boson's rapidity (events,). Where that is not finite there is no boson.
         """
         out = self.centred(estimator, met, npv, "data" if sample == "data" else "mc")
         if sample != "mc" or not self.maps:
@@ -203,19 +208,27 @@ class Corrections:
         seen = boson if visible is None else visible
         mets = self._all(estimator, out, npv, others or {})
         known = np.isfinite(sum(mets.values()) + boson + seen).all(axis=1)
+        context = {"npv": npv, "njets": njets, **self._rapidity(rapidity)}
+        known &= np.isfinite(np.asarray(context.get(RAPIDITY, 0.0)))
         boson, seen = boson[known], seen[known]
         recoils = {name: recoil(boson, each[known], seen) for name, each in mets.items()}
         u = recoils[estimator]
         if self.joint:
-            context = {"qt": u.qt, "njets": np.asarray(njets)[known], "npv": np.asarray(npv)[known]}
-            if rapidity is not None:
-                context[RAPIDITY] = np.asarray(rapidity)[known]
-            par, perp = self._joint(estimator, recoils, context, systematic)
+            given = {"qt": u.qt, **{name: np.asarray(values)[known] for name, values in context.items()}}
+            par, perp = self._joint(estimator, recoils, given, systematic)
         else:
             par = self.u(estimator, "par", u.qt, np.asarray(njets)[known], u.u_par, systematic)
             perp = self.u(estimator, "perp", u.qt, np.asarray(njets)[known], u.u_perp, systematic)
         out[known] = met_from_recoil(par, perp, boson, seen)
         return out
+
+    def _rapidity(self, rapidity: ArrayLike | None) -> dict[str, ArrayLike]:
+        """The boson's rapidity if the maps depend on it; CorrectionError if it is not given then."""
+        if not self.of_rapidity:
+            return {}
+        if rapidity is None:
+            raise CorrectionError(f"{self.path} maps by the boson's rapidity too: expected rapidity (events,)")
+        return {RAPIDITY: rapidity}
 
     def _all(self, estimator: str, met: Vector, npv: ArrayLike, others: Mapping[str, Vector]) -> dict[str, Vector]:
         """The simulated pTmiss less its mean of the estimators that are needed, this one the last."""

@@ -20,7 +20,6 @@ from .objects import (
     good_photons,
     invariant_mass,
     opposite_pair,
-    rapidity,
     vertex_count,
 )
 from .presets import PRESETS, load_selection, of_channel, selection_of
@@ -52,7 +51,6 @@ __all__ = [
     "opposite_pair",
     "own_events",
     "passes",
-    "rapidity",
     "remarks",
     "selection_of",
     "single_lepton_cuts",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ptmiss.angles import delta_r
 from ptmiss.errors import ColumnError
 from ptmiss.leptons import SHIFT
+from ptmiss.recoil import momentum_sum
 from ptmiss.selections.momenta import evaluation as momenta
 from ptmiss.selections.momenta import radiation
 
@@ -163,23 +164,8 @@ def others(events: Any, selected: ak.Array, selection: Selection) -> NDArray[np.
 
 def invariant_mass(particles: ak.Array) -> NDArray[np.float64]:
     """(events,) mass of the sum of each event's particles, GeV; 0 where there are none."""
-    e, x, y, z = _momentum_sum(particles)
+    e, x, y, z = momentum_sum(particles)
     return np.sqrt(np.maximum(e**2 - x**2 - y**2 - z**2, 0))
-
-
-def rapidity(particles: ak.Array) -> NDArray[np.float64]:
-    """(events,) rapidity of the sum of each event's particles, pseudorapidity of one without mass; 0 without any."""
-    e, x, y, z = _momentum_sum(particles)
-    transverse = np.sqrt(np.maximum((e - z) * (e + z), x**2 + y**2))
-    return np.arcsinh(np.divide(z, transverse, out=np.zeros_like(z), where=transverse > 0))
-
-
-def _momentum_sum(particles: ak.Array) -> tuple[NDArray[np.float64], ...]:
-    """Energy and momentum of the sum of each event's particles, (events,) each, GeV."""
-    pt = ak.values_astype(particles.pt, np.float64)
-    px, py, pz = pt * np.cos(particles.phi), pt * np.sin(particles.phi), pt * np.sinh(particles.eta)
-    energy = np.sqrt(px**2 + py**2 + pz**2 + ak.values_astype(particles.mass, np.float64) ** 2)
-    return tuple(ak.to_numpy(ak.sum(part, axis=-1)) for part in (energy, px, py, pz))
 
 
 def opposite_pair(leptons: ak.Array) -> NDArray[np.bool_]:

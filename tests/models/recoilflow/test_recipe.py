@@ -4,7 +4,16 @@ import torch
 
 from ptmiss.errors import OptionError
 from ptmiss.models.recoilflow.events import Events, join
-from ptmiss.models.recoilflow.recipe import FLOOR, Recipe, fit_difference, loss
+from ptmiss.models.recoilflow.network import Network
+from ptmiss.models.recoilflow.recipe import (
+    FLOOR,
+    Recipe,
+    finish,
+    fit_difference,
+    keep_of_switch,
+    loss,
+    shrink_difference,
+)  # fmt: skip
 
 from .conftest import SMALL
 
@@ -63,6 +72,60 @@ def test_too_few_events_and_weights_below_zero_are_one_line(weights, message):
     good = (np.zeros((3000, 2)), np.zeros((3000, 1)), np.ones(3000))
     with pytest.raises(OptionError, match=message):
         join(good, (np.zeros((30, 2)), np.zeros((30, 1)), weights))
+
+
+def identical(n=600, seed=6):
+    """The same skewed events, of which a fresh flow knows next to nothing, as data and as simulation."""
+    rng = np.random.default_rng(seed)
+    u, context = rng.exponential(10, (n, 2)), rng.exponential(20, (n, 1))
+    return Events(np.tile(u, (2, 1)), np.tile(context, (2, 1)), np.repeat([False, True], n), np.ones(2 * n))
+
+
+def test_what_a_flow_lacks_of_both_samples_is_no_difference_of_them():
+    events = identical()
+    network = Network(2, 1, (8,), 4, 1)
+    network.measure(events)
+    assert fit_difference(network, events) == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(network.correct(events.u, events.context), events.u, atol=1e-3)
+
+
+def test_what_held_out_events_do_not_confirm_is_not_kept():
+    """A switch with random weights is of no use for two samples that are one, and is turned off."""
+    events = identical()
+    network = Network(2, 1, (8,), 4, 1)
+    network.measure(events)
+    with torch.no_grad():
+        network.flow.transform.transforms[0].hyper[0].weight[:, -1] = 1.0
+        network.difference += 0.3
+    assert np.abs(network.correct(events.u, events.context) - events.u).mean() > 1
+    assert keep_of_switch(network, events) == 0
+    np.testing.assert_allclose(network.correct(events.u, events.context), events.u, atol=1e-4)
+
+
+@pytest.mark.parametrize(("gain", "factor"), [(0.0, 0.0), (3.0, 0.0), (3.5, 0.0), (7.0, 0.5), (700.0, 0.995)])
+def test_a_difference_is_kept_as_far_as_it_is_significant(gain, factor):
+    """Two components have nine parameters; James and Stein's factor is 1 - 7 / T, T twice the gain."""
+    network = Network(2, 1, (8,), 4, 1)
+    with torch.no_grad():
+        network.difference += 1
+        network.mixing += 1
+    shrink_difference(network, gain)
+    np.testing.assert_allclose([network.difference.detach().mean(), network.mixing.detach().mean()], factor, atol=1e-6)
+
+
+def test_samples_of_one_law_are_left_nearly_as_they_are(tmp_path):
+    """3000 events each, whose widths of 10 GeV leave 0.26 GeV to the difference of their means alone."""
+    rng = np.random.default_rng(8)
+    u, context = rng.normal(0, 10, (6000, 2)), rng.exponential(20, (6000, 1))
+    events = Events(u, context, np.repeat([False, True], 3000), np.ones(6000))
+    held = np.arange(6000) % 7 == 0
+    network, run = Recipe(epochs=4, batch=256, hidden=(16,), bins=5).train(
+        events.select(~held), events.select(held), tmp_path, {}
+    )
+    run.run()
+    finish(network, events, events.select(held))
+    away = network.correct(u, context) - u
+    assert np.sqrt(np.mean(away[(np.abs(u) < 20).all(axis=1)] ** 2)) < 0.3
 
 
 def test_a_difference_that_grows_with_the_context_is_learnt_by_little_training(tmp_path):

@@ -26,7 +26,7 @@ def test_a_flow_comes_back_from_its_file(trained, toy_events, tmp_path):
 @pytest.mark.parametrize(
     ("about", "message"),
     [
-        ({"architecture": "recoilflow", "version": "0"}, r"version '0' of a flow's file, expected '2'"),
+        ({"architecture": "recoilflow", "version": "0"}, r"version '0' of a flow's file, expected '3'"),
         ({"architecture": "deepmet"}, r"architecture 'deepmet', expected 'recoilflow'"),
     ],
 )
