@@ -73,9 +73,10 @@ def test_the_truth_put_in_for_one_type(invented):
     table = oracle.table(made, "targets", ideal.sum(axis=1), bootstrap.draws(EVENTS, 20)).set_index("element")
     assert set(table["estimator"]) == {"mlpf"}
     assert table.loc["HCAL cluster", "rms"] == pytest.approx(0, abs=1e-4)
-    assert table.loc["track", "rms_vs_whole"] == 1
+    assert table.loc["track", "half_width_vs_whole"] == 1
     assert table.loc["track", "alone"] == 0
-    assert table.loc["HCAL cluster", "alone"] == pytest.approx(table.loc["track", "rms"])
+    assert table.loc["HCAL cluster", "alone"] == pytest.approx(table.loc["track", "half_width"])
+    assert table.loc["ECAL and HCAL", "alone"] == pytest.approx(table.loc["HCAL cluster", "alone"])
     np.testing.assert_allclose(
         made["mlpf"].sum(axis=1)[0, 0],
         -np.sum((targets["pt"] * np.where(wrong, noise, 1) * np.cos(elements["phi"]))[:AN_EVENT]),

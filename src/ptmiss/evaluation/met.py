@@ -19,7 +19,7 @@ GENERATED_EDGES = (10, 20, 40, 60, 80, 100, 200)
 TAILS = (30, 50, 80, 120)  # GeV
 MIN_EVENTS = 50  # events: a bin with fewer has no row
 ORACLE = "oracle"
-GAIN = "rms_oracle_gain"
+GAIN = "half_width_oracle_gain"
 
 
 def reference(name: str) -> str:
@@ -32,7 +32,7 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
 
     bias_x, bias_y: GeV; rms, half_width: GeV, of both components together; slope: <pTmiss truth> / <truth²>; tail_30:
     share of events with a difference beyond 30 GeV; half_width_vs_reference, rms_vs_reference: ratios, paired (see
-    :func:`reference`); rms_oracle_gain: share of what the oracle's RMS is below PF's, for those compared with PF.
+    :func:`reference`); half_width_oracle_gain: share of what the oracle's is below PF's, for those compared with PF.
     """
     cells = [("inclusive", 0.0, np.inf, np.ones(len(npv), bool))]
     cells += [("npv", low, high, (npv >= low) & (npv < high)) for low, high in pairwise(NPV_EDGES)]
@@ -56,8 +56,8 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
 
 
 def oracle_gain(found: Mapping[str, Mapping[str, Array]], name: str) -> Array:
-    """(draws,) share of what the oracle gains over PF in RMS that an estimator has."""
-    pf, oracle, own = (found[one]["rms"] for one in ("pf", ORACLE, name))
+    """(draws,) share of what the oracle gains over PF in half width that an estimator has."""
+    pf, oracle, own = (found[one]["half_width"] for one in ("pf", ORACLE, name))
     return np.divide(pf - own, pf - oracle, out=np.full(len(pf), np.nan), where=pf != oracle)
 
 

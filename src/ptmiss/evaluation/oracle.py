@@ -33,6 +33,15 @@ PRIOR = (20.0 / 0.3) ** 2
 """GeV²: an event's pTmiss is 20 GeV off, and a constant is 1 within 0.3 before anything is known of its class."""
 
 
+GROUPS = {
+    **{name: (one,) for one, name in TYPES.items()},
+    "ECAL and HCAL": (ECAL, HCAL),
+    "HF": (HF_EM, HF_HAD),
+}
+"""Elements for which the truth is put in. A particle that two calorimeters see is the target of one of them, and a
+network may share it: the truth in one of the two counts a part of it twice, or never."""
+
+
 class Deposits(NamedTuple):
     """Sums over events, GeV: tracks (events, 2), each class's deposits (events, CLASSES, 2), what these stand for."""
 
@@ -90,29 +99,30 @@ def constants(sums: NDArray[np.float64], truth: Vector) -> NDArray[np.float64]:
 
 
 def by_type(elements: Elements, found: Prediction, least: float) -> NDArray[np.float64]:
-    """(events, 5, 2) what each of TYPES adds to pTmiss, GeV; least: GeV, rows with a smaller pT are left out."""
+    """(events, types, 2) what each of TYPES adds to pTmiss, GeV; least: GeV, rows with a smaller pT are left out."""
     vector = -cartesian(np.where(np.asarray(found.pt) > least, found.pt, 0), found.phi)
     parts = [sum_by_event(vector * (elements["type"] == one)[:, np.newaxis], elements.offsets) for one in TYPES]
     return np.stack(parts, axis=1)
 
 
 def table(parts: Mapping[str, NDArray], ideal: str, generated: Vector, drawn: Draws) -> pd.DataFrame:
-    """pTmiss of each reconstruction with the truth put in for one type of element, and how wrong this type alone is.
+    """pTmiss of each reconstruction with the truth put in for one of GROUPS, and how wrong this group alone is.
 
     parts: by reconstruction, see :func:`by_type`, the truth's by the name ``ideal``. rms, half_width: GeV, of pTmiss
-    minus the generated one (events, 2) with the truth in the type; rms_vs_whole: ratio to that without it, paired;
-    alone: GeV, RMS of the type's sum about its truth.
+    minus the generated one (events, 2) with the truth in the group; half_width_vs_whole: ratio to that without it,
+    paired; alone: GeV, half width of the group's sum about its truth.
     """
     rows = []
     for name in (one for one in parts if one != ideal):
         whole = parts[name].sum(axis=1)
-        before = measures(whole, generated, drawn)["rms"]
-        for i, what in enumerate(TYPES.values()):
-            change = parts[ideal][:, i] - parts[name][:, i]
+        before = measures(whole, generated, drawn)["half_width"]
+        for what, types in GROUPS.items():
+            change = (parts[ideal] - parts[name])[:, np.isin(list(TYPES), types)].sum(axis=1)
             mended = measures(whole + change, generated, drawn)
             row = {"estimator": name, "element": what, "events": len(generated)}
             for key in ("rms", "half_width"):
                 row |= bootstrap.with_error(key, mended[key])
-            row |= bootstrap.with_error("rms_vs_whole", mended["rms"] / before)
-            rows.append(row | bootstrap.with_error("alone", measures(change, np.zeros_like(generated), drawn)["rms"]))
+            row |= bootstrap.with_error("half_width_vs_whole", mended["half_width"] / before)
+            alone = measures(change, np.zeros_like(generated), drawn)["half_width"]
+            rows.append(row | bootstrap.with_error("alone", alone))
     return bootstrap.frame(rows)

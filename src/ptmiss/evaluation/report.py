@@ -138,8 +138,8 @@ def show(found: Tables) -> None:
 
 
 def _show_elements(table: pd.DataFrame) -> None:
-    head = ["pTmiss with the truth in", "element", "RMS, GeV", "half width, GeV", "vs without", "alone wrong by, GeV"]
-    digits = {"rms": 2, "half_width": 2, "rms_vs_whole": 3, "alone": 2}
+    head = ["pTmiss with the truth in", "element", "RMS, GeV", "half width, GeV", "half width vs without", "alone, GeV"]
+    digits = {"rms": 2, "half_width": 2, "half_width_vs_whole": 3, "alone": 2}
     lines = [
         [label_of(row["estimator"]), str(row["element"]), *(tables.with_error(row, *of) for of in digits.items())]
         for row in table.to_dict("records")
