@@ -123,6 +123,7 @@ def test_a_section_may_begin_where_the_preset_has_none(written):
     [
         ("[leptons]\nptt = 3", "leptons.ptt: unknown key, did you mean 'leptons.pt'?; known: "),
         ("[lepton]\npt = 3", "lepton: unknown key, did you mean 'leptons"),
+        ('[quality]\nera = "2033"', "quality.era: '2033' is of no year known (2015, 2016, "),
         ('[leptons]\npt = "25 MeV"', "leptons.pt: expected GeV, not '25 MeV'"),
         ('[leptons]\nflavour = "tau"', "leptons.flavour: Input should be 'muon' or 'electron', not 'tau'"),
         ("mass = [100, 80]", "mass: expected a lower and a higher mass, not [100.0, 80.0]"),

@@ -143,6 +143,13 @@ class Quality(Section):
     veto_map: VetoMap | None = key(None, "jet veto map; not asked if it is not there")
     veto_maps: dict[str, VetoMap] = key({}, "the same by era, in place of `veto_map`")
 
+    @field_validator("era")
+    @classmethod
+    def _of_a_year(cls, era: str | None) -> str | None:
+        if era is not None and filters.year(era) == filters.UNKNOWN:
+            raise ValueError(f"{era!r} is of no year known ({', '.join(filters.FILTERS)}), as 2018A or 2022EE are")
+        return era
+
 
 class MetCut(Section):
     """Cuts on the pTmiss of one estimator: the corrected one, each systematic on its own."""
