@@ -28,6 +28,8 @@ def init(directory: Path, files: tuple[str, ...], force: bool) -> None:
     `ptmiss make` runs the steps, which are verbs with their options in ptmiss.toml: a recoil table, resolutions, with
     files of simulation and of data a calibration, a page. What the first files and their first events allow decides
     about estimators, channel and steps.
+
+    All simulation is one dataset: where there are several processes, give each its own in fileset.json.
     """
     from ptmiss import project
 
