@@ -100,3 +100,28 @@ def test_a_value_that_is_no_number(events, value):
         ColumnError, match=r"PFElement_energy is not a finite number in 12 of \d+ elements, first in event 3"
     ):
         Elements.of_events(changed(events, energy=energy))
+
+
+def test_what_repeats_others_is_left_out():
+    """A track with its GSF track, a brem point, a cluster with its supercluster; targets stay beside the elements."""
+    kind = [[1, 4, 6, 7, 10], [1, 10], []]
+    n = ak.num(ak.Array(kind))
+    record = {name: ak.values_astype(ak.ones_like(ak.Array(kind)), dtype) for name, dtype in COLUMNS.items()}
+    details = {name: ak.values_astype(ak.Array(kind), t) for name, t in pf_elements.DETAIL_COLUMNS.items()}
+    targets = {name: ak.values_astype(ak.ones_like(ak.Array(kind)), t) for name, t in TARGET_COLUMNS.items()}
+    events = ak.zip(
+        {
+            "PFElement": ak.zip({**record, "type": ak.Array(kind)}),
+            "PFElementDetail": ak.zip(details),
+            "PFElementTarget": ak.zip(targets),
+        },
+        depth_limit=1,
+    )
+    found = Elements.of_events(events)
+    assert found["type"].tolist() == [1, 4, 1]
+    assert found["nHits"].tolist() == [1, 4, 1]
+    assert found.offsets.tolist() == Targets.of_events(events).offsets.tolist() == [0, 2, 3, 3]
+    assert "parent" not in found.columns
+    every = Elements.of_events(events, repeated=True)
+    assert np.diff(every.offsets).tolist() == n.tolist()
+    assert every["parent"].tolist() == [1, 4, 6, 7, 10, 1, 10]

@@ -2,7 +2,7 @@
 
 ``compact`` is ours: nothing in it changes when an event is turned in phi. ``cms`` (55) and ``clic`` (17) are the
 published lists of the public MLPF; what our elements do not have is 0 there, as CMS does with what is foreign to a
-type.
+type. Files with material in the tracker have more of the first: losses of electrons, hits, energies of superclusters.
 """
 
 from __future__ import annotations
@@ -174,12 +174,19 @@ def _by_kind(track: Feature, deposit: Feature) -> Feature:
 
 
 def _stored(name: str, otherwise: Feature) -> Feature:
-    """A column that files of full simulation have, or what stands for it in others."""
+    """A column that files of full simulation or with material have, or what stands for it in others."""
     return lambda elements, where: elements[name] if name in elements.columns else otherwise(elements, where)
 
 
 def _nothing(elements: Elements, where: Surroundings) -> Column:
     return np.zeros(len(elements["pt"]), np.float32)
+
+
+def _corrected(elements: Elements, where: Surroundings) -> NDArray:
+    """The energy, or that of the supercluster that a cluster is in."""
+    if "correctedEnergy" not in elements.columns:
+        return elements["energy"]
+    return np.where(elements["correctedEnergy"] > 0, elements["correctedEnergy"], elements["energy"])
 
 
 def _significance(value: str, error: str) -> Feature:
@@ -238,9 +245,14 @@ _CMS: dict[str, Feature] = {
     "eta_hcal": _POSITION[0],
     "phi_hcal": _POSITION[1],
     "muon_type": _column("isMuon"),
-    "gsf_electronseed_trkorecal": _column("isElectron"),
-    "num_hits": _column("nCells"),
-    "corr_energy": _of_deposits(_column("energy")),
+    "muon_dt_hits": _stored("nDTHits", _nothing),
+    "muon_csc_hits": _stored("nCSCHits", _nothing),
+    "trajpoint": _stored("trajectoryPoint", _nothing),
+    "deltap": _stored("deltaP", _nothing),
+    "sigmadeltap": _stored("deltaPError", _nothing),
+    "gsf_electronseed_trkorecal": _stored("seed", _column("isElectron")),
+    "num_hits": _by_kind(_stored("nHits", _column("nCells")), _column("nCells")),
+    "corr_energy": _of_deposits(_corrected),
     "vx": lambda e, w: -e["d0"] * np.sin(e["phi"]),
     "vy": lambda e, w: e["d0"] * np.cos(e["phi"]),
     "vz": _column("dz"),

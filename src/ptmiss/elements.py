@@ -17,13 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.errors import ColumnError
-from ptmiss.segments import Offsets, Rows, from_counts
+from ptmiss.segments import Offsets, Rows, from_counts, select
 
 COLLECTION, TARGETS = "PFElement", "PFElementTarget"
 TYPES = {1: "track", 4: "ECAL cluster", 5: "HCAL cluster", 8: "HF electromagnetic", 9: "HF hadronic"}
 """The types of elements, numbered as in the public MLPF."""
 
 TRACK, ECAL, HCAL, HF_EM, HF_HAD = TYPES
+DETAILS, REPEATED = "PFElementDetail", {6: "GSF track", 7: "brem point", 10: "supercluster"}
+"""What a simulation with material in the tracker adds: a collection beside the elements, and types that repeat what
+tracks and ECAL clusters have. None of these stands for a particle, and they are left out where elements are read."""
 CLASSES = (
     "none",
     "charged hadron",
@@ -59,6 +62,12 @@ COLUMNS = {
 }
 """Columns of elements (GeV, cm, rad); ptmiss.simulation.schema explains each."""
 
+DETAIL_COLUMNS = {
+    **dict.fromkeys(("ptOut", "deltaP", "deltaPError", "correctedEnergy"), np.float32),
+    **dict.fromkeys(("trajectoryPoint", "seed", "nHits", "nDTHits", "nCSCHits", "parent"), np.int32),
+}
+"""Columns of DETAILS: GeV; ptmiss.simulation.schema explains each."""
+
 FULL_COLUMNS = (
     *("chi2", "ndf", "dEdx", "dEdxError", "innerRadius", "tanLambda", "omega", "time"),
     *("x", "y", "z", "iTheta", "ecalEnergy", "hcalEnergy", "otherEnergy", "sigmaX", "sigmaY", "sigmaZ"),
@@ -93,22 +102,39 @@ PART = 1 << 15  # elements that are processed together
 class Elements(Rows):
     """Elements of many events.
 
-    columns: flat arrays, shape (elements,), by name (see COLUMNS), and those of FULL_COLUMNS that a file has.
+    columns: flat arrays, shape (elements,), by name (see COLUMNS), and those of FULL_COLUMNS and DETAIL_COLUMNS that a
+        file has.
     offsets: (events + 1,) int64.
     """
 
     @staticmethod
-    def of_events(events: ak.Array) -> Elements:
-        """The checked elements, flat columns (elements,), of NanoEvents from a file that ``require`` accepts."""
+    def of_events(events: ak.Array, repeated: bool = False) -> Elements:
+        """The checked elements, flat columns (elements,), of NanoEvents from a file that ``require`` accepts.
+
+        repeated: also those of the types REPEATED, in whose rows ``parent`` counts.
+        """
         there = events[COLLECTION].fields if COLLECTION in events.fields else ()
         full = {name: np.float32 for name in FULL_COLUMNS if name in there}
         elements = Elements(*_read(events, COLLECTION, {**COLUMNS, **full}))
+        if DETAILS in events.fields:
+            elements = elements.beside({name: _flat(events[DETAILS][name], t) for name, t in DETAIL_COLUMNS.items()})
         elements.check()
-        return elements
+        return elements if repeated else elements.keep(~np.isin(elements["type"], list(REPEATED)))
+
+    def beside(self, columns: dict[str, NDArray]) -> Elements:
+        """The same with more columns, each (elements,)."""
+        return Elements({**self.columns, **columns}, self.offsets)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Elements:
+        """The elements of a mask (elements,); without ``parent``, whose rows are others, if any is left out."""
+        if mask.all():
+            return self
+        kept = {name: column[mask] for name, column in self.columns.items() if name != "parent"}
+        return Elements(kept, select(mask, self.offsets))
 
     def check(self) -> None:
         """Raise ColumnError for an unknown type, and for a value that is not finite."""
-        _check_types(self, COLLECTION, TYPES)
+        _check_types(self, COLLECTION, TYPES | REPEATED)
         _check_finite(self, COLLECTION)
 
 
@@ -124,7 +150,10 @@ class Targets(Rows):
         targets = Targets(*_read(events, TARGETS, {**TARGET_COLUMNS, **extra}))
         _check_types(targets, TARGETS, dict(enumerate(CLASSES)))
         _check_finite(targets, TARGETS)
-        return targets
+        mask = ~np.isin(_flat(events[COLLECTION]["type"], np.int32), list(REPEATED))
+        if mask.all():
+            return targets
+        return Targets({name: column[mask] for name, column in targets.columns.items()}, select(mask, targets.offsets))
 
 
 class Prediction(NamedTuple):
@@ -162,8 +191,13 @@ def _read(events: ak.Array, name: str, columns: Mapping[str, Any]) -> tuple[dict
     branches = [f"{c}_{field}" for c in (COLLECTION, TARGETS) if c in events.fields for field in events[c].fields]
     require(branches, _origin(events), targets=name == TARGETS)
     record = events[name]
-    flat = {c: ak.to_numpy(ak.flatten(record[c])).astype(dtype, copy=False) for c, dtype in columns.items()}
+    flat = {c: _flat(record[c], dtype) for c, dtype in columns.items()}
     return flat, from_counts(ak.to_numpy(ak.num(record["pt"])))
+
+
+def _flat(column: ak.Array, dtype: Any) -> NDArray:
+    """(rows,) all rows of a jagged column."""
+    return ak.to_numpy(ak.flatten(column)).astype(dtype, copy=False)
 
 
 def _origin(events: ak.Array) -> str:

@@ -40,7 +40,7 @@ def test_whole_numbers_and_full_precision_stay():
 def test_elements_are_optional():
     some = schema.collections({"PFElement", "PFElementTarget"})
     assert {c.name for c in some} - {c.name for c in schema.collections()} == {"PFElement", "PFElementTarget"}
-    assert {c.name for c in schema.SCHEMA} - {c.name for c in some} == {"PSWeight"}
+    assert {c.name for c in schema.SCHEMA} - {c.name for c in some} == {"PFElementDetail", "PSWeight"}
 
 
 def test_rounding_keeps_the_bits_it_says():

@@ -19,6 +19,7 @@ from ptmiss.errors import OptionError
     short_help="Events in a CMS-like detector, with pile-up and truth.",
     epilog="""
   ptmiss simulate zmumu -n 1000 --seed 1 --workers 2 --output zmumu.root
+  ptmiss simulate zee -n 1000 --set material=1 --elements -1 --output zee.root
 """,
 )
 @click.argument("process", required=False, type=Words("[PROCESS]", processes))
@@ -34,7 +35,7 @@ from ptmiss.errors import OptionError
     callback=pairs,
     multiple=True,
     metavar="NAME=VALUE",
-    help="A parameter of detector, beam or tune.",
+    help="A parameter of detector, beam, tune or matter.",
 )
 @click.option("--elements", type=int, default=0, show_default=True, help="Number of events with PF elements; -1: all.")
 @click.option("--shower-weights", is_flag=True, help="Weights of a varied shower, PSWeight; other events than without.")

@@ -4,8 +4,9 @@ CMS-like, never CMS. :func:`simulate` makes a file; ``PROCESSES`` says of what; 
 it; :mod:`ptmiss.simulation.parameters` what can be set; :mod:`ptmiss.reports.simulation_report` how well it does. Only
 generation needs the extra ``simulation``, and only when it runs.
 
-Not in it: conversions, bremsstrahlung photons, nuclear interactions, out-of-time pile-up, jet energy corrections. The
-vertex finder starts from the true collisions and is optimistic; leptons are identified by truth times efficiency, with
+With ``--set material=1`` electrons radiate and photons convert in the tracker; without, as in all samples that come
+with the package, they do not. Not in it: nuclear interactions, out-of-time pile-up, jet energy corrections. The vertex
+finder starts from the true collisions and is optimistic; leptons are identified by truth times efficiency, with
 a few hadrons that fake them.
 """
 

@@ -16,6 +16,8 @@ from ptmiss.simulation.tracks import Tracks
 from ptmiss.simulation.vertices import Association
 
 TRACK, ECAL, HCAL, HF_EM, HF_HAD = 1, ECAL_CLUSTER, HCAL_CLUSTER, 8, 9
+GSF, BREM, SUPERCLUSTER = 6, 7, 10
+"""Kinds that matter in the tracker adds, see ptmiss.simulation.details."""
 
 
 class Elements(NamedTuple):
@@ -62,8 +64,8 @@ def collect(
 ) -> Elements:
     """One record of all elements; impact: region (tracks,) and point (tracks, 3) in cm of tracks at a calorimeter."""
     parts = [
-        _of_tracks(tracks, association, impact),
-        _of_deposits(clusters.kind, clusters.energy, clusters.position, vertex, clusters.width, clusters.cells),
+        of_tracks(tracks, association, impact),
+        of_deposits(clusters.kind, clusters.energy, clusters.position, vertex, clusters.width, clusters.cells),
         *(
             _of_towers(kind, energy, towers.position, vertex)
             for kind, energy in ((HF_EM, towers.em), (HF_HAD, towers.had))
@@ -78,7 +80,7 @@ def direction(position: NDArray, origin: NDArray | float = 0.0) -> tuple[NDArray
     return np.arcsinh(dz / np.maximum(np.hypot(dx, dy), 1e-6)), np.arctan2(dy, dx)
 
 
-def _of_tracks(tracks: Tracks, association: Association, impact: tuple[NDArray[np.int8], NDArray]) -> Elements:
+def of_tracks(tracks: Tracks, association: Association, impact: tuple[NDArray[np.int8], NDArray]) -> Elements:
     n = len(tracks.pt)
     calo_eta, calo_phi = direction(impact[1])
     arrives = impact[0] != NOWHERE
@@ -105,7 +107,7 @@ def _of_tracks(tracks: Tracks, association: Association, impact: tuple[NDArray[n
     )
 
 
-def _of_deposits(
+def of_deposits(
     kind: NDArray[np.int32],
     energy: NDArray,
     position: NDArray,
@@ -144,4 +146,4 @@ def _of_towers(kind: int, energy: NDArray, position: NDArray, vertex: NDArray) -
     lit = energy > 0
     n = int(lit.sum())
     kinds, ones = np.full(n, kind, dtype=np.int32), np.ones(n, dtype=np.int32)
-    return _of_deposits(kinds, energy[lit], position[lit], vertex, np.zeros(n), ones)
+    return of_deposits(kinds, energy[lit], position[lit], vertex, np.zeros(n), ones)

@@ -193,10 +193,10 @@ def _leptons(events: list[_Event], table: _Table, rng: np.random.Generator) -> t
 
 def _genuine(event: _Event) -> NDArray[np.bool_]:
     """(candidates,) whether the candidate's track is that of a particle with the same code."""
-    candidates, found = event.seen.candidates, event.seen.tracks
+    candidates = event.seen.candidates
     charged = candidates.charge != 0
     out = np.zeros(len(charged), dtype=np.bool_)
-    particle = found.particle[candidates.element[charged]]
+    particle = event.seen.track_particle(candidates.element[charged])
     true = np.where(particle != FAKE, np.abs(event.crossing.particles.pdg_id[particle]), 0)
     out[charged] = true == np.abs(candidates.pdg_id[charged])
     return out
@@ -281,6 +281,16 @@ _ELEMENT_NAMES = {
     "isElectron": "electron",
     "nCells": "cells",
 }
+_DETAIL_NAMES = {
+    "ptOut": "pt_out",
+    "deltaP": "delta_p",
+    "deltaPError": "delta_p_error",
+    "trajectoryPoint": "trajectory_point",
+    "nHits": "hits",
+    "nDTHits": "dt_hits",
+    "nCSCHits": "csc_hits",
+    "correctedEnergy": "corrected_energy",
+}
 _TARGET_NAMES = {
     "type": "kind",
     "pileupFraction": "pileup",
@@ -295,10 +305,10 @@ def _elements(events: list[_Event], n: int) -> dict[str, dict[str, Any]]:
     """The branches of elements and targets of the first ``n`` events; the others have none."""
     out: dict[str, dict[str, Any]] = {}
     counts = np.array([len(e.seen.elements.pt) if i < n else 0 for i, e in enumerate(events)])
-    for collection, part, names in (
-        ("PFElement", "elements", _ELEMENT_NAMES),
-        ("PFElementTarget", "targets", _TARGET_NAMES),
-    ):
+    parts = [("PFElement", "elements", _ELEMENT_NAMES), ("PFElementTarget", "targets", _TARGET_NAMES)]
+    if events[0].seen.details is not None:
+        parts.append(("PFElementDetail", "details", _DETAIL_NAMES))
+    for collection, part, names in parts:
         branches = next(c for c in schema.SCHEMA if c.name == collection).branches
         out[collection] = {"_counts": counts}
         for branch in branches:

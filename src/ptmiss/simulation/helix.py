@@ -36,7 +36,7 @@ def reach(px, py, pz, charge, x, y, z, field):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _reach(px, py, pz, charge, x, y, z, field):  # type: ignore[no-untyped-def]
     pt = math.hypot(px, py)
-    length = _to_barrel(px, py, pt, charge, x, y, field)
+    length = _to_cylinder(px, py, pt, charge, x, y, BARREL_RADIUS, field)
     z_barrel = z + pz / pt * length
     if length >= 0 and abs(z_barrel) < _BARREL_Z:
         x, y, px, py = _advance(px, py, pt, charge, x, y, length, field)
@@ -59,20 +59,20 @@ def _reach(px, py, pz, charge, x, y, z, field):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _to_barrel(px, py, pt, charge, x, y, field):  # type: ignore[no-untyped-def]
-    """Transverse path to the barrel's radius, negative if the circle does not reach it."""
+def _to_cylinder(px, py, pt, charge, x, y, cylinder, field):  # type: ignore[no-untyped-def]
+    """Transverse path to a cylinder around the beam from inside, negative if the circle does not reach it."""
     if charge == 0:
         along = (x * px + y * py) / pt
-        inside = BARREL_RADIUS**2 - x * x - y * y + along * along
+        inside = cylinder**2 - x * x - y * y + along * along
         return math.sqrt(inside) - along if inside > 0 else -1.0
     radius = _CM_PER_GEV * pt / field
     # positive charges turn clockwise in a field along +z: the centre lies to the right of the momentum
     cx, cy = x + charge * radius * py / pt, y - charge * radius * px / pt
     distance = math.hypot(cx, cy)
-    if distance + radius < BARREL_RADIUS or math.hypot(x, y) > BARREL_RADIUS:
+    if distance + radius < cylinder or math.hypot(x, y) > cylinder:
         return -1.0
     # angle at the circle's centre between the beam line and the crossing, by the law of cosines
-    cosine = (distance**2 + radius**2 - BARREL_RADIUS**2) / (2 * distance * radius)
+    cosine = (distance**2 + radius**2 - cylinder**2) / (2 * distance * radius)
     half = math.acos(min(max(cosine, -1.0), 1.0))
     to_beam = math.atan2(-cy, -cx)
     begin = math.atan2(y - cy, x - cx)
@@ -94,6 +94,31 @@ def _advance(px, py, pt, charge, x, y, length, field):  # type: ignore[no-untype
     new_px, new_py = px * cosine - py * sine, px * sine + py * cosine
     cx, cy = x + charge * radius * py / pt, y - charge * radius * px / pt
     return cx - charge * radius * new_py / pt, cy + charge * radius * new_px / pt, new_px, new_py
+
+
+@njit(cache=True)
+def cross(px, py, pz, charge, x, y, z, cylinder, half_length, field):  # type: ignore[no-untyped-def]
+    """Whether particles inside a closed cylinder (cm) reach it, (particles,), with their px, py and point there.
+
+    The five columns, shape (particles, 5), are px and py (GeV), x, y and z (cm); those of others are as they were.
+    """
+    there, out = np.zeros(len(px), dtype=np.bool_), np.empty((len(px), 5))
+    for i in range(len(px)):
+        out[i] = px[i], py[i], x[i], y[i], z[i]
+        if math.hypot(x[i], y[i]) >= cylinder or abs(z[i]) >= half_length:
+            continue
+        pt = math.hypot(px[i], py[i])
+        length = _to_cylinder(px[i], py[i], pt, charge[i], x[i], y[i], cylinder, field)
+        if length < 0 or abs(z[i] + pz[i] / pt * length) > half_length:
+            if pz[i] == 0:
+                continue
+            length = (math.copysign(half_length, pz[i]) - z[i]) * pt / pz[i]
+            if charge[i] != 0 and length * field / (_CM_PER_GEV * pt) > _MAX_TURN:
+                continue
+        there[i] = True
+        new_x, new_y, new_px, new_py = _advance(px[i], py[i], pt, charge[i], x[i], y[i], length, field)
+        out[i] = new_px, new_py, new_x, new_y, z[i] + pz[i] / pt * length
+    return there, out
 
 
 @njit(cache=True)

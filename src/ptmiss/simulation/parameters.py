@@ -1,4 +1,4 @@
-"""Everything that can be set: the detector, the beam, Pythia's tune, and the two profiles "mc" and "data".
+"""Everything that can be set: the detector, the beam, Pythia's tune, the matter, and the two profiles "mc" and "data".
 
 CMS-like, never CMS. Every number is a named parameter; ``data`` differs from ``mc`` only where :data:`DATA` says so,
 and each difference can be switched on alone, ``profile("mc", hcal_scale=0.93)``.
@@ -87,14 +87,26 @@ class Tune(NamedTuple):
     mpi_pt0: float = 2.28
 
 
+class Matter(NamedTuple):
+    """What electrons and photons pass in the tracker. 0 is the simple simulation, in which nothing is in their way."""
+
+    #: tracker's material, in units of a CMS-like budget: 1 switches on bremsstrahlung, conversions, GSF tracks, brem
+    #: points and superclusters
+    material: float = 0.0
+    #: share of the electrons' seeds found in the pixel detector; relative error of the momentum lost in a layer
+    pixel_seeds: float = 0.99
+    brem_error: float = 0.03
+
+
 @dataclass(frozen=True)
 class Profile:
-    """A detector, a beam and a tune; ``name`` also keeps the pile-up libraries of data and simulation apart."""
+    """Detector, beam, tune and matter; ``name`` also keeps the pile-up libraries of data and simulation apart."""
 
     name: str
     detector: Detector = field(default_factory=Detector)
     beam: Beam = field(default_factory=Beam)
     tune: Tune = field(default_factory=Tune)
+    matter: Matter = field(default_factory=Matter)
 
 
 DATA: dict[str, float] = {
@@ -126,11 +138,11 @@ DATA: dict[str, float] = {
 
 
 def profile(name: str, **overrides: float) -> Profile:
-    """The profile of a name, "mc" or "data", with single parameters of its detector, beam or tune replaced."""
+    """The profile of a name, "mc" or "data", with single parameters of its detector, beam, tune or matter replaced."""
     if name not in ("mc", "data"):
         raise UnknownName("profile", name, ("mc", "data"))
     values = {**(DATA if name == "data" else {}), **overrides}
-    known = {*Detector._fields, *Beam._fields, *Tune._fields}
+    known = {*Detector._fields, *Beam._fields, *Tune._fields, *Matter._fields}
     for key, value in values.items():
         if key not in known:
             raise UnknownName("simulation parameter", key, known)
@@ -142,6 +154,7 @@ def profile(name: str, **overrides: float) -> Profile:
         detector=chosen.detector._replace(**{k: float(v) for k, v in values.items() if k in Detector._fields}),
         beam=chosen.beam._replace(**{k: float(v) for k, v in values.items() if k in Beam._fields}),
         tune=chosen.tune._replace(**{k: float(v) for k, v in values.items() if k in Tune._fields}),
+        matter=chosen.matter._replace(**{k: float(v) for k, v in values.items() if k in Matter._fields}),
     )
 
 

@@ -122,7 +122,7 @@ def simulate(
         profile: detector, beam and tune, ``mc`` or ``data``.
         pileup_mean: mean number of pile-up collisions; None for that of the profile.
         pileup_spread: its spread between crossings; None for that of the profile.
-        overrides: parameters of detector, beam and tune by name.
+        overrides: parameters of detector, beam, tune and matter by name.
         elements: True for PF elements and targets in all events, or their number in the first events.
         workers: number of processes.
         file_format: ``ttree`` or ``rntuple``.

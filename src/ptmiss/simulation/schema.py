@@ -221,7 +221,13 @@ SCHEMA: tuple[Collection, ...] = (
         "PFElement",
         "particle-flow elements: what a detector sees before particle flow",
         (
-            Branch("type", "int32", "", "1 track, 4 ECAL cluster, 5 HCAL cluster, 8 HF electromagnetic, 9 HF hadronic"),
+            Branch(
+                "type",
+                "int32",
+                "",
+                "1 track, 4 ECAL cluster, 5 HCAL cluster, 8 HF electromagnetic, 9 HF hadronic; with "
+                "material 6 GSF track, 7 brem point, 10 supercluster",
+            ),
             *_momentum(),
             Branch("energy", "float32", "GeV", "momentum of a track, uncalibrated energy of a deposit", 10),
             Branch(
@@ -249,6 +255,27 @@ SCHEMA: tuple[Collection, ...] = (
         ),
     ),
     Collection(
+        "PFElementDetail",
+        "with material in the tracker, row by row beside PFElement: 0 where a type has no such thing",
+        (
+            Branch("ptOut", "float32", "GeV", "outer pt of a GSF track, also at its general track", 10),
+            Branch("deltaP", "float32", "GeV", "momentum lost: of a GSF track, its general track, a brem point", 10),
+            Branch("deltaPError", "float32", "GeV", "error of deltaP", 8),
+            Branch("trajectoryPoint", "int32", "", "layer of a brem point, from 1"),
+            Branch("seed", "int32", "", "of a GSF track: 1 a general track, 2 a supercluster, 3 both"),
+            Branch("nHits", "int32", "", "hits of a track in the tracker"),
+            Branch("nDTHits", "int32", "", "hits in the drift tubes behind a track"),
+            Branch("nCSCHits", "int32", "", "hits in the cathode strips behind a track"),
+            Branch("correctedEnergy", "float32", "GeV", "of a supercluster, also at its clusters", 10),
+            Branch(
+                "parent",
+                "int32",
+                "",
+                "row in the event: a GSF track's general track, a brem point's GSF track, a cluster's supercluster; -1",
+            ),
+        ),
+    ),
+    Collection(
         "PFElementTarget",
         "truth, row by row beside PFElement: the particles that each element stands for",
         (
@@ -269,7 +296,7 @@ SCHEMA: tuple[Collection, ...] = (
         ),
     ),
 )
-OPTIONAL = ("PFElement", "PFElementTarget", "PSWeight")
+OPTIONAL = ("PFElement", "PFElementDetail", "PFElementTarget", "PSWeight")
 
 
 def collections(there: Container[str] = ()) -> tuple[Collection, ...]:

@@ -10,6 +10,7 @@ not know.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,11 @@ class Tracks(NamedTuple):
 def reconstruct(particles: Particles, detector: Detector, beam: Beam, rng: np.random.Generator) -> Tracks:
     """The tracks of a crossing."""
     return _with_fakes(Tracks(*_reconstruct(*particles, detector, beam, rng)), detector, beam, rng)
+
+
+def concatenate(parts: Sequence[Tracks]) -> Tracks:
+    """One record from several."""
+    return Tracks(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 @njit(cache=True)
@@ -129,6 +135,27 @@ def _measure(px, py, pz, x, y, z, charge, radiates, detector, beam, rng):  # typ
 
 
 @njit(cache=True)
+def measure(px, py, pz, x, y, z, charge, detector, beam, rng):  # type: ignore[no-untyped-def]
+    """pT, eta, phi, reference point and errors, (9, particles), of particles that all become tracks and lose nothing.
+
+    Momenta in GeV, production vertex in cm, each (particles,).
+    """
+    out = np.empty((9, len(px)))
+    for i in range(len(px)):
+        out[:, i] = _measure(px[i], py[i], pz[i], x[i], y[i], z[i], charge[i], False, detector, beam, rng)
+    return out
+
+
+@njit(cache=True)
+def efficiencies(pt, eta, radius, plateau, detector):  # type: ignore[no-untyped-def]
+    """(particles,) probability to become a track, see :func:`efficiency`; the columns are (particles,)."""
+    out = np.empty(len(pt))
+    for i in range(len(pt)):
+        out[i] = efficiency(pt[i], eta[i], radius[i], plateau, detector)
+    return out
+
+
+@njit(cache=True)
 def _flags(code, pt, detector, rng):  # type: ignore[no-untyped-def]
     """Whether the track has a segment in the muon system, and whether it is an electron seed."""
     draw = rng.random()
@@ -157,4 +184,4 @@ def _with_fakes(tracks: Tracks, detector: Detector, beam: Beam, rng: np.random.G
         muon=rng.random(n) < detector.muon_fakes,
         electron=rng.random(n) < detector.electron_fakes,
     )
-    return Tracks(*(np.concatenate(pair) for pair in zip(tracks, fake, strict=True)))
+    return concatenate([tracks, fake])

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ptmiss.simulation.calorimeter import FIRST_TOWER_CELL, Clusters, Towers
-from ptmiss.simulation.elements import HF_EM, HF_HAD, TRACK, Elements
+from ptmiss.simulation.elements import BREM, ECAL, GSF, HCAL, HF_EM, HF_HAD, TRACK, Elements
 from ptmiss.simulation.particles import Particles
 from ptmiss.simulation.showers import MAX_HITS, Hits
 from ptmiss.simulation.tracks import FAKE, Tracks
@@ -64,7 +64,8 @@ def assign(
     code = np.abs(particles.pdg_id)
     light = np.isin(code, (11, 22))
     group = _groups(clusters, towers)
-    owner = _owners(light, code == 13, tracks, hits, group, len(clusters.energy), towers)
+    between = int(np.isin(elements.type, (GSF, BREM)).sum())
+    owner = _owners(light, code == 13, tracks, hits, group, len(clusters.energy), towers, between)
     momentum = np.stack([particles.px, particles.py, particles.pz, particles.energy], axis=1).astype(np.float64)
     n, found = len(elements.pt), owner != LOST
     own = owner[found]
@@ -89,7 +90,7 @@ def assign(
         em,
         total[:, 3] - em,
         np.bincount(own, minlength=n).astype(np.int32),
-        _trackless(tracks, hits, group, len(clusters.energy), towers),
+        _trackless(tracks, hits, group, len(clusters.energy), towers, elements.type),
         momentum[~found].sum(axis=0),
         owner,
     )
@@ -102,7 +103,7 @@ def _groups(clusters: Clusters, towers: Towers) -> NDArray[np.int64]:
 
 
 def _trackless(
-    tracks: Tracks, hits: Hits, group: NDArray[np.int64], n_clusters: int, towers: Towers
+    tracks: Tracks, hits: Hits, group: NDArray[np.int64], n_clusters: int, towers: Towers, kind: NDArray[np.int32]
 ) -> NDArray[np.float64]:
     """(elements,) share of each deposit that particles without a track left; halves of a tower have the tower's."""
     without = np.ones(len(hits.offsets) - 1, bool)
@@ -111,9 +112,10 @@ def _trackless(
     inside, n = where >= 0, n_clusters + len(towers.em)
     every = np.bincount(where[inside], hits.energy[inside], minlength=n)
     share = np.bincount(where[inside], (hits.energy * seen)[inside], minlength=n) / np.maximum(every, 1e-9)
-    of_tower = share[n_clusters:]
-    parts = [np.zeros(len(tracks.pt)), share[:n_clusters], of_tower[towers.em > 0], of_tower[towers.had > 0]]
-    return np.concatenate(parts)
+    of_tower, out = share[n_clusters:], np.zeros(len(kind))
+    out[np.isin(kind, (ECAL, HCAL))] = share[:n_clusters]
+    out[kind == HF_EM], out[kind == HF_HAD] = of_tower[towers.em > 0], of_tower[towers.had > 0]
+    return out
 
 
 def _owners(
@@ -124,10 +126,14 @@ def _owners(
     group: NDArray[np.int64],
     n_clusters: int,
     towers: Towers,
+    between: int,
 ) -> NDArray[np.int64]:
-    """Element of each particle, shape (particles,); in a tower, photons and electrons (light) prefer its EM half."""
+    """Element of each particle, shape (particles,); in a tower, photons and electrons (light) prefer its EM half.
+
+    between: number of elements between the clusters and the halves of towers, which own nothing.
+    """
     first = len(tracks.pt)
-    halves = first + n_clusters
+    halves = first + n_clusters + between
     em, had = np.full(len(towers.em), LOST), np.full(len(towers.had), LOST)
     em[towers.em > 0] = halves + np.arange(np.sum(towers.em > 0))
     had[towers.had > 0] = halves + np.sum(towers.em > 0) + np.arange(np.sum(towers.had > 0))
@@ -147,7 +153,10 @@ def _owners(
 def _best(group, cell, energy, offsets):  # type: ignore[no-untyped-def]
     """Group (of cells, 0 or more) with the largest sum among each particle's hits, -1 for none."""
     best = np.full(len(offsets) - 1, -1, dtype=np.int64)
-    names, sums = np.zeros(MAX_HITS, dtype=np.int64), np.zeros(MAX_HITS)
+    most = MAX_HITS
+    for i in range(len(best)):
+        most = max(most, offsets[i + 1] - offsets[i])
+    names, sums = np.zeros(most, dtype=np.int64), np.zeros(most)
     for i in range(len(best)):
         count, largest = 0, 0.0
         for j in range(offsets[i], offsets[i + 1]):
