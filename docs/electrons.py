@@ -1,4 +1,4 @@
-"""PF electrons of Z → ee against eta, with material in the tracker: the table of docs/simulation.md.
+"""PF electrons of Z → ee against eta, with material in the tracker: the tables of docs/simulation.md.
 
 ptmiss simulate zee_fiducial -n 250 --seed 77 --pileup 0 --set material=1 --elements -1 --output zee.root
 python docs/electrons.py zee.root
@@ -14,8 +14,11 @@ import numpy as np
 import pandas as pd
 import uproot
 
+from ptmiss import events
 from ptmiss.angles import delta_r
 from ptmiss.bootstrap import half_width
+from ptmiss.elements import CLASSES, Elements, Targets
+from ptmiss.models.mlpf import reconstruction
 
 EDGES = (0, 0.8, 1.444, 1.566, 2.0, 2.5)
 DRAWS = 300
@@ -58,11 +61,26 @@ def describe(rows: pd.DataFrame) -> dict[str, object]:
     return {"electrons": len(rows), **numbers, "wrong charge": f"{wrong} of {n}"}
 
 
+def of_network(path: str, name: str = "mlpf") -> pd.DataFrame:
+    """Elements with an electron above 20 GeV for a target, and what a network makes of them."""
+    source = events.inspect(path)
+    some = source.events(0, source.entries)
+    truth, found = Targets.of_events(some), reconstruction.load(name)(Elements.of_events(some))
+    electron = CLASSES.index("electron")
+    true = (truth["type"] == electron) & (truth["pt"] > 20)
+    columns = {"eta": np.abs(truth["eta"]), "named": found.kind == electron, "ratio": found.pt / truth["pt"].clip(1e-3)}
+    return pd.DataFrame({key: column[true] for key, column in columns.items()})
+
+
 def main(path: str) -> None:
-    """Print the table."""
+    """Print the tables."""
     rows = matched(path)
     parts = {f"{a:g} to {b:g}": rows[(rows.eta >= a) & (rows.eta < b)] for a, b in pairwise(EDGES)} | {"all": rows}
     print(pd.DataFrame({name: describe(part) for name, part in parts.items()}).T.to_string())
+    seen = of_network(path)
+    for low, high in (*pairwise(EDGES), (EDGES[0], EDGES[-1])):
+        part = seen[(seen.eta >= low) & (seen.eta < high)]
+        print(low, high, len(part), part.named.mean(), part.ratio.median(), half_width(part.ratio.to_numpy())[0])
 
 
 if __name__ == "__main__":
