@@ -199,17 +199,15 @@ def _tell_cutflow(dataset: str, cutflow: Mapping[str, Any] | None) -> None:
 
 
 def _tell_work(details: Mapping[str, Any]) -> None:
-    """Print the time of a run, in all and by stage, and what it left out."""
+    """Print what a run read, its time in all and by stage, and what it left out."""
     metrics, chunks, seconds = details["metrics"], details["chunks"], details["seconds"]
     total = sum(seconds.values())
-    stages = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
+    stages = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items() if time >= 0.05)
     resumed = f", {chunks['resumed']} of them from before" if chunks["resumed"] else ""
     done = plural(metrics["chunks"], "chunk")
     each = metrics["bytesread"] / 1e3 / max(metrics["entries"], 1)
-    click.echo(
-        f"{done}{resumed}, {metrics['bytesread'] / 1e6:.1f} MB read ({each:.1f} kB an event), {total:.1f} s: "
-        f"{stages}; {metrics['entries'] / max(total, 1e-9):.3g} events per second"
-    )
+    click.echo(f"{done}{resumed}, {metrics['bytesread'] / 1e6:.1f} MB read ({each:.1f} kB an event)")
+    click.echo(f"{total:.1f} s, {metrics['entries'] / max(total, 1e-9):.3g} events per second: {stages}")
     if details["changed"]:
         note(f"{', '.join(details['changed'])} changed since the last run: all chunks were redone")
     _tell_ledger(details["datasets"])

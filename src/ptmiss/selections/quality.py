@@ -23,7 +23,7 @@ from .schema import Selection, metadata_of, of_events
 GOLDEN_JSON, TRIGGER, OVERLAP, FLAG, VETO_MAP = "golden JSON", "trigger", "overlap", "Flag_", "jet veto map"
 NO_FILTERS = "event of a file without any Flag_, so without noise filters"
 UNIDENTIFIED = "jet in acceptance that fails the identification, left out"
-UNKNOWN_ERA = "event without an era, which passes only the noise filters that all eras share"
+UNKNOWN_ERA = "event without an era, asked for the filters that all eras share"
 
 Masks = dict[str, NDArray[np.bool_]]
 
