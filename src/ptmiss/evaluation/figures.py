@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from ptmiss.elements import CLASSES
 from ptmiss.evaluation import jets, particles
-from ptmiss.plots import colour_of, grid, label_of, points, save
+from ptmiss.plots import colour_of, grid, inside, label_of, outside, points, save, usual
 from ptmiss.progress import Callback
 
 FORMATS = ("png", "pdf")
@@ -148,7 +148,7 @@ def of_rates(table: pd.DataFrame, way: str, axis: str, rate: str, label: str = "
 
 
 def of_particles(table: pd.DataFrame, way: str, quantity: str, label: str = "") -> Figure:
-    """IQR/median of found over true momentum of each class, above the medians."""
+    """Median of found over true momentum of each class, and beside it IQR/median."""
     rows = table[table["way"] == way]
     what = {"pt": r"$p_\mathrm{T}$", "energy": "Energy"}[quantity]
     true = r"True $p_\mathrm{T}$ (GeV)"
@@ -157,8 +157,8 @@ def of_particles(table: pd.DataFrame, way: str, quantity: str, label: str = "") 
         Panel(f"{quantity}_resolution", f"{what}: IQR / median", true, None, "x", (0, np.nan)),
     ]
     names = [name for name in CLASSES[1:] if name in set(rows["class"])]
-    draws = [partial(panel, rows[rows["class"] == name], one, title=name) for one in panels for name in names]
-    return grid(draws, label, WAYS[way], max(len(names), 1))
+    draws = [partial(panel, rows[rows["class"] == name], one, title=name) for name in names for one in panels]
+    return grid(draws, label, WAYS[way], 4)
 
 
 def of_confusion(table: pd.DataFrame, label: str = "") -> Figure:
@@ -175,17 +175,32 @@ def by_class(rows: pd.DataFrame, shared: Panel, label: str, title: str) -> Figur
 
 
 def panel(rows: pd.DataFrame, what: Panel, ax: Axes, title: str = "") -> None:
-    """One quantity of every estimator with errors."""
+    """One quantity of every estimator with errors; one that is far from all others leaves the frame, with arrows."""
+    rows = rows[np.isfinite(rows[what.quantity].astype(float))]
+    limits = limits_of(rows, what)
     for number, name in enumerate(rows["estimator"].unique()):
-        own = rows[(rows["estimator"] == name) & np.isfinite(rows[what.quantity])]
-        if len(own):
-            shift = SHIFT * (number - 1.5)  # what is equal is still seen side by side
-            points(ax, own, what.quantity, [name], shift)
+        shift = SHIFT * (number - 1.5)  # what is equal is still seen side by side
+        points(ax, inside(rows[rows["estimator"] == name], what.quantity, limits), what.quantity, [name], shift)
     dress(ax, what, title)
     if "x" in what.log and len(rows):
         ax.set_xlim(0.9 * rows["low"].min(), 1.1 * rows["high"].max())
     if "y" in what.log and len(rows):
         ax.set_ylim(0.3 * rows[what.quantity].min(), 2)
+    if not rows[what.quantity].between(*limits).all():
+        ax.set_ylim(limits)
+        for name in rows["estimator"].unique():
+            outside(ax, rows, what.quantity, [name], limits)
+
+
+def limits_of(rows: pd.DataFrame, what: Panel) -> tuple[float, float]:
+    """The range that is shown: what suits most estimators, and PF, unless it is given or logarithmic."""
+    if rows.empty or "y" in what.log or (what.ylim is not None and np.isfinite(what.ylim).all()):
+        return -np.inf, np.inf
+    low, high = usual(rows, what.quantity)
+    reference = rows.loc[rows["estimator"] == "pf", what.quantity]
+    low, high = min([low, *reference]), max([high, *reference])
+    margin = 0.1 * (high - low)
+    return low - margin if what.ylim is None else what.ylim[0], high + margin
 
 
 def steps(rows: pd.DataFrame, what: Panel, ax: Axes, title: str = "") -> None:
@@ -237,10 +252,10 @@ def matrix(rows: pd.DataFrame, ax: Axes) -> None:
     for (i, j), value in np.ndenumerate(share):
         if np.isfinite(value) and value >= 0.05:
             ax.text(
-                j, i, f"{value:.1f}", ha="center", va="center", fontsize=14, color="white" if value > 60 else "black"
+                j, i, f"{value:.1f}", ha="center", va="center", fontsize=20, color="white" if value > 60 else "black"
             )
-    ax.set_xticks(range(len(CLASSES)), CLASSES, rotation=45, ha="right", fontsize="x-small")
-    ax.set_yticks(range(len(CLASSES)), CLASSES, fontsize="x-small")
+    ax.set_xticks(range(len(CLASSES)), CLASSES, rotation=45, ha="right", fontsize="small")
+    ax.set_yticks(range(len(CLASSES)), CLASSES, fontsize="small")
     ax.tick_params(which="both", top=False, right=False, bottom=False, left=False)
     ax.minorticks_off()
     ax.set_xlabel("Found")
