@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from coffea.processor import Runner, accumulate
 from coffea.processor.executor import ExecutorBase
@@ -19,9 +20,11 @@ from ptmiss.runs.directory import open_directory
 from ptmiss.runs.inputs import inspect_files
 
 from ..invented import write_events
+from .figures import record
 
 EVENTS, CHUNKS, ROUNDS = 50_000, 10, 5
 MANY = 200
+RATED, SIZES, WORKERS = 5_000, (100, 500, 5_000), (1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +60,10 @@ def alone(files, estimators):
     Runner(Alone(), schema=EventSchema, savemetrics=True).run(items, Zmumu(make_estimators(estimators)))
 
 
-def durable(files, estimators, directory, resume=False, pool=None):
+def durable(files, estimators, directory, resume=False, pool=None, chunksize=EVENTS):
+    processor = Zmumu(make_estimators(estimators))
     with open_directory(directory, resume) as place:
-        runner.run(
-            fileset.parse(files), Zmumu(make_estimators(estimators)), chunksize=EVENTS, directory=place, pool=pool
-        )
+        runner.run(fileset.parse(files), processor, chunksize=chunksize, directory=place, pool=pool)
 
 
 @pytest.mark.parametrize("estimators", [["pf", "puppi"], ["stored.GenMET"]], ids=",".join)
@@ -85,17 +87,32 @@ def test_what_resuming_costs(files, tmp_path):
     )
 
 
-def test_two_workers_against_one(files, tmp_path):
-    seconds = []
-    for workers in (1, 2):
-        with pools.pool("futures", workers) as pool:
-            small = dict(list(files.items())[:workers])
-            durable(small, ["pf", "puppi"], tmp_path / f"warm{workers}", False, pool)
-            seconds.append(timed(durable, files, ["pf", "puppi"], tmp_path / f"run{workers}", False, pool)[0])
-    print(
-        f"\nworkers of futures: {seconds[0]:.2f} s with one, {seconds[1]:.2f} s with two: "
-        f"{seconds[0] / seconds[1]:.2f} times"
-    )
+def used():
+    """CPU time of this process and of its workers, s."""
+    own = psutil.Process()
+    return sum(sum(process.cpu_times()[:2]) for process in (own, *own.children(recursive=True)))
+
+
+def rate(path, directory, chunksize, workers=0):
+    """Events a second of wall and of CPU time in a warm pool; workers: of futures, 0 for this process alone."""
+    names, number = ["pf", "puppi"], max(workers, 1)
+    with pools.pool("futures" if workers else "iterative", number) as pool:
+        durable({"warm": [path]}, names, directory / "warm", pool=pool, chunksize=RATED // number)
+        cpu, wall = used(), time.perf_counter()
+        durable({"z": [path]}, names, directory / "run", pool=pool, chunksize=chunksize)
+        cpu, wall = used() - cpu, time.perf_counter() - wall
+    return {"chunksize": chunksize, "workers": workers, "events": RATED, "wall": RATED / wall, "cpu": RATED / cpu}
+
+
+@pytest.mark.parametrize(("varied", "values"), [("workers", WORKERS), ("chunksize", SIZES)])
+def test_events_a_second(varied, values, tmp_path):
+    path, usual, rows = str(tmp_path / "events.root"), {"chunksize": SIZES[1], "workers": 0}, []
+    write_events(tmp_path / "events.root", RATED)
+    print(f"\n{varied}: events a second of wall and of CPU time")
+    for value in values:
+        rows.append(rate(path, tmp_path / f"{value}", **usual | {varied: value}))
+        print(f"{value:8,d} {rows[-1]['wall']:8,.0f} {rows[-1]['cpu']:8,.0f}")
+        record(varied, rows)
 
 
 MEMORY = """
