@@ -3,7 +3,7 @@
 γ + jets have no track but those of the recoil. Z → μμ without its muons' tracks is the same. Generation, pile-up and
 tracks of the embedded tables' events are simulated again, with the same random numbers; the calorimeters are left out.
 
-    python docs/vertices.py 11 17    # blocks of 250 events of γ + jets and of Z → μμ; ten seconds each
+    python docs/vertices.py 11 15    # blocks of 250 events of γ + jets and of Z → μμ; ten seconds each
 """  # noqa: RUF002
 
 from __future__ import annotations
