@@ -119,7 +119,7 @@ class Elements(Rows):
         if DETAILS in events.fields:
             elements = elements.beside({name: _flat(events[DETAILS][name], t) for name, t in DETAIL_COLUMNS.items()})
         elements.check()
-        return elements if repeated else elements.keep(~np.isin(elements["type"], list(REPEATED)))
+        return elements if repeated else elements.keep(not_repeated(elements["type"]))
 
     def beside(self, columns: dict[str, NDArray]) -> Elements:
         """The same with more columns, each (elements,)."""
@@ -150,7 +150,7 @@ class Targets(Rows):
         targets = Targets(*_read(events, TARGETS, {**TARGET_COLUMNS, **extra}))
         _check_types(targets, TARGETS, dict(enumerate(CLASSES)))
         _check_finite(targets, TARGETS)
-        mask = ~np.isin(_flat(events[COLLECTION]["type"], np.int32), list(REPEATED))
+        mask = not_repeated(_flat(events[COLLECTION]["type"], np.int32))
         if mask.all():
             return targets
         return Targets({name: column[mask] for name, column in targets.columns.items()}, select(mask, targets.offsets))
@@ -169,6 +169,11 @@ class Prediction(NamedTuple):
     phi: NDArray[np.floating]
     energy: NDArray[np.floating]
     probability: NDArray[np.floating]
+
+
+def not_repeated(types: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """(elements,) where an element, by its type, is none of those that repeat what others have."""
+    return ~np.isin(types, list(REPEATED))
 
 
 def require(branches: Collection[str], path: str, targets: bool = False) -> None:

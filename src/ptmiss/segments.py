@@ -58,6 +58,11 @@ def from_counts(counts: NDArray[np.integer]) -> Offsets:
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
+def event_of(offsets: Offsets) -> NDArray[np.int64]:
+    """(rows,) number of the event of each row; offsets: (events + 1,)."""
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
 def sum_by_event(values: NDArray, offsets: Offsets) -> NDArray[np.float64]:
     """Sums of values, shape (entries,) or (entries, k), over each event: (events,) or (events, k), float64.
 

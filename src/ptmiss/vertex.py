@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from ptmiss import candidates as pf_candidates
 from ptmiss.candidates import NO_TRACK, Candidates
 from ptmiss.errors import ColumnError, UnknownName
-from ptmiss.segments import Offsets, from_counts
+from ptmiss.segments import Offsets, event_of, from_counts
 
 DEFAULT, LEPTON = "default", "lepton"
 CHOICES = (DEFAULT, LEPTON)
@@ -158,7 +158,7 @@ def choose(vertices: Vertices, lepton_z: NDArray[np.floating], beam_spot: NDArra
 
 def nearest(z: NDArray[np.floating], event: NDArray[np.integer], vertices: Vertices) -> NDArray[np.int64]:
     """(points,) number, in its event, of the vertex closest to each point; z (points,) in cm, event (points,)."""
-    owner = np.repeat(np.arange(len(vertices.offsets) - 1), np.diff(vertices.offsets))
+    owner = event_of(vertices.offsets)
     order = np.lexsort((vertices.z, owner))
     # one sorted axis for all events, on which each has a range of its own: one search finds all neighbours
     axis = (owner * GAP + np.clip(vertices.z, -FAR, FAR))[order]

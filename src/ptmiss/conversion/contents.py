@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ptmiss.candidates import Candidates
 from ptmiss.elements import COLUMNS, ECAL, FULL_COLUMNS, HCAL, TRACK, Elements, Targets
 from ptmiss.jets import Jets
-from ptmiss.segments import Offsets, from_counts
+from ptmiss.segments import Offsets, event_of, from_counts
 from ptmiss.typing import Vector
 
 MIN_JET_PT = 5.0  # GeV
@@ -57,7 +57,7 @@ class Places(NamedTuple):
 
 def interleave(first: Offsets, second: Offsets) -> Places:
     """Rows of two tables in one of both; offsets: (events + 1,) each."""
-    one, other = (np.repeat(np.arange(len(o) - 1), np.diff(o)) for o in (first, second))
+    one, other = (event_of(o) for o in (first, second))
     return Places(np.arange(first[-1]) + second[one], np.arange(second[-1]) + first[other + 1], first + second)
 
 

@@ -12,7 +12,7 @@ from ptmiss.conversion.assignment import LOST
 from ptmiss.conversion.contents import MM, PER_TESLA, candidates_of, cluster_columns, track_columns
 from ptmiss.conversion.podio import Frames
 from ptmiss.errors import FileError
-from ptmiss.segments import Offsets
+from ptmiss.segments import Offsets, event_of
 
 TRACKS, CLUSTERS, CANDIDATES = "SiTracks_Refitted", "PandoraClusters", "PandoraPFOs"
 XYZ = ("x", "y", "z")
@@ -34,7 +34,7 @@ def read_tracks(frames: Frames, field: float) -> tuple[dict[str, NDArray], Offse
     state = ("location", "D0", "phi", "omega", "Z0", "tanLambda", "time", *(f"referencePoint.{i}" for i in XYZ))
     state = tuple(name for name in state if frames.has(branch, name))
     states, of_states = frames.columns(branch, state)
-    event = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    event = event_of(offsets)
     begin, end = (of_states[event] + found[f"trackStates_{which}"] for which in ("begin", "end"))
     vertex, outer = (place_of(states["location"], begin, end, where) for where in (AT_VERTEX, AT_CALORIMETER))
     if (vertex == LOST).any():
@@ -105,7 +105,7 @@ def calorimeters(frames: Frames, found: dict[str, NDArray], offsets: Offsets) ->
     if branch not in frames.branches:  # old files number their vectors, and this is the last one
         branch = max(name for name in frames.branches if name.startswith(f"{CLUSTERS}_") and name[-1].isdigit())
     values, of_values = frames.numbers_of(branch)
-    event = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    event = event_of(offsets)
     begin, end = (of_values[event] + found[f"subdetectorEnergies_{which}"] for which in ("begin", "end"))
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     padded = np.append(values, [0.0, 0.0])
@@ -116,7 +116,7 @@ def calorimeters(frames: Frames, found: dict[str, NDArray], offsets: Offsets) ->
 def hits_of(frames: Frames, found: dict[str, NDArray], offsets: Offsets) -> Hits:
     """The hits of all clusters, in the order of the clusters."""
     relation = frames.relation(frames.side(CLUSTERS, "hits", 1, "#"))
-    event = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    event = event_of(offsets)
     counts = (found["hits_end"] - found["hits_begin"]).astype(np.int64)
     cluster = np.repeat(np.arange(len(counts)), counts)
     first = relation.offsets[event] + found["hits_begin"]

@@ -19,7 +19,7 @@ from ptmiss.conversion.detector import CANDIDATES, CLUSTERS, TRACKS, Hits, read_
 from ptmiss.conversion.generated import PARTICLES, Truth, truth
 from ptmiss.conversion.podio import Frames, Link, Relation, open_file
 from ptmiss.errors import ColumnError, FileError, OptionError
-from ptmiss.segments import Offsets, sum_by_event
+from ptmiss.segments import Offsets, event_of, sum_by_event
 
 TRACK_LINK, CLUSTER_LINK, HIT_LINK = "SiTracksMCTruthLink", "ClusterMCTruthLink", "CalohitMCTruthLink"
 PURE, FEW_TRACKS = 0.9, 5  # tracks that tell the field: share of hits of one particle, and how many
@@ -97,7 +97,7 @@ def cluster_pairs(frames: Frames, found: Truth, of_clusters: Offsets, energy: ND
 def hit_pairs(frames: Frames, found: Truth, hits: Hits) -> Pairs:
     """The same from the links of hits."""
     link = frames.link(HIT_LINK)
-    event = np.repeat(np.arange(len(link.source.offsets) - 1), np.diff(link.source.offsets))
+    event = event_of(link.source.offsets)
     linked = np.stack([event, link.source.collection, link.source.place])
     clustered = np.stack([hits.event, hits.collection, hits.place])
     _, key = np.unique(np.concatenate([clustered, linked], axis=1), axis=1, return_inverse=True)
@@ -116,7 +116,7 @@ def pairs(frames: Frames, name: str, link: Link, found: Truth, element: NDArray[
 
 def rows_of(frames: Frames, name: str, relation: Relation, offsets: Offsets) -> NDArray[np.int64]:
     """Rows of objects in a flat table with these offsets; FileError if a link points beside it."""
-    event = np.repeat(np.arange(len(relation.offsets) - 1), np.diff(relation.offsets))
+    event = event_of(relation.offsets)
     rows = offsets[event] + relation.place
     odd = (relation.place < 0) | (rows >= offsets[event + 1])
     if odd.any():

@@ -25,7 +25,7 @@ from ptmiss.elements import ECAL, HCAL, HF_EM, TRACK, Elements, Targets
 from ptmiss.estimators.reconstruction import HF_PHOTON, codes, of_targets
 from ptmiss.events import EventFile
 from ptmiss.jets import Jets
-from ptmiss.segments import Offsets, from_counts, select
+from ptmiss.segments import Offsets, event_of, from_counts, select
 
 FIELD = 3.8  # tesla, of this package's simulation
 FACE = (1290.0, 3170.0)  # mm, radius and half length of its calorimeter
@@ -45,7 +45,7 @@ def of_events(events: Any) -> Tables:
     elements, targets = Elements.of_events(events), Targets.of_events(events)
     made = pf_candidates.read(events, ("pt", "eta", "phi", "mass", "charge", "pdgId"))
     track = elements["type"] == TRACK
-    order = np.lexsort((~track, np.repeat(np.arange(len(elements)), np.diff(elements.offsets))))
+    order = np.lexsort((~track, event_of(elements.offsets)))
     target, offsets = target_rows(elements, targets)[order], elements.offsets
     of_tracks, of_clusters = (np.concatenate([[0], np.cumsum(kind)])[offsets] for kind in (track, ~track))
     met = ak.to_numpy(events.GenMET.pt).astype(np.float64)

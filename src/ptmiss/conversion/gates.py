@@ -11,7 +11,7 @@ from ptmiss.conversion.contents import Contents
 from ptmiss.elements import TRACK
 from ptmiss.errors import FileError
 from ptmiss.estimators.reconstruction import CHARGED_HADRON, ELECTRON, MUON, NONE
-from ptmiss.segments import Rows
+from ptmiss.segments import Rows, event_of
 
 BALANCE = 1e-2  # GeV
 CHARGED = (CHARGED_HADRON, ELECTRON, MUON)
@@ -43,7 +43,7 @@ def not_finite(found: Contents) -> Mask:
 def twice(found: Contents) -> Mask:
     """(events,) mask of those where two elements stand for the same particle."""
     filled = np.flatnonzero(found.targets["type"] != NONE)
-    event = np.repeat(np.arange(len(found)), np.diff(found.targets.offsets))[filled]
+    event = event_of(found.targets.offsets)[filled]
     rows = np.column_stack([event, *(found.targets[name][filled] for name in FOUR_MOMENTUM)])
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
     bad = np.zeros(len(found), bool)

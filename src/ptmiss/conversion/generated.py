@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ptmiss.conversion.assignment import LOST, Particles
 from ptmiss.conversion.podio import Frames
 from ptmiss.errors import FileError
-from ptmiss.segments import Offsets, sum_by_event
+from ptmiss.segments import Offsets, event_of, sum_by_event
 
 PARTICLES = ("MCParticles", "MCParticle")
 XYZ = ("x", "y", "z")
@@ -44,7 +44,7 @@ def truth(frames: Frames) -> Truth:
         "parents_end",
     )
     found, offsets = frames.columns(name, members)
-    event = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    event = event_of(offsets)
     momentum = np.stack([found[f"momentum.{i}"].astype(np.float64) for i in XYZ], axis=1)
     energy = np.sqrt((momentum**2).sum(axis=1) + found["mass"].astype(np.float64) ** 2)
     momentum = np.column_stack([momentum, energy])
@@ -79,7 +79,7 @@ def check_codes(frames: Frames, code: NDArray[np.int64], event: NDArray[np.int64
 def parents(frames: Frames, name: str, found: dict[str, NDArray], offsets: Offsets) -> NDArray[np.int64]:
     """(particles,) row of the first parent of each particle, its own without one."""
     relation = frames.relation(frames.side(name, "parents", 0, "#"))
-    event = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    event = event_of(offsets)
     own = np.arange(offsets[-1])
     has = found["parents_end"] > found["parents_begin"]
     place = relation.offsets[event] + found["parents_begin"]

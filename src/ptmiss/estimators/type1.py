@@ -27,7 +27,7 @@ from ptmiss.corrections.jets import JetEnergy
 from ptmiss.errors import ColumnError, OptionError, UnknownName
 from ptmiss.files import digest
 from ptmiss.recoil import cartesian
-from ptmiss.segments import Offsets, from_counts, sum_by_event
+from ptmiss.segments import Offsets, event_of, from_counts, sum_by_event
 from ptmiss.systematics import NOMINAL
 from ptmiss.truth import is_data
 from ptmiss.typing import Array, Vector
@@ -72,7 +72,7 @@ class RawJets(NamedTuple):
     @property
     def event(self) -> NDArray[np.intp]:
         """(jets,) row of each jet's event."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        return event_of(self.offsets)
 
 
 class Conditions(NamedTuple):

@@ -19,7 +19,7 @@ from ptmiss.bootstrap import Draws
 from ptmiss.elements import ECAL, HCAL, HF_EM, HF_HAD, TRACK, TRACKLESS, TYPES, Elements, Prediction, Targets
 from ptmiss.evaluation.met import measures
 from ptmiss.recoil import cartesian
-from ptmiss.segments import sum_by_event
+from ptmiss.segments import event_of, sum_by_event
 from ptmiss.typing import Vector
 
 DEPOSITS = (ECAL, HCAL, HF_EM, HF_HAD)
@@ -56,7 +56,7 @@ def deposits(elements: Elements, targets: Targets) -> Deposits | None:
         return None
     kind, track = classes(elements, targets), elements["type"] == TRACK
     momentum = elements.momentum * np.where(track, targets["type"] > 0, targets[TRACKLESS])[:, np.newaxis]
-    event = np.repeat(np.arange(len(elements)), np.diff(elements.offsets))
+    event = event_of(elements.offsets)
     cell, cells = (event * CLASSES + kind)[~track], len(elements) * CLASSES
     sums = [np.bincount(cell, momentum[~track, axis], cells).reshape(-1, CLASSES) for axis in (0, 1)]
     return Deposits(

@@ -23,6 +23,7 @@ from ptmiss.bootstrap import Draws
 from ptmiss.candidates import Candidates
 from ptmiss.elements import CLASSES, Elements, Prediction, Targets
 from ptmiss.estimators.reconstruction import NONE, candidates, classes, of_targets
+from ptmiss.segments import event_of
 
 MATCH = 0.15
 LEAST_PT = 1.0  # GeV
@@ -74,11 +75,6 @@ class Measured(NamedTuple):
     counts: Mapping[tuple[str, str], Counts]
     ratios: Mapping[str, Ratios]
     confusion: NDArray[np.int64] | None
-
-
-def event_of(offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(rows,) number of the event of each row; offsets: (events + 1,)."""
-    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
 def of_candidates(made: Candidates) -> Particles:

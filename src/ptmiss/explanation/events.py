@@ -18,7 +18,7 @@ from ptmiss.estimators.shifts import CandidateSum
 from ptmiss.events import event_weight, expand, inspect, read_chunks
 from ptmiss.leptons import leave_out, match
 from ptmiss.recoil import across, direction, magnitude, transverse_sum
-from ptmiss.segments import from_counts
+from ptmiss.segments import event_of, from_counts
 from ptmiss.selections import Selection
 from ptmiss.typing import Array, Mask, Scalar, Vector
 
@@ -61,7 +61,7 @@ class Sample:
     @property
     def event(self) -> NDArray[np.intp]:
         """(candidates,) number of each one's event."""
-        return np.repeat(np.arange(len(self)), np.diff(self.candidates.offsets))
+        return event_of(self.candidates.offsets)
 
 
 def read(

@@ -156,6 +156,6 @@ def of_vertices(rows: RecoilTable) -> Array | float:
     applied: Mapping[str, Any] = rows.provenance.get("corrections") or {}
     if not (known := applied.get("pileup")):
         return 1.0
-    weights = np.asarray(known["weights"])
-    number = np.searchsorted(known["edges"], rows["npv"], "right") - 1
-    return np.asarray(weights[np.clip(number, 0, len(weights) - 1)])
+    from ptmiss.calibration.pileup import PileUp
+
+    return PileUp(np.asarray(known["edges"]), np.asarray(known["weights"]))(rows["npv"])

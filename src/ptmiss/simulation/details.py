@@ -175,8 +175,3 @@ def _of_superclusters(found: Superclusters, vertex: NDArray) -> Elements:
     n = len(found.energy)
     kind, width = np.full(n, SUPERCLUSTER, np.int32), np.zeros(n)
     return elements.of_deposits(kind, found.energy, found.position, vertex, width, found.clusters.astype(np.int32))
-
-
-def plain_rows(together: Elements) -> NDArray[np.bool_]:
-    """(elements,) those that are tracks, clusters or halves of towers."""
-    return ~np.isin(together.type, (GSF, BREM, SUPERCLUSTER))

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.angles import wrap
+from ptmiss.elements import not_repeated
 from ptmiss.simulation import particleflow
 from ptmiss.simulation.cascade import PRIMARY, Cascade
-from ptmiss.simulation.details import plain_rows
 from ptmiss.simulation.electrontracks import GsfTracks
 from ptmiss.simulation.elements import ECAL, GSF, HCAL, SUPERCLUSTER, Elements
 from ptmiss.simulation.particleflow import ELECTRON_MASS, Candidates
@@ -38,7 +38,7 @@ def reconstruct(
     first = np.searchsorted(elements.type, ECAL)
     used[first + np.flatnonzero(np.isin(superclusters.member, cluster))] = True
     used[: len(rows)] |= photons | of_electrons(cascade, rows, gsf.row[track])
-    kept = np.flatnonzero(plain_rows(elements) & ~used)
+    kept = np.flatnonzero(not_repeated(elements.type) & ~used)
     others = particleflow.reconstruct(Elements(*(column[kept] for column in elements)))
     others = others._replace(element=kept[others.element])
     at = np.searchsorted(elements.type, GSF) + track

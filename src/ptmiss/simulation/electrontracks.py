@@ -60,8 +60,8 @@ def general(
     """
     rows = np.flatnonzero(cascade.first.charge != 0)
     crossed = cascade.crossed[rows]
-    stopped = np.cumsum(crossed & (cascade.lost[rows] > MAX_LOSS), axis=1)
-    seen = crossed & (stopped - (crossed & (cascade.lost[rows] > MAX_LOSS)) == 0)
+    stops = crossed & (cascade.lost[rows] > MAX_LOSS)
+    seen = crossed & (np.cumsum(stops, axis=1) - stops == 0)
     pt = mean_pt(cascade.pt[rows], seen)
     first = cascade.first.take(rows)
     radius, eta = np.hypot(first.x - beam.x, first.y - beam.y), np.arcsinh(first.pz / first.pt)
