@@ -59,7 +59,7 @@ def page(text: str) -> str:
 def draw_tables() -> Figure:
     """Memory and time of a verb against the rows of a table."""
     figure = Figure(figsize=(2 * plots.WIDTH, plots.HEIGHT), layout="constrained")
-    panels = (("peak", "Peak memory (MB)", "linear", (0, 800)), ("cpu", "CPU time (s)", "log", (0.1, 100)))
+    panels = (("peak", "Peak memory (MB)", "linear", (0, 800)), ("cpu", "CPU time (s)", "log", (0.03, 300)))
     for axes, (key, label, yscale, limits) in zip(figure.subplots(1, 2), panels, strict=True):
         for name, (marker, colour) in CURVES.items():
             rows = MEASURED[name]["rows"]
