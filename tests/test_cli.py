@@ -107,6 +107,7 @@ def test_from_a_run_to_figures(invented, fileset_of, tmp_path):
     assert manifest["versions"]["coffea"]
 
 
+@pytest.mark.slow
 def test_a_processor_of_ones_own_with_options(drell_yan, fileset_of, tmp_path):
     own = tmp_path / "mine.py"
     own.write_text(

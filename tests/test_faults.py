@@ -500,6 +500,7 @@ def test_another_file_under_the_same_name_other_chunks(fileset, tmp_path):
     assert results.load(tmp_path / "out").manifest["chunks"] == {"all": 7, "resumed": 6, "halved": 0}
 
 
+@pytest.mark.slow
 def test_another_model_other_chunks(fileset, weights, tmp_path):
     arguments = ["run", "zmumu", "--fileset", fileset(), "--estimators", "net", "--weights", f"net={weights}"]
     arguments += ["--output", tmp_path / "out"]
@@ -545,6 +546,7 @@ def test_a_disk_that_is_full(tiny_disk, fileset, reference):
     same(output, reference)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_any_write(fileset, reference, tmp_path, monkeypatch):
     """The n-th write to disk fails, for every n: one line is told, and the run goes on from there."""
     output, written = tmp_path / "out", Path.write_bytes

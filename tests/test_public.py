@@ -111,6 +111,7 @@ def test_a_wing_is_imported_where_it_is_used():
         ]
 
 
+@pytest.mark.slow
 def test_inference_needs_no_training_code():
     code = "import sys, ptmiss.estimators, ptmiss.runs.runner, ptmiss.runs.skim; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

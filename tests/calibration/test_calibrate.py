@@ -51,6 +51,7 @@ def equal(found, expected, names):
             np.testing.assert_array_equal(one, other, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_order_of_estimators_and_the_number_of_processes_change_nothing(samples, expected):
     equal(shifts(samples, ["half", "puppi"], workers=2), expected, expected)
 

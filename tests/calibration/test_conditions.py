@@ -4,6 +4,8 @@ import pytest
 from ptmiss import corrections
 from ptmiss.calibration import closure, conditions, sources
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def table(correction_file, tables):

@@ -29,7 +29,13 @@ def test_flat_columns_and_offsets_of_a_real_file(pfnano):
     assert not read.repaired
 
 
-@pytest.mark.parametrize("columns", [["pt", "phi"], ["charge"], ["fromPV"], list(ALL)])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ["charge"],
+        *(pytest.param(columns, marks=pytest.mark.slow) for columns in (["pt", "phi"], ["fromPV"], list(ALL))),
+    ],
+)
 def test_only_the_branches_needed_are_touched(pfnano, columns):
     log = []
     source = NanoEventsFactory.from_root(

@@ -23,6 +23,7 @@ output = "out/compared.csv"
 """
 
 
+@pytest.mark.slow
 def test_from_files_to_results(tmp_path):
     (tmp_path / "fileset.json").write_text(f'{{"dy": ["{sample.events("zmumu")}"]}}')
     (tmp_path / "ptmiss.toml").write_text(CONFIGURATION)
@@ -42,6 +43,7 @@ def test_from_files_to_results(tmp_path):
     assert "ptmiss resolution" in printed
 
 
+@pytest.mark.slow
 def test_a_project_is_made_of_options_that_there_are(tmp_path):
     project.begin(tmp_path)
     commands = call("make", "-C", tmp_path, "--dry-run").splitlines()

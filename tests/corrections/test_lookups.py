@@ -100,6 +100,7 @@ def listed():
             yield file, correction, ast.literal_eval(f"({args},)"), value
 
 
+@pytest.mark.slow
 @real
 def test_every_line_of_the_list_of_reference_values_is_what_its_file_gives():
     """The list has more than reference_values.json: 165 values, to twelve digits."""

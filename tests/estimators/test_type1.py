@@ -143,6 +143,7 @@ def test_a_jet_by_hand(jme):
     np.testing.assert_allclose(met[0], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_systematics_of_simulation_and_none_of_data(files, jme, smear):
     wanted = ["jes", "jer", "unclustered"]
     estimators = make_estimators(["type1.PuppiMET"], systematics=wanted, jerc=jme, smear=smear)

@@ -102,6 +102,7 @@ def test_what_is_written_and_read(place):
     explanation.show(found)
 
 
+@pytest.mark.slow
 def test_a_page_of_it(place, tmp_path, empty_pictures):
     page = ptmiss.report(place, tmp_path / "page.html").read_text()
     assert "Whose relevance it is" in page

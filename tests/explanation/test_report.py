@@ -44,6 +44,7 @@ def test_what_was_written_is_read(place):
     assert set(found.figures()) == {"parts", "dependence", "importance", "covariances"}
 
 
+@pytest.mark.slow
 def test_a_page_of_it(place, tmp_path, empty_pictures):
     page = ptmiss.report(place, tmp_path / "page.html").read_text()
     assert "Parts of the recoil by kind and vertex" in page

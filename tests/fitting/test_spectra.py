@@ -16,6 +16,8 @@ from ptmiss.runs import fileset, runner
 from ptmiss.runs.skim import Weighting, skim
 from ptmiss.selections import load_selection
 
+pytestmark = pytest.mark.slow
+
 WEIGHT = {"kind": "formula", "formula": "1 + 0.01 * PV_npvs", "up": "1 + 0.02 * PV_npvs", "down": "1"}
 DATASETS = {
     "wmunu": ("wmunu", {"kind": "mc", "role": "signal", "cross_section": 20508.9}),

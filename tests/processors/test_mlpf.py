@@ -74,6 +74,7 @@ def test_two_workers_give_the_same_bits(network):
             np.testing.assert_array_equal(one[part], other[part])
 
 
+@pytest.mark.slow
 def test_the_network_travels_with_the_processor(network, tmp_path):
     path = Path(shutil.copy(network, tmp_path / "gone.safetensors"))
     here, travelling = (

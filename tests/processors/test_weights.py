@@ -160,6 +160,7 @@ kind = "sign"
     assert not [name for name in out["dy"]["met"].axes["systematic"] if name.startswith("sign")]
 
 
+@pytest.mark.slow
 @real
 def test_files_without_sums_of_the_scales_need_to_say_so(tmp_path):
     path = tmp_path / "s.toml"

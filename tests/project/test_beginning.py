@@ -18,6 +18,7 @@ from tests.helpers import call, failure
 SEEN, GENERATED = Look("default", "boson", 20, 60), Look("w-mu", "genboson", 20, 60)
 
 
+@pytest.mark.slow
 def test_a_project_of_the_embedded_sample(tmp_path):
     printed = call("init", tmp_path / "first")
     assert "selection.toml: dy, 13 of its first 60 events pass that of Z → μμ" in printed
@@ -70,6 +71,7 @@ def test_a_project_that_cannot_be(tmp_path):
         project.begin(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_user_keeps_what_is_there(tmp_path):
     (tmp_path / "ptmiss.toml").write_text("mine")
     project.begin(tmp_path, force=True)

@@ -59,6 +59,7 @@ def test_the_same_has_the_same_address_and_anything_else_another(item, invented)
     assert address(base, item) not in found
 
 
+@pytest.mark.slow
 def test_the_address_is_the_same_in_another_process():
     code = (
         "import json; from ptmiss.runs.addresses import recipe; from ptmiss.estimators import make_estimators; "
@@ -130,6 +131,7 @@ def test_a_set_has_no_order():
     assert describe({"b", "a"}) == describe({"a", "b"}) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_a_processor_of_a_notebook_has_an_address():
     code = """
 from coffea.processor import ProcessorABC

@@ -13,6 +13,8 @@ from ptmiss.runs.directory import open_directory
 
 from ..invented import write_events
 
+pytestmark = pytest.mark.slow
+
 CHUNKS, EVENTS = 2 * blocks.SIZE + 3, 2  # two blocks and a rest
 
 

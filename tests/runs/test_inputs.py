@@ -105,6 +105,7 @@ def test_the_next_server_is_asked_where_one_does_not_have_a_file(invented, tmp_p
     assert (found.file.path, found.file.entries) == (f"{two}/{invented.name}", 300)
 
 
+@pytest.mark.slow
 def test_a_remote_file_is_kept_in_the_cache_of_fsspec(invented, tmp_path, monkeypatch):
     """If its URL begins with ``simplecache::``; an option in the environment says where."""
     monkeypatch.setitem(fsspec.config.conf, "simplecache", {"cache_storage": str(tmp_path)})

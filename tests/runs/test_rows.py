@@ -125,6 +125,7 @@ def test_it_goes_on_where_it_stopped(fileset, skims, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
+@pytest.mark.slow
 def test_a_skim_replaces_its_own_files_alone(fileset, tmp_path):
     skim(fileset, tmp_path / "t")
     (tmp_path / "t" / "thesis.tex").write_text("mine")

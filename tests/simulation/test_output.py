@@ -75,6 +75,7 @@ def test_files_hold_what_was_written(block, block_columns, tmp_path, file_format
     assert [p.name for p in tmp_path.iterdir()] == ["out.root"]
 
 
+@pytest.mark.slow
 def test_coffea_reads_the_tree_without_a_warning(block, tmp_path):
     path = tmp_path / "out.root"
     output.write([block], path, "ttree", {})

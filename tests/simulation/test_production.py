@@ -148,6 +148,7 @@ def test_a_full_disk_is_one_clear_line(job, tmp_path, monkeypatch):
     assert not (tmp_path / "out.root").exists()
 
 
+@pytest.mark.slow
 def test_importing_loads_neither_pythia_nor_fastjet():
     code = "import sys, ptmiss.simulation; print(sorted({'pythia8mc', 'fastjet'} & set(sys.modules)))"
     assert (
@@ -174,6 +175,7 @@ def test_a_library_is_made_once(tmp_path, monkeypatch):
     assert len(set(asked)) == 6
 
 
+@pytest.mark.slow
 def test_a_directory_of_somebody_else_is_not_taken_for_what_is_half_done(tmp_path):
     parts = tmp_path / "a.root.parts"
     parts.mkdir()

@@ -8,6 +8,8 @@ from ptmiss.reports import simulation_report
 from ptmiss.selections import Selection
 from ptmiss.simulation import output
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sample(block_columns, tmp_path_factory):

@@ -21,6 +21,7 @@ def samples():
     return data, [columns(rng, 2 * TOP, 2.0, 1.5, 0.5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", backgrounds.WAYS)
 def test_what_is_left_is_signal(samples, way):
     u, _, weights = backgrounds.subtract(*samples, way)

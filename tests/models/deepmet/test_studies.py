@@ -30,6 +30,7 @@ def run(output, events=24, recipe=SHORT):
     return found
 
 
+@pytest.mark.slow
 def test_a_study_trains_its_variants_and_compares_them(small, tmp_path, empty_pictures):
     found = run(tmp_path)
     assert found["variant"].tolist() == ["base", "seed 2", "ReLU", "C = 2, half"]

@@ -152,6 +152,7 @@ def test_a_tenth_is_held_back(embedded):
         hold_out(embedded.first(1), seed=3)
 
 
+@pytest.mark.slow
 def test_validation_events_of_another_number_are_another_training(tmp_path):
     train_files({ZMUMU: 10}, {ZMUMU: 8}, tmp_path, "a", options())
     with pytest.raises(OptionError, match="another training: events"):

@@ -128,6 +128,7 @@ def test_samples_of_one_law_are_left_nearly_as_they_are(tmp_path):
     assert np.sqrt(np.mean(away[(np.abs(u) < 20).all(axis=1)] ** 2)) < 0.3
 
 
+@pytest.mark.slow
 def test_a_difference_that_grows_with_the_context_is_learnt_by_little_training(tmp_path):
     """Few events with large qT have all of it: the map is 6 % of qT, and is known to 1 GeV there."""
     rng = np.random.default_rng(3)
