@@ -16,7 +16,7 @@ from ptmiss import sample
 from ptmiss.elements import Elements
 from ptmiss.errors import OptionError
 from ptmiss.events import inspect
-from ptmiss.explanation.profiles import WHOLE, measured
+from ptmiss.explanation.timing import WHOLE, measured
 from ptmiss.files import AnyPath
 from ptmiss.models.mlpf.inputs import pack
 from ptmiss.models.mlpf.reconstruction import load
@@ -86,7 +86,7 @@ class Stopwatch:
             handle.remove()
 
     def row(self, n: int, threads: int) -> dict[str, Any]:
-        """A row of the table, see ptmiss.explanation.profiles.measured."""
+        """A row of the table, see ptmiss.explanation.timing.measured."""
         best = min(self.times[1:] or self.times)
         timed = {"seconds": best, "seconds_error": float(np.median(self.times)) - best}
         about = {"layer": self.name, "number": n, "threads": threads}

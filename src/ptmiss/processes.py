@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Environment variables with the number of threads of libraries."""
+
+
+def threads(number: int = 1) -> dict[str, str]:
+    """The environment of a process whose libraries use so many threads."""
+    return dict.fromkeys(THREADS, str(number))
+
+
+def share(workers: int) -> int:
+    """A worker's share of the cores that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)) // workers)
 
 
 def each(function: Callable[[Item], Result], items: Sequence[Item], workers: int = 1) -> Iterator[Result]:
@@ -21,5 +33,5 @@ def each(function: Callable[[Item], Result], items: Sequence[Item], workers: int
         return
     from loky import ProcessPoolExecutor
 
-    with ProcessPoolExecutor(min(workers, len(items)), env=ONE_THREAD) as pool:
+    with ProcessPoolExecutor(min(workers, len(items)), env=threads()) as pool:
         yield from pool.map(function, items)

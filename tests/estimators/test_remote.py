@@ -17,7 +17,7 @@ import pytest
 import ptmiss
 from ptmiss import sample
 from ptmiss.errors import ChunkError, OptionError
-from ptmiss.estimators import make_estimators, remote
+from ptmiss.estimators import make_estimators, remote, servers
 from ptmiss.models import serving
 from ptmiss.networks.registry import load_model, save_model
 from ptmiss.runs.failures import Kind, failure_of
@@ -44,7 +44,7 @@ def served(repository, monkeypatch):
     """A server of all of them."""
     from ..serving import Server
 
-    monkeypatch.setattr(remote, "PAUSE", 0.001)
+    monkeypatch.setattr(servers, "PAUSE", 0.001)
     merged = repository / "all"
     merged.mkdir(exist_ok=True)
     for path in repository.glob("*/*/config.pbtxt"):
@@ -101,7 +101,7 @@ def test_a_server_that_stays_away_is_a_failure_of_reading(served, tmp_path):
 def test_a_server_that_starts_again_in_the_middle_of_a_run(served, repository, tmp_path, monkeypatch):
     from ..serving import Server
 
-    monkeypatch.setattr(remote, "PAUSE", 0.2)
+    monkeypatch.setattr(servers, "PAUSE", 0.2)
     there = make_estimators(["remote.net"], {"remote.net": url(served, "deepmet_4500")})[0]
     before, port = skimmed(there, tmp_path), served.port
     served.stop()
@@ -114,8 +114,8 @@ def test_a_server_that_starts_again_in_the_middle_of_a_run(served, repository, t
 
 
 def test_a_slow_server(served, monkeypatch):
-    monkeypatch.setattr(remote, "TIMEOUT", 0.05)
-    monkeypatch.setattr(remote, "RETRIES", 1)
+    monkeypatch.setattr(servers, "TIMEOUT", 0.05)
+    monkeypatch.setattr(servers, "RETRIES", 1)
     served.delay = 0.5
     server = remote.connect(url(served))
     with pytest.raises(ConnectionError, match="does not answer: Deadline Exceeded"):
@@ -126,7 +126,7 @@ def test_a_token(served, monkeypatch):
     served.token = "secret"
     with pytest.raises(OptionError, match="no token, or another"):
         _ = remote.connect(url(served)).slots
-    monkeypatch.setenv(remote.TOKEN, "secret")
+    monkeypatch.setenv(servers.TOKEN, "secret")
     assert remote.connect(url(served, "deepmet_4500")).slots == 4500
 
 
@@ -139,16 +139,16 @@ def test_what_is_wrong_with_a_server(served, tmp_path):
 
 def test_tls_is_off_for_this_machine_alone(monkeypatch):
     here, there = "triton+grpc://localhost:1/a/1", "triton+grpc://somewhere.org:1/a/1"
-    assert (remote.encrypted(here), remote.encrypted(there)) == (False, True)
-    assert remote.encrypted("triton+grpc://127.evil.org:1/a/1")
-    monkeypatch.setenv(remote.TLS, "off")
-    assert not remote.encrypted(there)
-    monkeypatch.setenv(remote.TOKEN, "secret")
+    assert (servers.encrypted(here), servers.encrypted(there)) == (False, True)
+    assert servers.encrypted("triton+grpc://127.evil.org:1/a/1")
+    monkeypatch.setenv(servers.TLS, "off")
+    assert not servers.encrypted(there)
+    monkeypatch.setenv(servers.TOKEN, "secret")
     with pytest.raises(OptionError, match="is not sent to another machine without TLS"):
-        remote.headers(there)
-    monkeypatch.setenv(remote.TLS, "maybe")
+        servers.headers(there)
+    monkeypatch.setenv(servers.TLS, "maybe")
     with pytest.raises(OptionError, match="expected on or off"):
-        remote.encrypted(here)
+        servers.encrypted(here)
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_a_server_with_tls(served, repository, certificate, tmp_path):
     secure = Server(repository / "all", token="secret", certificate=(key.read_bytes(), chain.read_bytes()))
     address = f"remote.net={url(secure, 'deepmet_4500')}"
     asked = ["skim", ZMUMU, "--estimators", "remote.net,deepmet", "--weights", address, "--retries", "0"]
-    trusted = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(chain), remote.TLS: "on", remote.TOKEN: "secret"}
+    trusted = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(chain), servers.TLS: "on", servers.TOKEN: "secret"}
 
     def skim(name, environment):
         command = [sys.executable, "-m", "ptmiss", *asked, "--output", str(tmp_path / name)]

@@ -13,12 +13,12 @@ from ptmiss.errors import OptionError
 from ptmiss.networks.inputs import Inputs
 from ptmiss.typing import Vector
 
-from . import remote
-from .remote import OUTPUTS, ask_server, headers, packed, padded
+from . import servers
+from .servers import OUTPUTS, ask_server, headers, packed, padded
 
 
 class Server(triton_wrapper):
-    """A model on a server, in one of the two layouts of ptmiss.estimators.remote."""
+    """A model on a server, in one of the two layouts of ptmiss.estimators.servers."""
 
     def __init__(self, url: str, client_args: dict[str, Any]) -> None:
         super().__init__(url, client_args)
@@ -32,11 +32,11 @@ class Server(triton_wrapper):
         return headers(self.url)
 
     def _create_model_metadata(self) -> dict[str, Any]:
-        options = {"as_json": True, "headers": self.headers, "client_timeout": remote.TIMEOUT}
+        options = {"as_json": True, "headers": self.headers, "client_timeout": servers.TIMEOUT}
         return ask_server(self.url, lambda: self.client.get_model_metadata(self.model, self.version, **options))
 
     def run_infer(self, inputs: Any, outputs: Any, attempt: int = 0) -> Any:
-        options = {"headers": self.headers, "client_timeout": remote.TIMEOUT, "model_version": self.version}
+        options = {"headers": self.headers, "client_timeout": servers.TIMEOUT, "model_version": self.version}
         return ask_server(self.url, lambda: self.client.infer(self.model, inputs=inputs, outputs=outputs, **options))
 
     @cached_property

@@ -7,8 +7,7 @@ their error. Operations are multiplications and additions of matrices; memory is
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -24,6 +24,7 @@ from ptmiss import plots, results, sample, tables
 from ptmiss.candidates import CATEGORIES
 from ptmiss.errors import OptionError, needs_torch
 from ptmiss.events import inspect
+from ptmiss.explanation.timing import WHOLE, Step, measured
 from ptmiss.files import AnyPath, as_path
 from ptmiss.files.provenance import provenance
 from ptmiss.networks.deepmet import DeepMET, contributions, thread_pools
@@ -33,8 +34,7 @@ from ptmiss.networks.registry import Model, load_weights, makes_met
 from ptmiss.segments import sum_by_event
 
 SIZES = (100, 300, 1000, 3000, 10000)
-WHOLE, REPEATS = "whole", 7
-Step = Callable[[], Any]
+REPEATS = 7
 
 
 @dataclass(frozen=True)
@@ -129,19 +129,6 @@ def add(outputs: NDArray, inputs: Inputs) -> NDArray:
     return sum_by_event(contributions(outputs, inputs.features[:, 6:8]), inputs.offsets)
 
 
-def measured(name: str, n: int, step: Step, repeats: int, operations: int, threads: int = 1) -> dict[str, Any]:
-    """A row of the table: the best time of some, and how far the median is from it."""
-    made, times = step(), []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    best = min(times)
-    timed = {"seconds": best, "seconds_error": float(np.median(times)) - best}
-    size = int(getattr(made, "nbytes", 0))
-    return {"layer": name, "number": n, "threads": threads, **timed, "operations": int(operations), "bytes": size}
-
-
 def of_elements(model: AnyPath, sizes: Sequence[int], threads: Sequence[int], repeats: int) -> pd.DataFrame:
     """The table of an MLPF."""
     with needs_torch("profiling an MLPF"):
@@ -158,33 +145,33 @@ def draw(found: Profile, label: str = "") -> Figure:
     with mpl.rc_context(plots.STYLE):
         figure = Figure(figsize=(24, 9), layout="constrained")
         left, right = figure.subplots(1, 2)
-        colours = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
-        if len(parts.columns):
-            below = np.zeros(len(parts))
-            for (name, seconds), colour in zip(parts.items(), colours * 3, strict=False):
-                share = (seconds / parts.sum(axis=1)).to_numpy()
-                left.plot(parts.index, 1e3 * seconds, color=colour, lw=3, label=str(name))
-                right.bar([f"{n}" for n in parts.index], share, bottom=below, color=colour, width=0.8, label=str(name))
-                below = below + share
-        for count, rows in found.table[found.table["layer"] == WHOLE].groupby("threads"):
-            times = 1e3 * rows[["seconds", "seconds_error"]]
-            told = f"whole, {count} thread{'s' * (int(str(count)) > 1)}"
-            left.errorbar(
-                rows["number"],
-                times["seconds"],
-                times["seconds_error"],
-                fmt="o--",
-                ms=9,
-                lw=2,
-                color=f"{0.4 * (int(str(count)) > 1)}",
-                label=told,
-            )
+        draw_layers(left, right, parts)
+        draw_whole(left, found.table[found.table["layer"] == WHOLE])
         left.set(xscale="log", yscale="log", xlabel=f"Number of {found.what}", ylabel="Time (ms)")
         right.set(xlabel=f"Number of {found.what}", ylabel="Share of the layers' time", ylim=(0, 1))
         left.legend(fontsize="xx-small", ncols=2, loc="upper left")
         left.set_ylim(top=30 * left.get_ylim()[1])
         plots.mark(left, label)
     return figure
+
+
+def draw_layers(left: Axes, right: Axes, parts: pd.DataFrame) -> None:
+    """Times of the layers, a column each, as lines, and their shares as stacked bars."""
+    colours, below = mpl.colormaps["tab20"].colors, np.zeros(len(parts))  # type: ignore[attr-defined]
+    for (name, seconds), colour in zip(parts.items(), colours * 3, strict=False):
+        share = (seconds / parts.sum(axis=1)).to_numpy()
+        left.plot(parts.index, 1e3 * seconds, color=colour, lw=3, label=str(name))
+        right.bar([f"{n}" for n in parts.index], share, bottom=below, color=colour, width=0.8, label=str(name))
+        below = below + share
+
+
+def draw_whole(axes: Axes, table: pd.DataFrame) -> None:
+    """Times of the whole network, by threads."""
+    for count, rows in table.groupby("threads"):
+        many = int(str(count)) > 1
+        style: dict[str, Any] = {"fmt": "o--", "ms": 9, "lw": 2, "color": f"{0.4 * many}"}
+        label = f"whole, {count} thread{'s' * many}"
+        axes.errorbar(rows["number"], 1e3 * rows["seconds"], 1e3 * rows["seconds_error"], label=label, **style)
 
 
 def show(found: Profile) -> None:

@@ -13,7 +13,6 @@ from typing import Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-import ptmiss
 from ptmiss.errors import FileError, WeightsError, hint
 from ptmiss.files import AnyPath, as_path, cached_by_file
 from ptmiss.networks import card, store
@@ -147,7 +146,7 @@ def by_name(name: str, version: str) -> Path | None:
 
 
 def _directory() -> Path:
-    return Path(ptmiss.__file__).parent / "models" / "shipped"
+    return Path(__file__).parents[1] / "models" / "shipped"
 
 
 def save_model(model: Model, path: AnyPath, provenance: str) -> str:

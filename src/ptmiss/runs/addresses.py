@@ -31,11 +31,11 @@ from coffea.processor import ProcessorABC
 from coffea.processor.executor import WorkItem
 from pydantic import BaseModel
 
-import ptmiss
 from ptmiss.events import identifier
 from ptmiss.files import digest
 from ptmiss.files.provenance import versions
 from ptmiss.runs import dependencies
+from ptmiss.version import __version__
 
 FORMAT = 2  # of a chunk's file
 
@@ -48,7 +48,7 @@ def recipe(processor: ProcessorABC) -> Recipe:
     return {
         "format": FORMAT,
         "python": ".".join(platform.python_version_tuple()[:2]),
-        "ptmiss": [ptmiss.__version__, package_digest()],
+        "ptmiss": [__version__, package_digest()],
         "packages": code.packages | versions(),
         "processor": [type(processor).__qualname__, code.sources],
         "parameters": describe(vars(processor)),
@@ -115,7 +115,7 @@ def file_digest(path: str) -> str | None:
 @lru_cache(maxsize=1)
 def package_digest() -> str:
     """SHA-256 over all sources of ptmiss."""
-    return folder_digest(Path(ptmiss.__file__).parent)
+    return folder_digest(Path(__file__).parents[1])
 
 
 def folder_digest(root: Path) -> str:

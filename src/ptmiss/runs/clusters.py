@@ -23,9 +23,9 @@ from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin
 from ptmiss.errors import Interrupted, OptionError
 from ptmiss.files import digest
 from ptmiss.files.provenance import version_of, versions
+from ptmiss.processes import share, threads
 from ptmiss.progress import log
 from ptmiss.runs import dependencies, queues
-from ptmiss.runs.pools import Call, threads
 from ptmiss.version import __version__
 
 GONE = "the dask scheduler is gone; the same command with --resume continues the run"
@@ -87,7 +87,7 @@ class Cluster:
         if modules := dependencies.archive(needed):
             self._client.register_plugin(Modules(modules), name=MODULES)
 
-    def submit(self, function: Call, item: Any) -> Future:
+    def submit(self, function: Callable[[Any], Any], item: Any) -> Future:
         """Run a function on an item on one of the workers."""
         future: Future = Future()
         remote = self._client.submit(function, item, pure=False)
@@ -143,14 +143,13 @@ class Modules(WorkerPlugin):
 
 def local(workers: int, memory: int | None) -> Cluster:
     """A cluster of this machine; memory: most bytes for a worker."""
-    limits = dict.fromkeys(queues.THREADS, str(threads(workers)))
     options: dict[str, Any] = {"memory_limit": memory} if memory else {}
     cluster = LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
-        env=limits,
+        env=threads(share(workers)),
         **options,
     )
     return Cluster(Client(cluster), cluster)

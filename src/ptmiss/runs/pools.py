@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from coffea.processor import ProcessorABC
 
 from ptmiss.errors import OptionError, UnknownName
-from ptmiss.runs.queues import THREADS
+from ptmiss.processes import share, threads
 
 KINDS = ("iterative", "futures", "dask")
 
@@ -87,7 +87,7 @@ class Processes:
     def _start(self) -> Any:
         from loky import ProcessPoolExecutor
 
-        environment = dict.fromkeys(THREADS, str(threads(self.size)))
+        environment = threads(share(self.size))
         return ProcessPoolExecutor(self.size, env=environment, initializer=begin, initargs=(os.getpid(), self._memory))
 
     def prepare(self, processor: ProcessorABC) -> None:
@@ -118,11 +118,6 @@ class Processes:
     def close(self, kill: bool = False) -> None:
         """Release the processes."""
         self._pool.shutdown(kill_workers=kill)
-
-
-def threads(workers: int) -> int:
-    """A worker's share of the cores that this process may use."""
-    return max(1, len(os.sched_getaffinity(0)) // workers)
 
 
 def begin(driver: int, memory: int | None) -> None:

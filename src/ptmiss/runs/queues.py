@@ -38,9 +38,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.files import AnyPath, as_path, userfiles
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""Environment variables with the number of threads of libraries: one in each worker."""
+from ptmiss.processes import THREADS
 
 
 class JobQueue(BaseModel):
