@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ptmiss.plots import AXES, LEAST_ERROR, RATIO_RANGE, STYLE, arrows, edges_of, filled_range, mark
+from ptmiss.plots import AXES, RATIO_RANGE, STYLE, edges_of, filled_range, mark, ratios
 from ptmiss.resolutions import moments
 from ptmiss.resolutions.moments import Sums
 from ptmiss.typing import Array
@@ -83,10 +83,8 @@ def _draw(main: Axes, below: Axes, rows: pd.DataFrame, names: Names) -> None:
     below.set_xlim(filled_range(edges, rows["data"].to_numpy()))
     for shift, (name, (colour, words)) in zip((-0.15, 0.15), WEIGHED.items(), strict=True):
         main.stairs(rows[name] / width, edges, color=colour, lw=2, label=f"simulation, {words}")
-        good = (rows[f"ratio_{name}_error"] < LEAST_ERROR).to_numpy()
-        x, ratio = (centre + shift * width)[good], rows[f"ratio_{name}"].to_numpy()[good]
-        below.errorbar(x, ratio, rows[f"ratio_{name}_error"].to_numpy()[good], fmt="o", color=colour, markersize=6)
-        arrows(below, x, ratio, RATIO_RANGE, colour)
+        ratio, error = (rows[column].to_numpy() for column in (f"ratio_{name}", f"ratio_{name}_error"))
+        ratios(below, centre + shift * width, ratio, error, RATIO_RANGE, colour)
     points: dict[str, Any] = {"fmt": "o", "color": DATA, "markersize": 5}
     points |= {"label": f"{names.recorded}, background subtracted"}
     main.errorbar(centre, rows["data"] / width, rows["data_error"] / width, **points)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from ptmiss import processes
 from ptmiss.histograms.stacks import per_bin
-from ptmiss.plots import LEAST_ERROR, RATIO_RANGE, STYLE, arrows, edges_of, filled_range, label_of, mark, save
+from ptmiss.plots import RATIO_RANGE, STYLE, arrows, edges_of, filled_range, label_of, mark, ratios, save
 from ptmiss.systematics import NOMINAL
 
 from . import conditions, law_figures
@@ -179,10 +179,8 @@ def _spectrum(main: Axes, below: Axes, frame: pd.DataFrame, names: Names) -> Non
     )  # fmt: skip
     sizes = {name: np.repeat(frame[name].to_numpy(), 2) for name in SHADES if name in frame}
     bands(below, np.repeat(edges, 2)[1:-1], np.ones(2 * len(frame)), sizes)
-    good = (frame["ratio_error"] < LEAST_ERROR).to_numpy()
-    below.errorbar(centres[good], frame["ratio"][good], frame["ratio_error"][good], fmt="o", color=DATA, markersize=5)
     below.set_xlim(filled_range(edges, frame["data"].to_numpy()))
-    arrows(below, centres[good], frame["ratio"].to_numpy()[good], RATIO_RANGE, DATA)
+    ratios(below, centres, frame["ratio"].to_numpy(), frame["ratio_error"].to_numpy(), RATIO_RANGE, DATA)
     below.axhline(1, color="0.3", lw=1)
     below.set_ylim(RATIO_RANGE)
 

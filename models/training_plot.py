@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ptmiss.plots import QUANTITIES, STYLE, save
 
@@ -17,9 +18,9 @@ QUANTITIES_DRAWN = {name: QUANTITIES[name] for name in ("rms_par", "rms_perp", "
 def draw(log: pd.DataFrame, stem: Path, shown: Mapping[str, str] = QUANTITIES_DRAWN) -> list[Path]:
     """Draw the losses and the quantities of the validation against the epoch; returns the files.
 
-    shown: titles of the quantities' axes by column.
+    shown: titles of the quantities' axes by column; those without a number in any epoch are left out.
     """
-    panels = [name for name in shown if name in log]
+    panels = [name for name in shown if name in log and log[name].notna().any()]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9 * (1 + len(panels)), 8), layout="constrained")
         losses, *others = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
@@ -30,4 +31,7 @@ def draw(log: pd.DataFrame, stem: Path, shown: Mapping[str, str] = QUANTITIES_DR
         for ax, name in zip(others, panels, strict=True):
             ax.plot(log["epoch"], log[name], marker="o", color="C1")
             ax.set(xlabel="Epoch", ylabel=shown[name])
+        for ax in figure.axes:
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.xaxis.set_minor_locator(NullLocator())
         return save(figure, stem, ["png"])

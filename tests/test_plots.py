@@ -75,6 +75,15 @@ def test_an_arrow_stays_inside_of_the_axis():
     assert [line.get_xdata().tolist() for line in ax.lines] == [[5.0]]
 
 
+def test_a_ratio_of_few_events_is_drawn_and_an_arrow_only_if_it_is_known():
+    ax = Figure().subplots()
+    values, errors = np.array([1.5, 9.0, 9.0, 0.5, np.nan]), np.array([0.7, 5.0, 0.4, 0.2, np.nan])
+    plots.ratios(ax, np.arange(5.0), values, errors, (0, 2), "black")
+    assert ax.containers[0].lines[0].get_xdata().tolist() == [0, 2, 3]
+    arrows = [line for line in ax.lines if line.get_marker() == "^"]
+    assert [line.get_xdata().tolist() for line in arrows] == [[2]]
+
+
 def test_a_legend_of_more_lines_has_more_room():
     rooms = [plots.room(lines) for lines in range(1, 7)]
     assert rooms == sorted(rooms)

@@ -20,15 +20,14 @@ from ptmiss.errors import LedgerError
 from ptmiss.files.provenance import samples
 from ptmiss.histograms import OBSERVABLES
 from ptmiss.plots import (
-    LEAST_ERROR,
     RATIO_RANGE,
     STYLE,
-    arrows,
     axes_of,
     filled_range,
     label_of,
     luminosity_text,
     mark,
+    ratios,
     room,
     whole,
 )
@@ -274,12 +273,9 @@ def draw_ratio(ax: Axes, table: pd.DataFrame, edges: NDArray[np.float64], record
     centre = (edges[1:] + edges[:-1]) / 2
     for label, size, colour in reversed(bands(table)):
         ax.stairs(1 + size, edges, baseline=1 - size, fill=True, color=colour, label=label)
-    good = (table["ratio_error"] < LEAST_ERROR).to_numpy()
-    points = table["ratio"][good], table["ratio_error"][good]
-    ax.errorbar(centre[good], *points, fmt="o", color="black", markersize=5)
     limits = ratio_range(table)
     ax.set_xlim(filled_range(edges, table["data"].to_numpy()))
-    arrows(ax, centre[good], table["ratio"].to_numpy()[good], limits, "black")
+    ratios(ax, centre, table["ratio"].to_numpy(), table["ratio_error"].to_numpy(), limits, "black")
     ax.axhline(1, color="0.3", lw=1)
     ax.set_ylim(limits)
     ax.set_ylabel(f"{recorded.capitalize()} / sim.", fontsize="x-small", loc="center")

@@ -9,7 +9,6 @@ from .grids import grid, legend
 from .resolution import (
     COMMON,
     CORRECTED,
-    LEAST_ERROR,
     MOST,
     OVERVIEW,
     SYSTEMATIC,
@@ -29,7 +28,7 @@ from .resolution import (
     room,
     usual,
 )
-from .spectra import OUTSIDE, edges_of, filled_range, outline, per_gev, shown_range, spectrum, spectrum_rows
+from .spectra import OUTSIDE, edges_of, filled_range, outline, per_gev, ratios, shown_range, spectrum, spectrum_rows
 from .style import (
     AXES,
     BORDER,
@@ -71,7 +70,6 @@ __all__ = [
     "CORRECTED",
     "GENERATED",
     "HEIGHT",
-    "LEAST_ERROR",
     "LEAST_NUMBER",
     "LINE",
     "MARGINS",
@@ -116,6 +114,7 @@ __all__ = [
     "per_gev",
     "points",
     "ratio_to",
+    "ratios",
     "reference_of",
     "resolution_figures",
     "room",

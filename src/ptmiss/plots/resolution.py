@@ -42,7 +42,7 @@ CORRECTED = {
 }
 COMMON = "band: error common to all bins"
 SYSTEMATIC = "open band: systematics"
-LEAST_ERROR = 0.5  # a ratio with a larger error is in the table but not in the figure
+WELL_KNOWN = 0.5  # the error of a ratio below which it is worth an arrow if it lies beyond the frame
 MOST = 1.8  # of the median: the end of a range, see ``usual``
 
 

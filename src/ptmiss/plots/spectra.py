@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ptmiss.typing import Array
 
-from .resolution import LEAST_ERROR, axes_of, ratio_to
+from .resolution import WELL_KNOWN, arrows, axes_of, ratio_to
 from .style import GENERATED, STYLE, colour_of, label_of, mark, reference_of, whole
 
 OUTSIDE = 0.001  # of the events on either side lie outside of the figure
@@ -58,8 +58,16 @@ def per_gev(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of a spectrum with ``density`` and the ratio to the reference, where that is known well enough."""
     width = rows["high"] - rows["low"]
     rows = ratio_to(rows.assign(density=rows["events"] / width, density_error=rows["events_error"] / width), "events")
-    known = np.maximum(rows["ratio_error"], rows["reference_error"]) < LEAST_ERROR
+    known = np.maximum(rows["ratio_error"], rows["reference_error"]) < WELL_KNOWN
     return rows.assign(ratio=rows["ratio"].where(known), ratio_error=rows["ratio_error"].where(known))
+
+
+def ratios(ax: Axes, x: Array, values: Array, errors: Array, limits: tuple[float, float], colour: str) -> None:
+    """Data over simulation as points with errors, (points,); of those beyond the frame the well known are arrows."""
+    known, inside = errors < WELL_KNOWN, (values >= limits[0]) & (values <= limits[1])
+    shown = known | (inside & np.isfinite(errors))
+    ax.errorbar(x[shown], values[shown], errors[shown], fmt="o", color=colour, markersize=5)
+    arrows(ax, x[known], values[known], limits, colour)
 
 
 def edges_of(rows: pd.DataFrame) -> Array:
