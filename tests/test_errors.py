@@ -16,3 +16,11 @@ def test_an_unknown_name_says_the_nearest_and_survives_a_pickle():
 
 def test_no_hint_for_what_is_near_nothing():
     assert errors.hint("zzz", ["pf", "puppi"]) == ""
+
+
+def test_of_very_many_names_the_most_similar_are_listed():
+    names = [f"NUM_TightID_{n}" for n in range(100)] + ["NUM_MediumID"]
+    said = str(errors.UnknownName("correction", "NUM_MediumId", names))
+    assert "did you mean 'NUM_MediumID'?" in said
+    assert said.endswith(f"and {101 - errors.LISTED} others")
+    assert said.count(", ") < errors.LISTED + 2

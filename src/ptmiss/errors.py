@@ -18,9 +18,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
+
+LISTED = 25  # names in the message of an error
 
 
 class PtmissError(Exception):
@@ -72,10 +74,18 @@ class UnknownName(PtmissError):  # noqa: N818  (reads as the sentence it prints)
 
     def __init__(self, kind: str, name: str, allowed: Iterable[str]):
         self.kind, self.name, self.allowed = kind, name, sorted(allowed)
-        super().__init__(f"unknown {kind} {name!r}{hint(name, self.allowed)}; known: {', '.join(self.allowed)}")
+        super().__init__(f"unknown {kind} {name!r}{hint(name, self.allowed)}; known: {listed(name, self.allowed)}")
 
     def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
         return UnknownName, (self.kind, self.name, self.allowed)
+
+
+def listed(name: str, allowed: Sequence[str]) -> str:
+    """All allowed names, or of many the ``LISTED`` most similar."""
+    if len(allowed) <= LISTED:
+        return ", ".join(allowed)
+    nearest = sorted(get_close_matches(name, allowed, n=LISTED, cutoff=0))
+    return f"{', '.join(nearest)} and {len(allowed) - LISTED} others"
 
 
 def hint(name: str, allowed: Iterable[str], likeness: float = 0.5) -> str:
