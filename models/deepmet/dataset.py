@@ -15,17 +15,21 @@ from ptmiss import candidates as pf_candidates
 from ptmiss.angles import wrap
 from ptmiss.errors import FileError, OptionError
 from ptmiss.estimators import NetworkEstimator
+from ptmiss.estimators.reconstruction import Reconstruction, without_elements
 from ptmiss.events import EventFile, expand, inspect, read_chunks
 from ptmiss.networks.inputs import Inputs
+from ptmiss.progress import log
 from ptmiss.recoil import cartesian
 from ptmiss.segments import Offsets, from_counts
 from ptmiss.truth import CHARGED, COLUMNS, decay_leptons, generated_met, generated_particles, of_kind
 
 from ..training import Progress
+from . import cache
 
 LEPTONS = 2  # the leading ones of an event may be removed
 MAX_DR = 0.1
 CHUNK = 2000  # events read at a time
+PART = 500  # events reconstructed at a time, and kept together
 NEEDED = NetworkEstimator("deepmet", "").own_columns
 
 
@@ -77,30 +81,67 @@ class Dataset:
         return Dataset(**{**columns, "offsets": from_counts(counts)})
 
 
-def read(patterns: Iterable[str], limit: int | None = None, progress: Progress | None = None) -> Dataset:
+def read(
+    patterns: Iterable[str],
+    limit: int | None = None,
+    progress: Progress | None = None,
+    made_by: Reconstruction | None = None,
+) -> Dataset:
     """The events of simulated files, from each at most the first ``limit``.
 
-    FileError for a file without generated pTmiss, ColumnError for one without candidates.
+    made_by: makes the candidates of the files' elements; without one they are those of the files.
+    FileError for a file without generated pTmiss, ColumnError for one without candidates or elements.
     """
-    sources = [require_truth(inspect(path)) for path in expand(patterns)]
-    parts = [of_events(events) for events in read_chunks(sources, CHUNK, limit, progress)]
+    sources = [require_truth(inspect(path), made_by) for path in expand(patterns)]
+    if made_by:
+        parts = list(reconstruct(sources, limit, made_by, progress))
+    else:
+        parts = [of_events(events) for events in read_chunks(sources, CHUNK, limit, progress)]
     if not any(len(part) for part in parts):
-        raise OptionError("no events to train on: the files are empty")
+        without = "have no elements" if made_by and any(source.entries for source in sources) else "are empty"
+        raise OptionError(f"no events to train on: the files {without}")
     return Dataset.concatenate(parts)
 
 
-def require_truth(source: EventFile) -> EventFile:
-    """The file itself, if it has candidates and truth; FileError or ColumnError otherwise."""
+def reconstruct(
+    sources: Sequence[EventFile], limit: int | None, made_by: Reconstruction, progress: Progress | None
+) -> Iterator[Dataset]:
+    """The events of files with candidates that a reconstruction makes, or has made before, part by part."""
+    ranges = [(source, entries) for source in sources for entries in source.ranges(PART, limit)]
+    total, done, found = sum(stop - start for _, (start, stop) in ranges), 0, 0
+    for source, (start, stop) in ranges:
+        part = reconstructed(source, start, stop, made_by)
+        yield part
+        done, found = done + stop - start, found + len(part)
+        if progress:
+            progress("reconstructed", done, total)
+    if found < done:
+        log.warning("%d of %d events have no elements and are left out", done - found, done)
+
+
+def reconstructed(source: EventFile, start: int, stop: int, made_by: Reconstruction) -> Dataset:
+    """A range of entries of a file with candidates that a reconstruction makes, or has made before."""
+    columns = cache.kept(source, (start, stop), made_by, lambda: vars(of_events(source.events(start, stop), made_by)))
+    return Dataset(**columns)
+
+
+def require_truth(source: EventFile, made_by: Reconstruction | None = None) -> EventFile:
+    """The file itself, if it has truth, and candidates or what makes them; FileError or ColumnError otherwise."""
     for branch in ("GenMET_pt", "GenMET_phi", *(f"GenPart_{name}" for name in COLUMNS)):
         if branch not in source.branches:
             raise FileError(f"{source.path} cannot be trained on: it has no truth (branch {branch} is missing)")
-    pf_candidates.require(NEEDED, source.branches, "deepmet", source.path)
+    if made_by:
+        made_by.require(NEEDED, source.branches, "deepmet", source.path)
+    else:
+        pf_candidates.require(NEEDED, source.branches, "deepmet", source.path)
     return source
 
 
-def of_events(events: ak.Array) -> Dataset:
-    """A dataset of coffea's NanoEvents, of shape (events,)."""
-    candidates = pf_candidates.read(events, NEEDED)
+def of_events(events: ak.Array, made_by: Reconstruction | None = None) -> Dataset:
+    """A dataset of coffea's NanoEvents, of shape (events,); of those with elements, if candidates are made of them."""
+    if made_by and (blind := without_elements(events)).any():
+        events = events[~blind]
+    candidates = made_by.candidates(events, NEEDED) if made_by else pf_candidates.read(events, NEEDED)
     inputs = Inputs.from_candidates(candidates)
     lepton, momentum, lost = leading_leptons(events, candidates)
     return Dataset(

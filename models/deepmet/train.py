@@ -11,6 +11,8 @@ import numpy as np
 
 from ptmiss import sample
 from ptmiss.errors import OptionError
+from ptmiss.estimators import reconstruction
+from ptmiss.estimators.reconstruction import PF, Reconstruction
 from ptmiss.files import AnyPath, as_path
 from ptmiss.models import tuning
 from ptmiss.models.cards import ship
@@ -23,6 +25,7 @@ from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
 from ptmiss.models.workflow import begin, check_output, describe_training, hold_out, make_recipe, summary
 from ptmiss.networks import sketches
+from ptmiss.networks.descriptions import CANDIDATES
 from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.registry import Model
 
@@ -38,6 +41,7 @@ def train_files(
     name: str | None,
     recipe: Mapping[str, Any],
     *,
+    candidates: str = PF,
     tune: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -50,6 +54,8 @@ def train_files(
         output: directory of weights, card, log and checkpoint. A training in it continues from its checkpoint.
         name: the model's name.
         recipe: options, see ptmiss.models.deepmet.recipe.Recipe; ``network`` may be ``linear``.
+        candidates: those of the files, ``pf``, or what makes them of the files' elements: ``mlpf``, ``elements``,
+            ``targets``, or the weights of an MLPF; see ptmiss.estimators.reconstruction.
         tune: number of trials of a search for better settings, in place of one training; see ptmiss.models.tuning.
         force: begin again.
         progress: called with what is done (events read, warm start, training and its loss), how many, and of how many.
@@ -59,24 +65,28 @@ def train_files(
 
     Raises:
         OptionError: an option has a wrong value.
+        UnknownName: there are no such candidates.
         FileError: a file cannot be read, or has no truth.
+        ColumnError: a file has no candidates, or no elements to make them of.
     """
     output = as_path(output)
     (tuning.check_output if tune else check_output)(output, force)
     events = events or {str(sample.events(kind)): None for kind in EMBEDDED}
+    made_by = reconstruction.of_candidates(candidates)
     if recipe.get("network") == LINEAR:
         if tune:
             raise OptionError("--tune makes no sense with --network linear: a fit has no settings")
-        return _fit_linear(events, validation, output, name, recipe, force, progress)
+        return _fit_linear(events, validation, made_by, output, name, recipe, force, progress)
     chosen = make_recipe(Recipe, recipe)
     if tune:
-        return _tune(events, validation, output, chosen, tuning.free(SPACE, recipe), tune, force, progress)
-    return _train(events, validation, output, name, chosen, force, progress)
+        return _tune(events, validation, made_by, output, chosen, tuning.free(SPACE, recipe), tune, force, progress)
+    return _train(events, validation, made_by, output, name, chosen, force, progress)
 
 
 def _fit_linear(
     events: Sources,
     validation: Sources,
+    made_by: Reconstruction | None,
     output: Path,
     name: str | None,
     recipe: Mapping[str, Any],
@@ -87,10 +97,10 @@ def _fit_linear(
     if validation:
         raise OptionError("--validation makes no sense with --network linear: a fit has no epochs to choose from")
     chosen = make_recipe(Recipe, {**recipe, "network": "cmssw-v1"})
-    training = read(events, progress)
+    training = read(events, made_by, progress)
     begin(output, force, chosen.start_from)
     model = replace(fit(training, chosen.seed, progress), name=name or LINEAR)
-    about = describe_training(events, validation, chosen.seed)
+    about = describe(events, validation, chosen.seed, made_by)
     ship(model, output, about, {})
     sketch(model, training, output, about)
     return f"{model.parameters} parameters -> {output}"
@@ -99,6 +109,7 @@ def _fit_linear(
 def _train(
     events: Sources,
     validation: Sources,
+    made_by: Reconstruction | None,
     output: Path,
     name: str | None,
     recipe: Recipe,
@@ -109,11 +120,10 @@ def _train(
     check_device(recipe.device)
     if not LAYOUTS[recipe.network].is_deepmet:
         raise OptionError(f"--network {recipe.network!r} is for studies only: inference cannot run it")
-    about, name = describe_training(events, validation, recipe.seed), name or "deepmet"
-    training = read(events, progress)
-    training, held_out = (training, read(validation, progress)) if validation else hold_out(training, recipe.seed)
+    about, name = describe(events, validation, recipe.seed, made_by), name or "deepmet"
+    training, held_out = split(events, validation, recipe.seed, made_by, progress)
     begin(output, force, recipe.start_from)
-    network, run = recipe.train(training, held_out, output, about["events"], progress)
+    network, run = recipe.train(training, held_out, output, inputs_of(about), progress)
     log = run.run()
     numbers = validate(network, held_out, recipe)
     model = network.model(name)
@@ -125,6 +135,7 @@ def _train(
 def _tune(
     events: Sources,
     validation: Sources,
+    made_by: Reconstruction | None,
     output: Path,
     recipe: Recipe,
     space: tuning.Space,
@@ -134,11 +145,21 @@ def _tune(
 ) -> str:
     """A search over a space."""
     check_device(recipe.device)
-    about = describe_training(events, validation, recipe.seed)
-    training = read(events, progress)
-    split = (training, read(validation, progress)) if validation else hold_out(training, recipe.seed)
+    about = describe(events, validation, recipe.seed, made_by)
+    both = split(events, validation, recipe.seed, made_by, progress)
     tuning.begin(output, force)
-    return tuning.Search(recipe, space, split, about["events"], output).run(trials, progress)
+    return tuning.Search(recipe, space, both, inputs_of(about), output).run(trials, progress)
+
+
+def describe(events: Sources, validation: Sources, seed: int, made_by: Reconstruction | None) -> dict[str, Any]:
+    """For a model card: see describe_training; and ``candidates``, if they are not those of the files."""
+    candidates = {CANDIDATES: made_by.identity} if made_by else {}
+    return describe_training(events, validation, seed) | candidates
+
+
+def inputs_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a description on which a checkpoint depends: the events and their candidates."""
+    return about["events"] | ({CANDIDATES: about[CANDIDATES]} if CANDIDATES in about else {})
 
 
 def sketch(model: Model, training: Dataset, output: Path, about: Mapping[str, Any]) -> None:
@@ -148,6 +169,14 @@ def sketch(model: Model, training: Dataset, output: Path, about: Mapping[str, An
     sketches.write(output / sketches.FILE, sketches.count(model, inputs), about)
 
 
-def read(sources: Sources, progress: Progress | None) -> Dataset:
-    """The events of files; sources: number of events from each."""
-    return Dataset.concatenate([dataset.read([path], n, progress) for path, n in sources.items()])
+def split(
+    events: Sources, validation: Sources, seed: int, made_by: Reconstruction | None, progress: Progress | None
+) -> tuple[Dataset, Dataset]:
+    """Events to train on, and those to validate on: a tenth of all if no files are named for it."""
+    training = read(events, made_by, progress)
+    return (training, read(validation, made_by, progress)) if validation else hold_out(training, seed)
+
+
+def read(sources: Sources, made_by: Reconstruction | None, progress: Progress | None) -> Dataset:
+    """The events of files; sources: number of events from each; made_by: see dataset.read."""
+    return Dataset.concatenate([dataset.read([path], n, progress, made_by) for path, n in sources.items()])

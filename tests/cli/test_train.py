@@ -11,7 +11,18 @@ from ptmiss.models.deepmet.recipe import Recipe as DeepmetRecipe
 from ptmiss.models.mlpf.recipe import Recipe as MlpfRecipe
 from ptmiss.models.workflow import make_recipe
 
-OF_NO_RECIPE = {"events", "validation", "output", "name", "max_events", "tune", "force", "verbose", "quiet"}
+OF_NO_RECIPE = {
+    "events",
+    "validation",
+    "output",
+    "name",
+    "max_events",
+    "tune",
+    "force",
+    "verbose",
+    "quiet",
+    "candidates",
+}
 KINDS = pytest.mark.parametrize(("kind", "recipe"), [("deepmet", DeepmetRecipe), ("mlpf", MlpfRecipe)])
 
 

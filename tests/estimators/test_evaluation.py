@@ -1,3 +1,4 @@
+import json
 import pickle
 
 import awkward as ak
@@ -10,10 +11,12 @@ from ptmiss.errors import ColumnError, FileError, OptionError, UnknownName
 from ptmiss.estimators import MetResult, NetworkEstimator, evaluate, make_estimators, reconstruction
 from ptmiss.leptons import AS_CANDIDATES
 from ptmiss.models import cmssw
-from ptmiss.networks.registry import load_model
+from ptmiss.networks.registry import load_model, save_model
 from ptmiss.recoil import cartesian
 from ptmiss.runs import addresses
 from ptmiss.segments import sum_by_event
+
+from ..helpers import random_model
 
 NO_LEPTONS = ak.Array([[{"eta": 0.0, "phi": 0.0, "pdgId": 13}]])[:, :0]
 
@@ -34,8 +37,6 @@ def stored(source, name):
 @pytest.fixture(scope="module")
 def released(shared, tmp_path_factory):
     """Weights files of the two released tunes."""
-    from ptmiss.networks.registry import save_model
-
     folder = tmp_path_factory.mktemp("weights")
     paths = {}
     for name, graph in (("deepmet", 1), ("deepmet_response", 2)):
@@ -251,6 +252,19 @@ def test_what_estimators_on_elements_need(mlpf, pfnano):
         make_estimators(["deepmat_mlpf"], {"mlpf": mlpf[0]})
     with pytest.raises(OptionError, match="--weights names mlpf, which is not among the estimators: pf, targets"):
         make_estimators(["pf", "targets"], {"mlpf": mlpf[0]})
+
+
+def test_a_network_on_other_candidates_than_those_of_its_training_is_noted(tmp_path, caplog):
+    mine = tmp_path / "model.safetensors"
+    made = {"candidates": {"reconstruction": "elements", "min_pt": "0.1"}}
+    save_model(random_model(), mine, json.dumps(made))
+    make_estimators(["pf", "deepmet", "mine_elements"], {"mine_elements": mine})
+    assert not caplog.messages
+    make_estimators(["mine", "deepmet_elements"], {"mine": mine})
+    assert caplog.messages == [
+        "mine: its network was trained on candidates of elements, and is given the candidates of files",
+        "deepmet_elements: its network was trained on the candidates of files, and is given candidates of elements",
+    ]
 
 
 def test_mlpf_without_a_network(nothing_shipped):

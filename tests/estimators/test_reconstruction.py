@@ -169,3 +169,12 @@ def test_a_reconstruction_travels_with_its_weights(tmp_path):
     assert there.weights != str(path)
     assert there.sha256 == digest
     assert pickle.loads(pickle.dumps(build("targets"))) == build("targets")
+
+
+def test_whose_candidates():
+    assert reconstruction.of_candidates("pf") is None
+    assert reconstruction.of_candidates("targets") == build("targets")
+    assert reconstruction.whose({}) == "the candidates of files"
+    assert reconstruction.whose(build("targets").identity) == "candidates of targets"
+    identity = {"reconstruction": "mlpf", "min_pt": "0.1", "mlpf_sha256": "0123456789abcdef"}
+    assert reconstruction.whose(identity) == "candidates of mlpf (sha256 0123456789ab…)"

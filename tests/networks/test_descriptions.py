@@ -46,3 +46,15 @@ def test_a_model_without_a_card(tmp_path):
 def test_what_is_shown_of_a_network_is_not_its_weights():
     assert repr(load_model("deepmet")) == "DeepMET(padding=0, name='deepmet')"
     assert repr(load_model("linear")) == "Linear(padding=0, name='linear')"
+
+
+def test_whose_candidates_a_network_was_trained_on(tmp_path):
+    path = tmp_path / "model.safetensors"
+    for made, expected in (
+        ("imported from x.pb", {}),
+        ("[1]", {}),
+        (json.dumps({"seed": 4}), {}),
+        (json.dumps({"candidates": {"reconstruction": "mlpf"}}), {"reconstruction": "mlpf"}),
+    ):
+        save_model(random_model(), path, made)
+        assert descriptions.trained_on(path) == expected

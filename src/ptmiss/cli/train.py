@@ -64,6 +64,8 @@ def processes(_context: click.Context, _parameter: click.Parameter, values: tupl
   ptmiss simulate zmumu -n 20000 --seed 1 --output zmumu.root
   ptmiss simulate ttbar_dilepton -n 10000 --seed 2 --output ttbar.root
   ptmiss train deepmet zmumu.root ttbar.root --epochs 12 --output out/deepmet
+  ptmiss train deepmet elements.root --candidates mlpf --network neighbours \\
+      --start-from deepmet_local --output out/particles
   ptmiss train deepmet zmumu.root --epochs 3 --tune 30 --output out/search
 
 Without files it trains on the few embedded events, as a trial.
@@ -71,6 +73,13 @@ Without files it trains on the few embedded events, as a trial.
 )
 @training_events
 @click.option("--name", help="Name of the model.  [default: deepmet, or linear]")
+@click.option(
+    "--candidates",
+    default="pf",
+    show_default=True,
+    type=Words("pf|mlpf|elements|targets|…"),
+    help="Candidates to train on: the files', or those made of the files' elements; also the weights of an MLPF.",
+)
 @click.option("--network", type=Words("cmssw-v1|jme-24-001|neighbours|…|linear"))
 @click.option("--batch", type=int, help="Events in a batch.")
 @click.option("--schedule", type=Words("cosine|cyclic|constant"))
@@ -87,6 +96,7 @@ def train_deepmet(
     validation: dict[str, int | None],
     output: Path,
     name: str | None,
+    candidates: str,
     tune: int | None,
     force: bool,
     **recipe: Any,
@@ -97,7 +107,12 @@ def train_deepmet(
     with needs_torch("training"):
         from ptmiss.models.deepmet.train import train_files
     with progress_bar() as bar:
-        how: dict[str, Any] = {"tune": tune, "force": force, "progress": progress_callback(bar)}
+        how: dict[str, Any] = {
+            "candidates": candidates,
+            "tune": tune,
+            "force": force,
+            "progress": progress_callback(bar),
+        }
         log = train_files(events, validation, output, name, given(recipe), **how)
     click.echo(log)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.estimators import reconstruction
-from ptmiss.estimators.reconstruction import RECONSTRUCTIONS
+from ptmiss.estimators.reconstruction import RECONSTRUCTIONS, whose
 from ptmiss.files import AnyPath
 from ptmiss.leptons import EXACT, TREATMENTS
+from ptmiss.networks.descriptions import trained_on
 from ptmiss.networks.registry import load_model, shipped_models, weights_file
+from ptmiss.progress import log
 from ptmiss.significance import SHIPPED, read
 
 from .base import Estimator
@@ -92,15 +95,15 @@ def vary(estimators: Iterable[Estimator], systematics: Iterable[str], jerc: str 
 def _build(name: str, weights: Mapping[str, AnyPath], leptons: str, files: tuple[str, str]) -> Estimator:
     if parts := reconstruction.parse(name):
         inner, made_by = parts
-        return OnReconstruction(
-            name, _inner(name, inner, weights, leptons), reconstruction.build(made_by, weights.get(made_by))
-        )
+        network, maker = _inner(name, inner, weights, leptons), reconstruction.build(made_by, weights.get(made_by))
+        _note_candidates(name, network, maker.identity)
+        return OnReconstruction(name, network, maker)
     if name.startswith(REMOTE):
         if name not in weights:
             raise OptionError(f"estimator {name!r} needs the address of a server: --weights {name}=triton+grpc://…")
         return Remote(name, str(weights[name]), leptons)
     if name in weights:
-        return _network(name, weights[name], leptons)
+        return _on_pf(name, weights[name], leptons)
     if name in SUMS:
         return WeightedSum(name)
     if name.startswith(STORED) and name != STORED:
@@ -110,7 +113,7 @@ def _build(name: str, weights: Mapping[str, AnyPath], leptons: str, files: tuple
             raise OptionError(f"estimator {name!r} needs a file with the energy corrections of jets: --jerc")
         return Type1(name, *files)
     if name in shipped_models():
-        return _network(name, name, leptons)
+        return _on_pf(name, name, leptons)
     raise UnknownName("estimator", name, names(weights))
 
 
@@ -127,10 +130,23 @@ def _weights_names(name: str) -> tuple[str, ...]:
     return (name, *(reconstruction.parse(name) or ()))
 
 
+def _on_pf(name: str, model: AnyPath, leptons: str) -> NetworkEstimator:
+    """A network on the candidates of a file."""
+    network = _network(name, model, leptons)
+    _note_candidates(name, network, {})
+    return network
+
+
 def _network(name: str, model: AnyPath, leptons: str) -> NetworkEstimator:
     path = str(weights_file(model))
     load_model(path)
     return NetworkEstimator(name, path, leptons)
+
+
+def _note_candidates(name: str, network: Estimator, given: Mapping[str, str]) -> None:
+    """Say so if a network was trained on other candidates than it is given; given: identity of a reconstruction."""
+    if isinstance(network, NetworkEstimator) and (trained := trained_on(Path(network.weights))) != given:
+        log.warning("%s: its network was trained on %s, and is given %s", name, whose(trained), whose(given))
 
 
 def names(weights: Iterable[str] = ()) -> list[str]:

@@ -11,7 +11,7 @@ anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from ptmiss.segments import Rows, select
 if TYPE_CHECKING:
     from ptmiss.models.mlpf import reconstruction as networks
 
+PF = "pf"  # the candidates of the file
 MLPF, TARGETS, ELEMENTS = "mlpf", "targets", "elements"
 RECONSTRUCTIONS = (MLPF, TARGETS, ELEMENTS)
 PREFIXED = ("puppi", "track")  # sums over candidates, whose names follow that of the reconstruction: mlpf_puppi
@@ -140,10 +141,15 @@ class Reconstruction:
         """SHA-256 of the weights file."""
         return files.digest(Path(self.weights))
 
-    def manifest_entry(self) -> dict[str, str]:
-        """The reconstruction in a manifest: its name, the least pT, and the weights file with its hash."""
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells it from another: its name, the least pT, and the hash of the weights file."""
         entry = {"reconstruction": self.name, "min_pt": f"{self.least:g}"}
-        return entry | ({"mlpf_weights": self.weights, "mlpf_sha256": self.sha256} if self.weights else {})
+        return entry | ({"mlpf_sha256": self.sha256} if self.weights else {})
+
+    def manifest_entry(self) -> dict[str, str]:
+        """The reconstruction in a manifest: its identity, and the weights file."""
+        return self.identity | ({"mlpf_weights": self.weights} if self.weights else {})
 
     def require(self, columns: Iterable[str], branches: Collection[str], estimator: str, path: str) -> None:
         """Raise ColumnError unless a file with these branches has the inputs of the candidates' columns."""
@@ -206,6 +212,28 @@ def build(name: str, weights: files.AnyPath | None = None, least: float = MIN_PT
     path = _weights_file(weights)
     network(path)
     return Reconstruction(name, path, least)
+
+
+def of_candidates(candidates: str) -> Reconstruction | None:
+    """What makes candidates: None for ``pf``, those of the file; a reconstruction by its name; an MLPF by its weights.
+
+    UnknownName for anything else.
+    """
+    if candidates == PF:
+        return None
+    if candidates in RECONSTRUCTIONS:
+        return build(candidates)
+    if not files.as_path(candidates).exists():
+        raise UnknownName("kind of candidates", candidates, [PF, *RECONSTRUCTIONS, "a weights file of an MLPF"])
+    return build(MLPF, candidates)
+
+
+def whose(identity: Mapping[str, str]) -> str:
+    """In words, the candidates of a reconstruction with this identity; those of the file if it is empty."""
+    if not identity:
+        return "the candidates of files"
+    digest = identity.get("mlpf_sha256", "")[:12]
+    return f"candidates of {identity['reconstruction']}" + (f" (sha256 {digest}…)" if digest else "")
 
 
 def _weights_file(weights: files.AnyPath | None) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from ptmiss.files import AnyPath
+from ptmiss.files import AnyPath, cached_by_file
 from ptmiss.networks.card import stated
 from ptmiss.networks.registry import CARD, load_weights, weights_file
 from ptmiss.networks.weights import read_tensors
 
 ADVICE = "advice"
+CANDIDATES = "candidates"  # in a provenance: the reconstruction that made those of the training
 FOR_CODE = ("scale", "vocabulary", "configuration")  # for the code that runs the network, not for readers
 
 
@@ -23,6 +25,17 @@ def facts(model: AnyPath) -> dict[str, str]:
     found |= {k: in_words(json_or_text(v)) for k, v in metadata.items() if k not in (*FOR_CODE, "provenance")}
     first = {key: found.pop(key) for key in ("name", "architecture") if key in found}
     return first | found | dict(flat(json_or_text(metadata.get("provenance", ""))))
+
+
+@cached_by_file
+def trained_on(path: Path) -> dict[str, str]:
+    """The reconstruction of the candidates that the network in a weights file was trained on; empty for a file's own.
+
+    Its name and what else tells it from another, see Reconstruction.identity.
+    """
+    _, metadata = read_tensors(path)
+    made = json_or_text(metadata.get("provenance", ""))
+    return dict(made.get(CANDIDATES, {})) if isinstance(made, Mapping) else {}
 
 
 def json_or_text(text: str) -> Any:

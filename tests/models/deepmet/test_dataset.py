@@ -8,6 +8,7 @@ import uproot
 from ptmiss import candidates as pf_candidates
 from ptmiss import sample, truth
 from ptmiss.errors import ColumnError, FileError, OptionError
+from ptmiss.estimators import evaluate, make_estimators, reconstruction
 from ptmiss.events import inspect
 from ptmiss.recoil import cartesian
 
@@ -17,6 +18,7 @@ from ptmiss.models.deepmet import dataset
 from ptmiss.models.deepmet.dataset import Dataset, Loader
 
 EVENTS = 60
+WITH_ELEMENTS = 15
 CENTRAL, FORWARD = 2.4, 3.0  # abs(eta) below which the detector sees muons, and above which it sees none
 
 
@@ -225,3 +227,45 @@ def test_a_file_without_events(tmp_path):
         file.mktree("Events", dict.fromkeys((*names, *columns), "float32"))
     with pytest.raises(OptionError, match="no events to train on"):
         dataset.read([str(path)])
+
+
+@pytest.fixture(scope="module")
+def on_elements():
+    """The embedded Z → μμ that have elements, on candidates made of these."""
+    return dataset.read([str(sample.events("zmumu"))], made_by=reconstruction.build("elements"))
+
+
+def test_candidates_of_a_reconstruction_are_those_that_its_estimators_have(on_elements, source):
+    """Minus their sum is its pTmiss; target and leptons do not depend on the candidates."""
+    muons = ak.zip({"eta": source.Muon.eta, "phi": source.Muon.phi, "pdgId": source.Muon.pdgId})[:WITH_ELEMENTS]
+    expected = evaluate(make_estimators(["elements"]), source[:WITH_ELEMENTS], muons).met["elements"]
+    momenta = 50 * np.add.reduceat(on_elements.features[:, 6:], on_elements.offsets[:-1])
+    np.testing.assert_allclose(-momenta, expected, atol=1e-2)
+
+
+def test_the_truth_does_not_depend_on_the_candidates(on_elements, embedded):
+    assert len(on_elements) == WITH_ELEMENTS
+    first = embedded.first(WITH_ELEMENTS)
+    found = (on_elements.lepton >= 0) & (first.lepton >= 0)
+    assert found.mean() > 0.6
+    both = found.all(axis=1)
+    np.testing.assert_array_equal(on_elements.lepton_momentum, first.lepton_momentum)
+    np.testing.assert_allclose(on_elements.target[both], first.target[both], atol=1e-4)
+
+
+def test_events_without_elements_are_left_out_and_told(caplog):
+    dataset.read([str(sample.events("zmumu"))], 20, made_by=reconstruction.build("elements"))
+    assert "5 of 20 events have no elements and are left out" in caplog.text
+
+
+def test_files_without_elements(pfnano):
+    by = reconstruction.build("elements")
+    with pytest.raises(ColumnError, match=r"has no particle-flow elements .* --elements -1 writes them") as refused:
+        dataset.read([str(sample.events("zmumu")), str(pfnano)], made_by=by)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_none_of_whose_events_has_elements(monkeypatch):
+    monkeypatch.setattr(dataset, "without_elements", lambda events: np.ones(len(events), bool))
+    with pytest.raises(OptionError, match="no events to train on: the files have no elements"):
+        dataset.read([str(sample.events("zmumu"))], 5, made_by=reconstruction.build("elements"))

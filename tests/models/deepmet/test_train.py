@@ -5,10 +5,11 @@ import pytest
 from safetensors import safe_open
 
 from ptmiss import sample
-from ptmiss.errors import FileError, OptionError
+from ptmiss.errors import FileError, OptionError, UnknownName, WeightsError
+from ptmiss.networks.descriptions import trained_on
 from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.linear import Linear
-from ptmiss.networks.registry import load_model
+from ptmiss.networks.registry import load_model, weights_file
 
 torch = pytest.importorskip("torch")
 
@@ -89,6 +90,33 @@ def test_a_network_that_sees_neighbours(tmp_path, embedded):
     assert model.tensors["context.kernel"].any()
     network.load(model.tensors)
     np.testing.assert_allclose(network(some).detach(), model.evaluate(inputs), atol=5e-3)
+
+
+def test_a_training_on_the_candidates_of_a_reconstruction(tmp_path):
+    """Card and weights file say whose, and a checkpoint on others is of another training."""
+    files = {ZMUMU: 10}, {ZMUMU: 5}
+    train_files(*files, tmp_path, "mine", options(), candidates="elements")
+    assert trained_on(tmp_path / "model.safetensors") == {"reconstruction": "elements", "min_pt": "0.1"}
+    assert '* candidates: `{"reconstruction": "elements", ' in (tmp_path / "README.md").read_text()
+    with pytest.raises(OptionError, match="of another training: events"):
+        train_files(*files, tmp_path, "mine", options())
+
+
+def test_the_linear_baseline_on_the_candidates_of_a_reconstruction(tmp_path):
+    train_files({ZMUMU: 15}, {}, tmp_path / "a", None, options(network="linear"), candidates="targets")
+    train_files({ZMUMU: 15}, {}, tmp_path / "b", None, options(network="linear"))
+    assert trained_on(tmp_path / "a" / "model.safetensors")["reconstruction"] == "targets"
+    assert trained_on(tmp_path / "b" / "model.safetensors") == {}
+    one, other = (load_model(tmp_path / name).tensors["weight"] for name in "ab")
+    assert not np.allclose(one, other)
+
+
+def test_candidates_that_do_not_exist(tmp_path):
+    with pytest.raises(UnknownName, match="unknown kind of candidates 'mlpff', did you mean 'mlpf'"):
+        train_files({ZMUMU: 10}, {}, tmp_path / "out", None, options(), candidates="mlpff")
+    with pytest.raises(WeightsError, match="architecture 'deepmet', expected 'mlpf'"):
+        train_files({ZMUMU: 10}, {}, tmp_path / "out", None, options(), candidates=str(weights_file("deepmet")))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
