@@ -81,14 +81,13 @@ class Search:
                 if progress:
                     progress(f"trial {done + 1} of {trials}", done, trials)
                 self.train(study, trial)
-            table = tabulate(study)
+                self.write(study)
+            table = self.write(study)
         finally:
             storage.remove_session()
             storage.engine.dispose()
         if progress:
             progress("trials", trials, trials)
-        write_atomically(self.output / TABLE, table.to_csv(index=False))
-        write_atomically(self.output / MARKDOWN, markdown(table) + "\n")
         return summary(table, self.space, self.output)
 
     def open_study(self, storage: optuna.storages.RDBStorage) -> optuna.Study:
@@ -111,6 +110,13 @@ class Search:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
         return study
+
+    def write(self, study: optuna.Study) -> pd.DataFrame:
+        """Write the table of all trials so far; returns it."""
+        table = tabulate(study)
+        write_atomically(self.output / TABLE, table.to_csv(index=False))
+        write_atomically(self.output / MARKDOWN, markdown(table) + "\n")
+        return table
 
     @property
     def about(self) -> str:
@@ -158,9 +164,13 @@ def watch(trial: optuna.Trial, validate: Callable[[Any], dict[str, float]]) -> C
     return measured
 
 
-def free(space: Space, given: Mapping[str, Any]) -> Space:
-    """The part of a space that a user's options leave free; OptionError if they fix all of it."""
-    if left := {name: part for name, part in space.items() if name not in given}:
+def free(space: Space, given: Mapping[str, Any], fresh: tuple[str, ...] = ()) -> Space:
+    """The part of a space that a user's options leave free; OptionError if they fix all of it.
+
+    fresh: what has no effect on a network that begins with the weights of another, ``start_from``.
+    """
+    fixed = {*given, *(fresh if given.get("start_from") else ())}
+    if left := {name: part for name, part in space.items() if name not in fixed}:
         return left
     raise OptionError(f"--tune: nothing is left to search, since {', '.join(space)} are given")
 

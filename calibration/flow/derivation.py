@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 HELD_OUT = 7  # every so many-th event chooses the epoch
 MORE_EPOCHS, MORE_RATE = 3, 5e-4  # of a flow that is trained on with another background
 TAUGHT, VARIED = (64, 64), (16, 16)  # hidden layers of the networks of the nominal map and of a variation
-TEACHING, VARYING = 60, 12  # epochs
+TEACHING, VARYING = 120, 12  # epochs
 VARIED_ROWS = 40_000
 
 

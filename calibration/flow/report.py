@@ -31,10 +31,11 @@ def write(calibration: FlowCalibration, directory: Path) -> None:
     digest = weights.save(calibration.flow, place / WEIGHTS, made)
     (place / CARD).write_text(card(calibration, digest))
     if find_spec("onnx"):
-        from ptmiss.models.recoilflow.export import write_onnx
+        from ptmiss.models.recoilflow.export import flow_graph, graph, write_onnx
 
         joint = calibration.joint
-        write_onnx(joint.nominal, joint.features, joint.context, place / "map.onnx")
+        write_onnx(graph(joint.nominal, joint.features, joint.context), place / "map.onnx")
+        write_onnx(flow_graph(calibration.flow), place / "flow.onnx")
     calibration.log.to_csv(place / "log.csv", index=False)
     training_plot.draw(calibration.log, place / "training", {"data_loss": "Loss of data"})
     calibration.accuracy.to_csv(directory / "flow_accuracy.csv", index=False, float_format="%.5g")

@@ -39,9 +39,11 @@ SPACE: Space = {
     "batch": Choice((8, 16, 32, 64)),
     "schedule": Choice(("cosine", "cyclic")),
     "average": Choice((0.0, 0.99, 0.998)),
-    "warm": Choice((100, 300, 900)),
+    "warm": Choice((100, 300)),
 }
 """What a search varies; the loss stays the same."""
+FRESH = ("warm",)
+"""Of it, what has no effect on a network that begins with other weights."""
 
 
 class Recipe(Task):

@@ -20,7 +20,7 @@ from ptmiss.models.deepmet import dataset
 from ptmiss.models.deepmet.dataset import Dataset
 from ptmiss.models.deepmet.linear import fit
 from ptmiss.models.deepmet.network import LAYOUTS
-from ptmiss.models.deepmet.recipe import SPACE, Recipe, validate
+from ptmiss.models.deepmet.recipe import FRESH, SPACE, Recipe, validate
 from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
 from ptmiss.models.workflow import begin, check_output, describe_training, hold_out, make_recipe, summary
@@ -79,7 +79,7 @@ def train_files(
         return _fit_linear(events, validation, made_by, output, name, recipe, force, progress)
     chosen = make_recipe(Recipe, recipe)
     if tune:
-        return _tune(events, validation, made_by, output, chosen, tuning.free(SPACE, recipe), tune, force, progress)
+        return _tune(events, validation, made_by, output, chosen, tuning.free(SPACE, recipe, FRESH), tune, force, progress)
     return _train(events, validation, made_by, output, name, chosen, force, progress)
 
 

@@ -38,6 +38,8 @@ SPACE: Space = {
     "budget": Choice((3000, 6000, 12_000)),
 }
 """What a search varies; the loss stays the same."""
+FRESH = ("width", "layers")
+"""Of it, what has no effect on a network that begins with other weights."""
 
 
 class Recipe(Task, DecoupledSettings):

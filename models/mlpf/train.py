@@ -16,7 +16,7 @@ from ptmiss.models.cards import ship
 from ptmiss.models.mlpf import dataset, monitoring, reconstruction
 from ptmiss.models.mlpf.dataset import Dataset
 from ptmiss.models.mlpf.monitoring import Particles
-from ptmiss.models.mlpf.recipe import SPACE, Recipe, check_start, true, validate
+from ptmiss.models.mlpf.recipe import FRESH, SPACE, Recipe, check_start, true, validate
 from ptmiss.models.mlpf.reconstruction import MLPF
 from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
@@ -73,7 +73,7 @@ def train_files(
     about = describe_training(events, validation, chosen.seed)
     if tune:
         tuning.begin(output, force)
-        space = tuning.free(SPACE, recipe)
+        space = tuning.free(SPACE, recipe, FRESH)
         search = tuning.Search(chosen, space, (training, held_out), about["events"], output)
         return search.run(tune, progress)
     begin(output, force, chosen.start_from)

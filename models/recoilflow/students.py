@@ -20,7 +20,7 @@ from .dense import Dense
 
 REACH = 6.0  # spreads of a residual inside which the map is taught
 CORE, FAR = 2.0, 5.0  # spreads
-CORE_ERROR, FAR_ERROR = 0.05, 0.5  # GeV, of the network inside of CORE and at FAR
+CORE_ERROR, FAR_ERROR = 0.05, 0.2  # GeV, aimed at inside of CORE and at FAR
 STRETCH = (1.0, 1.5, 2.2, 3.0)  # of residuals about their mean, for the tails
 TOGETHER = 0.3  # share of the rows in which all components are stretched alike
 ROWS, BATCH, RATE = 120_000, 2048, 4e-3
@@ -43,7 +43,7 @@ def _stretch(rng: np.random.Generator, rows: int, features: int) -> Array:
 
 
 def tolerance(pulls: Array) -> Array:
-    """Error of a network that is wanted at so many spreads from the mean, GeV."""
+    """Error of a network that is aimed at, so many spreads from the mean, GeV."""
     share = np.clip((np.abs(pulls) - CORE) / (FAR - CORE), 0, 1.4)
     return CORE_ERROR + share * (FAR_ERROR - CORE_ERROR)
 

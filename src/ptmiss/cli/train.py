@@ -83,6 +83,7 @@ Without files it trains on the few embedded events, as a trial.
 @click.option("--network", type=Words("cmssw-v1|jme-24-001|neighbours|…|linear"))
 @click.option("--batch", type=int, help="Events in a batch.")
 @click.option("--schedule", type=Words("cosine|cyclic|constant"))
+@click.option("--warm", type=int, help="Steps towards PUPPI weights before the first epoch.")
 @click.option("--choice", type=Words("best|last"), help="Epoch that is kept: least validation loss, or the last.")
 @click.option("--loss", type=Words("squared|huber|weighted"))
 @click.option("--balance", type=float, help="Weight C of the response term.")

@@ -1,5 +1,7 @@
 """A search for settings: its table, going on, pruning, and what cannot be searched."""
 
+import importlib
+
 import pandas as pd
 import pytest
 
@@ -12,7 +14,7 @@ torch = pytest.importorskip("torch")
 optuna = pytest.importorskip("optuna")
 
 from ptmiss.models import tuning
-from ptmiss.models.deepmet.recipe import SPACE, Recipe
+from ptmiss.models.deepmet.recipe import FRESH, SPACE, Recipe
 
 SHORT = {"epochs": 2, "warm": 0, "remove_leptons": False}
 SMALL = {"rate": tuning.Range(1e-4, 1e-2), "batch": tuning.Choice((2, 4))}
@@ -59,6 +61,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_trials(few, whole, tmp_pa
 
     with pytest.raises(KeyboardInterrupt):
         search(few, tmp_path, 7, stop)
+    assert len(table(tmp_path)) == 3
     search(few, tmp_path, 7)
     again, first = table(tmp_path), table(whole[0])
     assert (again["state"] == "fail").sum() == 1
@@ -93,8 +96,18 @@ def test_another_training_in_the_same_directory(few, whole):
 
 def test_settings_that_are_given_are_not_searched():
     assert set(tuning.free(SPACE, {"rate": 1e-3, "epochs": 3})) == set(SPACE) - {"rate"}
+    assert set(tuning.free(SPACE, {"start_from": "deepmet"}, FRESH)) == set(SPACE) - {"warm"}
     with pytest.raises(OptionError, match="nothing is left to search"):
         tuning.free(SMALL, {"rate": 1e-3, "batch": 4})
+
+
+@pytest.mark.parametrize("network", ["deepmet", "mlpf"])
+def test_every_setting_of_a_search_is_an_option(network):
+    """The best settings are told as options."""
+    from ptmiss.cli.train import train
+
+    space = importlib.import_module(f"ptmiss.models.{network}.recipe").SPACE
+    assert set(space) <= {parameter.name for parameter in train.commands[network].params}
 
 
 def test_the_command(tmp_path):
@@ -102,7 +115,7 @@ def test_the_command(tmp_path):
     options = ("--epochs", 1, "--schedule", "cosine", "--start-from", "deepmet")
     said = call("train", "deepmet", events, *options, "--tune", 2, "--output", out)
     assert "2 complete" in said
-    assert set(table(out)) == {"trial", "state", "loss", "epochs", "seconds", "rate", "batch", "average", "warm"}
+    assert set(table(out)) == {"trial", "state", "loss", "epochs", "seconds", "rate", "batch", "average"}
     assert "--tune makes no sense with --network linear" in failure(
         "train", "deepmet", events, "--network", "linear", "--tune", 2, "--output", tmp_path / "other"
     )

@@ -52,4 +52,4 @@ def test_what_is_taught_has_tails_and_keeps_its_range():
 
 
 def test_tolerances_are_those_of_the_core_and_of_the_tails():
-    assert students.tolerance(np.array([0.0, 2, 5])) == pytest.approx([0.05, 0.05, 0.5])
+    assert students.tolerance(np.array([0.0, 2, 5])) == pytest.approx([0.05, 0.05, 0.2])
