@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,20 @@ import click
 
 from ptmiss.cli.completion import Words
 from ptmiss.cli.options import PATH, Verb, cli, estimators_option, names, note
+from ptmiss.errors import Interrupted
 
 CONTEXT = ["qt", "njets", "npv", "boson_rapidity"]
+
+
+@contextmanager
+def kept_flows(output: Path, method: str) -> Iterator[None]:
+    """Say after Ctrl-C how flows go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if method != "flow":
+            raise
+        raise Interrupted(f"finished epochs are kept in {output}; the same command with --resume goes on") from None
 
 
 @cli.command(
@@ -119,7 +133,8 @@ def calibrate(
     options |= {"method": method, "resume": resume, "force": force}
     with progress_bar() as bar:
         show = progress_callback(bar)
-        made = verbs.calibrate(data, mc, output, estimators, backgrounds, progress=show, **options)
+        with kept_flows(output, method):
+            made = verbs.calibrate(data, mc, output, estimators, backgrounds, progress=show, **options)
     click.echo(made.path)
     if not made.maps:
         note(
