@@ -61,6 +61,10 @@ class Task(Settings):
     def begin(self, network: Any, training: Any, batches: Any, progress: Progress | None) -> None:
         """Prepare a fresh network before the first epoch."""
 
+    def settings(self) -> dict[str, Any]:
+        """All settings by name, with the values that they have."""
+        return self.model_dump()
+
     def describe(self, sources: Any) -> dict[str, Any]:
         """Everything that the training depends on."""
         return {**self.model_dump(mode="json"), "events": sources}

@@ -40,6 +40,10 @@ class Range(NamedTuple):
         """A number for a trial."""
         return trial.suggest_float(name, self.low, self.high, log=self.logarithmic)
 
+    def holds(self, value: Any) -> bool:
+        """Whether a trial may have a value."""
+        return value is not None and self.low <= value <= self.high
+
 
 class Choice(NamedTuple):
     """One of some values."""
@@ -49,6 +53,10 @@ class Choice(NamedTuple):
     def suggest(self, trial: optuna.Trial, name: str) -> Any:
         """A value for a trial."""
         return trial.suggest_categorical(name, self.values)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a trial may have a value."""
+        return value in self.values
 
 
 Space = Mapping[str, Range | Choice]
@@ -93,7 +101,7 @@ class Search:
     def open_study(self, storage: optuna.storages.RDBStorage) -> optuna.Study:
         """The study of the directory; OptionError if it is of another recipe, other events or another space.
 
-        A trial that was stopped half way is queued again.
+        A new one begins with the recipe's own settings. A trial that was stopped half way is queued again.
         """
         import optuna
 
@@ -106,6 +114,8 @@ class Search:
                 f"{self.output / STUDY} is a search of another training; choose another directory, or --force"
             )
         study.set_user_attr(CONFIGURATION, self.about)
+        if not study.trials:
+            study.enqueue_trial(self.first)
         for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
@@ -117,6 +127,12 @@ class Search:
         write_atomically(self.output / TABLE, table.to_csv(index=False))
         write_atomically(self.output / MARKDOWN, markdown(table) + "\n")
         return table
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The recipe's own settings, as far as they are in the space."""
+        own = self.recipe.settings()
+        return {name: own[name] for name, part in self.space.items() if part.holds(own[name])}
 
     @property
     def about(self) -> str:
@@ -193,6 +209,7 @@ def tabulate(study: optuna.Study) -> pd.DataFrame:
             **trial.params,
         }
         for trial in study.trials
+        if trial.state.name not in ("WAITING", "RUNNING")
     ]
     frame = pd.DataFrame(rows)
     order = frame["state"].map({"complete": 0, "pruned": 1}).fillna(2)

@@ -105,6 +105,11 @@ class Recipe(Task, DecoupledSettings):
         """See the function of the same name."""
         begin(network, training, self)
 
+    def settings(self) -> dict[str, Any]:
+        """All settings by name, those of the network from its configuration."""
+        own = self.configuration()
+        return {**super().settings(), "width": own.width, "layers": own.layers}
+
     def describe(self, sources: Any) -> dict[str, Any]:
         """Everything that a training depends on, with the whole configuration of its network."""
         return {**super().describe(sources), "network": self.configuration().model_dump(mode="json")}

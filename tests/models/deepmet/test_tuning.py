@@ -54,6 +54,18 @@ def test_the_table_and_the_best_settings(whole):
     assert log["loss"].min() == pytest.approx(best["loss"])
 
 
+def test_a_search_begins_with_the_settings_of_the_recipe(whole):
+    found = table(whole[0]).set_index("trial")
+    assert found["rate"][0] == Recipe(**SHORT).rate
+    assert (found["rate"].drop(0) != found["rate"][0]).all()
+
+
+@pytest.mark.parametrize("network", ["deepmet", "mlpf"])
+def test_the_first_trial_has_a_value_for_every_setting(network, tmp_path):
+    module = importlib.import_module(f"ptmiss.models.{network}.recipe")
+    assert set(tuning.Search(module.Recipe(), module.SPACE, ((), ()), "", tmp_path).first) == set(module.SPACE)
+
+
 def test_a_search_that_was_stopped_goes_on_to_the_same_trials(few, whole, tmp_path):
     def stop(what, done, _total):
         if what == "trial 4 of 7":
