@@ -79,7 +79,8 @@ def train_files(
         return _fit_linear(events, validation, made_by, output, name, recipe, force, progress)
     chosen = make_recipe(Recipe, recipe)
     if tune:
-        return _tune(events, validation, made_by, output, chosen, tuning.free(SPACE, recipe, FRESH), tune, force, progress)
+        space = tuning.free(SPACE, recipe, FRESH)
+        return _tune(events, validation, made_by, output, chosen, space, tune, force, progress)
     return _train(events, validation, made_by, output, name, chosen, force, progress)
 
 
