@@ -55,6 +55,33 @@ def test_what_repeats_others_stands_for_nothing(events):
     assert kinds == {1, 4, 5, 6, 7, 8, 9, 10}
 
 
+def test_a_cluster_knows_the_electron_or_photon_that_left_most_in_it(events):
+    for crossing, event in events:
+        shower, ecal = event.showers, event.elements.type == elements.ECAL
+        lit = shower.particle >= 0
+        assert lit.any()
+        assert not lit[~ecal].any()
+        of = shower.particle[lit]
+        assert np.array_equal(shower.pdg_id[lit], crossing.particles.pdg_id[of])
+        assert np.isin(np.abs(shower.pdg_id[lit]), (11, 22)).all()
+        assert shower.energy[lit] == pytest.approx(crossing.particles.energy[of])
+        assert 0 < shower.share[lit].min() <= shower.share[lit].max() <= 1 + 1e-9
+        assert not shower.share[~lit].any()
+        alone = ecal & (event.targets.particles == 1) & (event.targets.kind == truth.PHOTON) & lit
+        owners = [np.flatnonzero(event.targets.owner == row)[0] for row in np.flatnonzero(alone)]
+        assert np.mean(shower.particle[alone] == owners) > 0.9  # a harder one may have left most of it elsewhere
+
+
+def test_an_electron_that_radiates_has_all_its_clusters(guns):
+    """A single electron: everything that it radiates counts as its own."""
+    for eta, events in guns.items():
+        for event in events:
+            lit = event.showers.particle >= 0
+            assert set(event.showers.particle[lit]) == {0}
+            assert event.showers.share[lit] == pytest.approx(1)
+            assert event.showers.energy[lit] == pytest.approx(45 * np.cosh(eta), rel=1e-3)
+
+
 def test_parents_are_of_the_right_kind(events):
     allowed = {elements.GSF: elements.TRACK, elements.BREM: elements.GSF, elements.ECAL: elements.SUPERCLUSTER}
     for _, event in events:
@@ -135,6 +162,7 @@ def test_files_say_more_only_with_matter(zmumu, minbias):
     profile = parameters.profile("mc", material=1, pileup_mean=3)
     made = columns(Block(0, 0, 10, np.random.SeedSequence(1), 3), zmumu, profile, minbias, elements=True)
     assert np.array_equal(made["nPFElementDetail"], made["nPFElement"])
+    assert np.array_equal(made["nPFElementShower"], made["nPFElement"])
     track = made["PFElement_type"] == elements.TRACK
     assert made["PFElementDetail_nHits"][track].min() > 8
     assert all(np.isfinite(column).all() for column in made.values())

@@ -23,10 +23,15 @@ FORMATS = ("png", "pdf")
 GENERATED_PT = r"Generated $p_\mathrm{T}$ (GeV)"
 MET = r"$p_\mathrm{T}^\mathrm{miss}$ (GeV)"
 JET_TITLES = {jets.CHS: "CHS jets", jets.PUPPI: "PUPPI jets"}
-AXES = {"pt": r"$p_\mathrm{T}$ (GeV)", "eta": r"$|\eta|$"}
+AXES = {
+    particles.PT: r"$p_\mathrm{T}$ (GeV)",
+    particles.ETA: r"$|\eta|$",
+    particles.ETA_HARD: rf"$|\eta|$, $p_\mathrm{{T}}$ above {particles.HARD_PT:g} GeV",
+}
 TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 400)
 SHIFT = 0.12  # of half a bin, between estimators
 RATES = {"efficiency": "Efficiency", "fake_rate": "Fake rate"}
+RESPONSES = ((particles.PT, "pt"), (particles.PT, "energy"), (particles.ETA_HARD, "pt"))
 WAYS = {particles.ALIGNED: "same element", particles.MATCHED: r"within $\Delta R < 0.15$"}
 PLAIN = ("pf", "elements", "mlpf", "oracle", "targets")
 WITH_PUPPI = ("puppi", "mlpf_puppi", "targets_puppi", "deepmet", "deepmet_mlpf")
@@ -81,8 +86,9 @@ def figures(tables: Tables, label: str = "") -> dict[str, Callable[[], Figure]]:
         makers[name] = partial(of_met, tables, estimators, label)
     for way, axis, rate in product(WAYS, AXES, RATES):
         makers[f"{rate}_{axis}_{way}"] = partial(of_rates, tables.rates, way, axis, rate, label)
-    for way, quantity in product(WAYS, ("pt", "energy")):
-        makers[f"particle_{quantity}_{way}"] = partial(of_particles, tables.particle_response, way, quantity, label)
+    for way, (axis, quantity) in product(WAYS, RESPONSES):
+        name = f"particle_{quantity}_{way}" if axis == particles.PT else f"particle_{quantity}_{axis}_{way}"
+        makers[name] = partial(of_particles, tables.particle_response, way, axis, quantity, label)
     return makers | {"confusion": partial(of_confusion, tables.confusion, label)}
 
 
@@ -143,18 +149,18 @@ def of_rates(table: pd.DataFrame, way: str, axis: str, rate: str, label: str = "
     """Efficiency or fake rate of each class."""
     rows = table[(table["way"] == way) & (table["axis"] == axis)]
     kept = rows["true" if rate == "efficiency" else "found"] >= particles.MIN_PARTICLES
-    shared = Panel(rate, RATES[rate], AXES[axis], None, "x" if axis == "pt" else "", (0, 1.12))
+    shared = Panel(rate, RATES[rate], AXES[axis], None, "x" if axis == particles.PT else "", (0, 1.12))
     return by_class(rows[kept], shared, label, f"{RATES[rate]}, {WAYS[way]}")
 
 
-def of_particles(table: pd.DataFrame, way: str, quantity: str, label: str = "") -> Figure:
+def of_particles(table: pd.DataFrame, way: str, axis: str, quantity: str, label: str = "") -> Figure:
     """Median of found over true momentum of each class, and beside it IQR/median."""
-    rows = table[table["way"] == way]
+    rows = table[(table["way"] == way) & (table["axis"] == axis)]
     what = {"pt": r"$p_\mathrm{T}$", "energy": "Energy"}[quantity]
-    true = r"True $p_\mathrm{T}$ (GeV)"
+    true, log = f"True {AXES[axis]}", "x" if axis == particles.PT else ""
     panels = [
-        Panel(f"{quantity}_response", f"{what}: median found / true", true, 1, "x"),
-        Panel(f"{quantity}_resolution", f"{what}: IQR / median", true, None, "x", (0, np.nan)),
+        Panel(f"{quantity}_response", f"{what}: median found / true", true, 1, log),
+        Panel(f"{quantity}_resolution", f"{what}: IQR / median", true, None, log, (0, np.nan)),
     ]
     names = [name for name in CLASSES[1:] if name in set(rows["class"])]
     draws = [partial(panel, rows[rows["class"] == name], one, title=name) for name in names for one in panels]

@@ -29,7 +29,10 @@ MATCH = 0.15
 LEAST_PT = 1.0  # GeV
 PT_EDGES = (1, 2, 3, 5, 10, 20, 50, 200)
 ETA_EDGES = (0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5.2)
-EDGES: Mapping[str, Sequence[float]] = {"pt": PT_EDGES, "eta": ETA_EDGES}
+PT, ETA, ETA_HARD = "pt", "eta", "eta_hard"
+EDGES: Mapping[str, Sequence[float]] = {PT: PT_EDGES, ETA: ETA_EDGES, ETA_HARD: ETA_EDGES}
+HARD_PT = 10.0
+"""GeV: the axis ``eta_hard`` is abs eta of particles above it, which those of pile-up do not outnumber."""
 ALIGNED, MATCHED = "aligned", "matched"
 RATES = ("efficiency", "fake_rate")
 MIN_PARTICLES = 20  # particles: a cell with fewer has no row
@@ -60,11 +63,12 @@ class Counts(NamedTuple):
 
 
 class Ratios(NamedTuple):
-    """Found over true momentum of pairs, each (pairs,); kind and pt are those of the truth."""
+    """Found over true momentum of pairs, each (pairs,); kind, pt and eta are those of the truth."""
 
     event: NDArray[np.int64]
     kind: NDArray[np.integer]
     pt: NDArray
+    eta: NDArray
     pt_ratio: NDArray
     energy_ratio: NDArray
 
@@ -146,17 +150,24 @@ def ratios_of(true: Particles, found: Particles, which: NDArray[np.bool_]) -> Ra
     """Found over true momentum of particles side by side, of those in the mask; all of shape (particles,)."""
     a, b = true.take(which), found.take(which)
     ratio, energy = (b.pt / a.pt).astype(np.float32), (b.energy / a.energy).astype(np.float32)
-    return Ratios(a.event, a.kind, a.pt.astype(np.float32), ratio, energy)
+    return Ratios(a.event, a.kind, a.pt.astype(np.float32), a.eta.astype(np.float32), ratio, energy)
+
+
+def bins(axis: str, pt: NDArray, eta: NDArray) -> NDArray[np.int64]:
+    """(particles,) bin on an axis of particles of these pT (GeV) and eta, -1 for none."""
+    edges = EDGES[axis]
+    where = np.searchsorted(edges, pt if axis == PT else np.abs(eta), side="right") - 1
+    outside = (where == len(edges) - 1) | ((axis == ETA_HARD) & (pt <= HARD_PT))
+    return np.where(outside, -1, where)
 
 
 def count(particles: Particles, axis: str, events: int) -> NDArray[np.int64]:
     """(events, bins, classes) particles; those outside of the bins are left out."""
-    edges, k = EDGES[axis], len(CLASSES)
-    value = np.abs(particles.eta) if axis == "eta" else particles.pt
-    where = np.searchsorted(edges, value, side="right") - 1
-    inside = (where >= 0) & (where < len(edges) - 1)
-    cell = (particles.event[inside] * (len(edges) - 1) + where[inside]) * k + particles.kind[inside]
-    return np.bincount(cell, minlength=events * (len(edges) - 1) * k).reshape(events, len(edges) - 1, k)
+    k, n = len(CLASSES), len(EDGES[axis]) - 1
+    where = bins(axis, particles.pt, particles.eta)
+    inside = where >= 0
+    cell = (particles.event[inside] * n + where[inside]) * k + particles.kind[inside]
+    return np.bincount(cell, minlength=events * n * k).reshape(events, n, k)
 
 
 def partners(particles: Particles, others: Particles, events: int) -> NDArray[np.int64]:
@@ -224,20 +235,21 @@ def confusions(measured: Mapping[str, Measured], drawn: Draws) -> pd.DataFrame:
 
 
 def responses(measured: Mapping[str, Measured], drawn: Draws) -> pd.DataFrame:
-    """Median and IQR/median of found over true pT and energy of each reconstruction by way, class and true pT."""
+    """Median and IQR/median of found over true pT and energy of each reconstruction by way, axis, class and bin."""
     rows = [
-        {"estimator": name, "way": way, **row}
+        {"estimator": name, "way": way, "axis": axis, **row}
         for name, one in measured.items()
         for way, ratios in one.ratios.items()
-        for row in _responses(ratios, drawn)
+        for axis in (PT, ETA_HARD)
+        for row in _responses(ratios, axis, drawn)
     ]
-    return bootstrap.frame(rows, "way", "class")
+    return bootstrap.frame(rows, "way", "axis", "class")
 
 
-def _responses(ratios: Ratios, drawn: Draws) -> Iterator[dict[str, object]]:
-    where = np.searchsorted(PT_EDGES, ratios.pt, side="right") - 1
+def _responses(ratios: Ratios, axis: str, drawn: Draws) -> Iterator[dict[str, object]]:
+    where = bins(axis, ratios.pt, ratios.eta)
     for kind in range(1, len(CLASSES)):
-        for i, (low, high) in enumerate(pairwise(PT_EDGES)):
+        for i, (low, high) in enumerate(pairwise(EDGES[axis])):
             cell = (ratios.kind == kind) & (where == i)
             if np.count_nonzero(cell) < MIN_PARTICLES:
                 continue

@@ -15,7 +15,7 @@ from ptmiss import bootstrap, estimators, results, tables
 from ptmiss.errors import OptionError
 from ptmiss.estimators import NetworkEstimator
 from ptmiss.estimators.reconstruction import ELEMENTS, MIN_PT, MLPF, TARGETS, Reconstruction, build, network
-from ptmiss.evaluation import displays, figures, jets, met, oracle, particles
+from ptmiss.evaluation import displays, figures, jets, met, oracle, particles, summary
 from ptmiss.evaluation.figures import Tables
 from ptmiss.evaluation.study import Progress, Study, study
 from ptmiss.files import AnyPath, as_path
@@ -126,7 +126,7 @@ def write(
 
 
 def show(found: Tables) -> None:
-    """Print the jets' IQR/median in bins of generated pT (GeV), for PF and MLPF, and the widths of pTmiss."""
+    """Print the jets' IQR/median in bins of generated pT (GeV), widths of pTmiss, electrons and photons."""
     for kind in dict.fromkeys(found.jets["jets"]):
         _show_jets(found.jets, kind)
     head = ["pTmiss", "RMS, GeV", "half width, GeV", "vs pf/puppi", "of the oracle's gain", "slope", "> 50 GeV"]
@@ -135,6 +135,8 @@ def show(found: Tables) -> None:
     lines = [[label_of(row["estimator"]), *(tables.with_error(row, *of) for of in digits.items())] for row in rows]
     tables.show(head, lines)
     _show_elements(found.met_by_element)
+    head, lines = summary.light_table(found.rates, found.particle_response)
+    tables.show(head, lines)
 
 
 def _show_elements(table: pd.DataFrame) -> None:

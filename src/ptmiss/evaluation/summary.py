@@ -9,26 +9,30 @@ import pandas as pd
 from ptmiss import tables
 from ptmiss.errors import FileError
 from ptmiss.estimators.reconstruction import ELEMENTS, MLPF, TARGETS
-from ptmiss.evaluation import jets
+from ptmiss.evaluation import jets, particles
 from ptmiss.plots import label_of
 
 PF = "pf"
-TABLES = ("jets", "met", "rates")
+TABLES = ("jets", "met", "rates", "particle_response")
 RATE_BINS = (2.0, 5.0, 20.0)  # GeV, where bins of pT begin
 REGIONS = {"all": "all", "HF": "HF"}
+LIGHT = ("electron", "photon")
+LIGHT_BINS = {particles.PT: (5.0, 10.0, 20.0, 50.0), particles.ETA_HARD: particles.ETA_EDGES[:5]}
+"""Where bins begin in which electrons and photons are shown: GeV, and abs eta inside the tracker."""
 JETS = {"chs": "CHS", "puppi": "PUPPI"}
 
 
 def markdown(directory: Path) -> str:
-    """Jets, pTmiss and rates of an evaluation's directory as tables; FileError if it is none."""
+    """Jets, pTmiss, rates, electrons and photons of an evaluation's directory; FileError if it is none."""
     found = []
     for name in TABLES:
         path = directory / f"{name}.csv"
         if not path.is_file():
             raise FileError(f"{directory} is not an evaluation: {path.name} is missing")
         found.append(pd.read_csv(path))
-    of_jets, of_met, of_rates = found
-    return "\n\n".join([jet_table(of_jets), met_table(of_met), rate_table(of_rates)])
+    of_jets, of_met, of_rates, of_responses = found
+    light = tables.markdown(*light_table(of_rates, of_responses))
+    return "\n\n".join([jet_table(of_jets), met_table(of_met), rate_table(of_rates), light])
 
 
 def jet_table(rows: pd.DataFrame) -> str:
@@ -77,3 +81,23 @@ def rate_table(rows: pd.DataFrame) -> str:
         ]
         lines.append([str(kind), f"{low:g} to {high:g}", *columns])
     return tables.markdown(head, lines)
+
+
+def light_table(rates: pd.DataFrame, responses: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Heading and lines of electrons and photons within 0.15: PF's numbers and MLPF's, against pT and abs eta."""
+    quantities = {"efficiency": "efficiency", "fake_rate": "fakes", "pt_response": "response", "pt_resolution": "IQR"}
+    head = ["class", "true", *(f"{what} {name}" for what in quantities.values() for name in ("PF", "MLPF"))]
+    keys = ["estimator", "axis", "class", "low", "high"]
+    edges = {"low": float, "high": float}
+    found, compared = (rows[rows["way"] == particles.MATCHED].astype(edges) for rows in (rates, responses))
+    both = found.merge(compared, on=keys, how="left")
+    lines: list[list[str]] = []
+    for (axis, kind, low, high), cell in both.groupby(keys[1:], sort=False):
+        if kind not in LIGHT or low not in LIGHT_BINS.get(str(axis), ()):
+            continue
+        one = {row["estimator"]: row for row in cell.to_dict("records")}
+        numbers = [tables.with_error(one.get(name, {}), what, 3) for what in quantities for name in (PF, MLPF)]
+        if any(numbers):
+            where = f"{low:g} to {high:g} GeV" if axis == particles.PT else f"abs η {low:g} to {high:g}"
+            lines.append([f"{kind}, {where}", str(cell["true"].max()), *numbers])
+    return head, sorted(lines, key=lambda line: line[0].partition(",")[0])

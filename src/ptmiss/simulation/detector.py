@@ -33,7 +33,7 @@ from ptmiss.simulation.pileup import Crossing
 
 
 class ReconstructedEvent(NamedTuple):
-    """One reconstructed event; ``targets`` is None without truth, the last two are None without matter."""
+    """One reconstructed event; ``targets`` is None without truth, the last three are None without matter."""
 
     tracks: tracks.Tracks
     vertices: vertices.Vertices
@@ -42,6 +42,7 @@ class ReconstructedEvent(NamedTuple):
     targets: truth.Targets | None
     details: details.Details | None = None
     gsf: GsfTracks | None = None
+    showers: truth.Showers | None = None
 
     def track_particle(self, element: NDArray[np.int64]) -> NDArray[np.int64]:
         """(rows,) the particle of the tracks or GSF tracks at rows of the elements, -1 for a fake."""
@@ -120,7 +121,8 @@ def _in_matter(crossing: Crossing, profile: Profile, rng: np.random.Generator, w
     targets = (
         truth.assign(particles, crossing.collision, found, hits, clusters, towers, collected) if with_truth else None
     )
-    return ReconstructedEvent(found, primary, collected, candidates, targets, more, gsf)
+    seen = truth.showers(particles, hits, clusters, collected.type) if with_truth else None
+    return ReconstructedEvent(found, primary, collected, candidates, targets, more, gsf, seen)
 
 
 def _reach(particles: Particles, detector: Detector) -> tuple[NDArray[np.int8], NDArray[np.float64]]:

@@ -308,6 +308,7 @@ def _elements(events: list[_Event], n: int) -> dict[str, dict[str, Any]]:
     parts = [("PFElement", "elements", _ELEMENT_NAMES), ("PFElementTarget", "targets", _TARGET_NAMES)]
     if events[0].seen.details is not None:
         parts.append(("PFElementDetail", "details", _DETAIL_NAMES))
+        parts.append(("PFElementShower", "showers", {"pdgId": "pdg_id"}))
     for collection, part, names in parts:
         branches = next(c for c in schema.SCHEMA if c.name == collection).branches
         out[collection] = {"_counts": counts}

@@ -276,6 +276,16 @@ SCHEMA: tuple[Collection, ...] = (
         ),
     ),
     Collection(
+        "PFElementShower",
+        "with material in the tracker, row by row beside PFElement: truth of ECAL clusters, 0 for other types",
+        (
+            Branch("particle", "int32", "", "number in the event of the electron or photon that left most, or -1"),
+            Branch("pdgId", "int32", "", "PDG code of that particle"),
+            Branch("energy", "float32", "GeV", "energy with which it was generated", 16),
+            Branch("share", "float32", "", "its share of the energy deposited in the cluster", 8),
+        ),
+    ),
+    Collection(
         "PFElementTarget",
         "truth, row by row beside PFElement: the particles that each element stands for",
         (
@@ -296,7 +306,7 @@ SCHEMA: tuple[Collection, ...] = (
         ),
     ),
 )
-OPTIONAL = ("PFElement", "PFElementDetail", "PFElementTarget", "PSWeight")
+OPTIONAL = ("PFElement", "PFElementDetail", "PFElementShower", "PFElementTarget", "PSWeight")
 
 
 def collections(there: Container[str] = ()) -> tuple[Collection, ...]:

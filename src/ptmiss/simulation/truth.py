@@ -23,6 +23,7 @@ from ptmiss.simulation.tracks import FAKE, Tracks
 NONE, CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON, HF_HADRON, HF_PHOTON = range(8)
 """Classes of targets."""
 LOST = -1
+NO_SHOWER = -1
 
 
 class Targets(NamedTuple):
@@ -47,6 +48,40 @@ class Targets(NamedTuple):
     trackless: NDArray
     lost: NDArray
     owner: NDArray
+
+
+class Showers(NamedTuple):
+    """The electron or photon that left most of each element's energy, each (elements,): of ECAL clusters, others none.
+
+    particle: its row in the event, NO_SHOWER for none; pdg_id; energy: GeV, as generated; share: of the energy
+    deposited in the cluster.
+    """
+
+    particle: NDArray[np.int64]
+    pdg_id: NDArray[np.int32]
+    energy: NDArray[np.float64]
+    share: NDArray[np.float64]
+
+
+def showers(particles: Particles, hits: Hits, clusters: Clusters, kind: NDArray[np.int32]) -> Showers:
+    """What showered in the ECAL clusters among elements of these types (elements,); hits: of generated particles."""
+    ecal, n = kind == ECAL, int(np.sum(kind == ECAL))
+    where, particle = clusters.label[hits.cell], np.repeat(np.arange(len(particles.px)), np.diff(hits.offsets))
+    inside = (where >= 0) & (where < n)
+    where, particle, energy = where[inside], particle[inside], hits.energy[inside].astype(np.float64)
+    light = np.isin(np.abs(particles.pdg_id), (11, 22))[particle]
+    pairs, row = np.unique(particle[light] * max(n, 1) + where[light], return_inverse=True)
+    left = np.bincount(row, energy[light], minlength=len(pairs))
+    best, rising = np.full(n, NO_SHOWER), np.argsort(left, kind="stable")
+    best[(pairs % max(n, 1))[rising]] = rising  # of those of a cluster the last, which is the largest
+    lit = best >= 0
+    of = pairs[best[lit]] // max(n, 1)
+    every = np.bincount(where, energy, minlength=n)
+    at = np.flatnonzero(ecal)[lit]
+    out = Showers(np.full(len(kind), NO_SHOWER), *(np.zeros(len(kind), t) for t in (np.int32, float, float)))
+    out.particle[at], out.pdg_id[at], out.energy[at] = of, particles.pdg_id[of], particles.energy[of]
+    out.share[at] = left[best[lit]] / every[lit]
+    return out
 
 
 def assign(
