@@ -14,7 +14,7 @@ from ptmiss import tables
 from ptmiss.errors import FileError, OptionError
 from ptmiss.files import AnyPath, as_path, write_atomically
 from ptmiss.models import sources
-from ptmiss.networks.descriptions import in_words
+from ptmiss.networks.descriptions import CANDIDATES, in_words
 from ptmiss.networks.registry import CARD, WEIGHTS, Weights, save_model, shipped_models, weights_file
 from ptmiss.networks.weights import fingerprint, read_tensors
 from ptmiss.resolutions.comparison import WIDTHS
@@ -66,8 +66,16 @@ def card(model: Weights, made: Mapping[str, Any], validation: Mapping[str, float
     numbers = [f"* {name}: {value:.4g}" for name, value in validation.items()]
     head = ["---", *lines, "---", "", f"# {model.name}", "", "## How it was made", "", *made_lines, ""]
     chosen = [f"Validation events, {choice(made)}:", "", *numbers, ""] if numbers else []
-    limits = sources.limits(files_used(made, "training"))
+    limits = sources.limits(files_used(made, "training")) + whose_candidates(model.name, made)
     return "\n".join([*head, *chosen, "## Limits", "", limits, "", RESULTS, "", UNKNOWN, ""])
+
+
+def whose_candidates(name: str, made: Mapping[str, Any]) -> str:
+    """What made the candidates of a training, and how to run the model on such; empty for those of files."""
+    if CANDIDATES not in made:
+        return ""
+    maker = made[CANDIDATES]["reconstruction"]
+    return f" Its candidates were those of `{maker}`, not those of files: run it as `{name}_{maker}`."
 
 
 def choice(made: Mapping[str, Any]) -> str:

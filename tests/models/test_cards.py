@@ -52,6 +52,12 @@ def test_what_validation_did():
     assert "Validation events, after the last epoch, which is kept:" in last
 
 
+def test_whose_candidates_they_were():
+    of_mlpf = card(random_model(), MADE | {"candidates": {"reconstruction": "mlpf"}}, {})
+    assert "Its candidates were those of `mlpf`, not those of files: run it as `random_mlpf`." in of_mlpf
+    assert "candidates were" not in card(random_model(), MADE, {})
+
+
 def test_without_a_validation_nothing_is_said_of_it():
     assert "Validation events" not in card(random_model(), MADE, {})
 
