@@ -17,6 +17,7 @@ from scipy.special import expit, log_ndtr, ndtr
 from ptmiss.typing import Array
 
 SMALLEST = 1e-300  # probability, 37 widths into a tail
+REACH = 36.0  # widths: no density is left beyond
 ROOT_TWO_PI = np.sqrt(2 * np.pi)
 
 
@@ -48,6 +49,11 @@ class Mixture:
         """Logarithm of the probability above x, precise in the upper tail."""
         above = np.einsum("rn,rmn->rm", self.fractions, ndtr(-self._pulls(x)))
         return np.log(np.maximum(above, SMALLEST))
+
+    def within(self, x: ArrayLike) -> Array:
+        """(rows, m) the same residuals, those without any density moved to where there still is some, GeV."""
+        low, high = ((self.means + side * REACH * self.widths) for side in (-1, 1))
+        return np.clip(np.asarray(x, float), low.min(axis=1)[:, np.newaxis], high.max(axis=1)[:, np.newaxis])
 
     def quantile(self, lower: ArrayLike, upper: ArrayLike) -> Array:
         """Where the logarithms of the probabilities below and above are these, (rows, m); GeV.

@@ -97,9 +97,9 @@ def statistical(grid: Surface, nominal: Pair, component: str) -> tuple[dict[str,
     moves = np.stack([_move(step, nominal, rows, x, grid.x) for step in _steps(nominal)])
     error = np.sqrt((moves**2).sum(axis=0))
     inner = np.abs(grid.x - law.mean[:, np.newaxis]) < INNER * law.rms[:, np.newaxis]
-    rotation = np.linalg.svd((moves / error)[:, inner], full_matrices=False)[0].T[:DIRECTIONS]
+    rotation = np.linalg.svd(moves[:, inner] / error[inner], full_matrices=False)[0].T[:DIRECTIONS]
     leading = np.tensordot(rotation, moves, axes=1)
-    held = ((leading**2).sum(axis=0) / error**2)[inner].min()
+    held = ((leading[:, inner] ** 2).sum(axis=0) / error[inner] ** 2).min()
     first = DIRECTIONS * COMPONENTS.index(component)
     moved = {STATISTICAL[first + i]: grid.like(grid.x + move) for i, move in enumerate(leading)}
     return dict.fromkeys(STATISTICAL, grid) | moved, float(held)
@@ -117,9 +117,11 @@ def _steps(nominal: Pair) -> Iterator[tuple[Array, Array]]:
 def _move(step: tuple[Array, Array], nominal: Pair, rows: Rows, x: Array, y: Array) -> Array:
     """How far the map y of x (rows, m) moves with a step of both laws' coefficients, GeV.
 
-    The probability below y of data stays that below x of simulation; tails are compared by their logarithms.
+    The probability below y of data stays that below x of simulation; tails are compared by their logarithms. Where the
+    law of data has no density left, the map moves as where there still is some.
     """
     law = nominal.data.law.at(*rows)
+    y = law.within(y)
     lower, upper = law.log_cdf(y), law.log_sf(y)
     below = lower < upper
     up, down = (

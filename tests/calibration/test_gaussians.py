@@ -58,3 +58,12 @@ def test_parameters_describe_three_gaussians():
     np.testing.assert_allclose(law.means, [[1, 2, 3]])
     np.testing.assert_allclose(law.widths, [[4, 6, 12]])
     assert gaussians.names(3)[3:] == ["log_width", "log_ratio_1", "log_ratio_2", "logit_0", "logit_1"]
+
+
+@given(laws, st.floats(1, 1e6))
+def test_residuals_are_kept_where_there_is_density(law, far):
+    x = np.array([-far, 0.0, far])
+    kept = law.within(x)
+    assert (law.pdf(kept) > 0).all()
+    near = np.abs(x - law.means[0, 0]) < gaussians.REACH * law.widths[0].max() / 2
+    np.testing.assert_array_equal(kept[0, near], x[near])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ptmiss.calibration import quantile_corrections, variations
 from ptmiss.calibration.quantile_corrections import QuantileCorrection
-from ptmiss.calibration.quantiles import exact
+from ptmiss.calibration.quantiles import Surface, exact
 from ptmiss.calibration.residuals import Residuals
 from ptmiss.calibration.variations import STATISTICAL
 from ptmiss.errors import OptionError
@@ -219,3 +219,14 @@ def test_residuals_of_negative_spread_have_bins_of_the_least_width():
     mc = toys.histogram(np.full(4, 10.0), np.zeros(4, int), residual, [-1.0, -1.0, 2.0, 2.0])
     tables = Residuals(mc, mc).tables("puppi", "par", [(0, 3)])
     assert np.isfinite(tables.starts).all()
+
+
+def test_variations_are_numbers_where_no_density_is_left(calibration):
+    """Rows share one grid of residuals, which is made for the widest of them."""
+    derivation = next(iter(calibration.derivations.values()))
+    x = np.linspace(-4000, 4000, 81)
+    qt = np.array([0.0, 50.0])
+    grid = Surface(qt, x, np.zeros((3, 2, len(x))))
+    found, held = variations.statistical(grid, derivation.fits["gaussians"], derivation.component)
+    assert 0.5 < held <= 1
+    assert all(np.isfinite(surface.shift).all() for surface in found.values())
