@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ptmiss.simulation import helix, superclusters
+from ptmiss.networks.superclusters import FEATURES, Answer, load
+from ptmiss.simulation import helix, moustache, superclusters
 from ptmiss.simulation.calorimeter import ECAL_CLUSTER, HCAL_CLUSTER, Clusters
 from ptmiss.simulation.elements import direction
 
@@ -24,17 +25,17 @@ def test_the_window_follows_helices(eta):
             momentum = [np.array([value]) for value in (pt, 0.0, pt * np.sinh(eta))]
             region, point = helix.reach(*momentum, np.array([charge]), *np.zeros((3, 1)), 3.8)
             found, phi = (float(x[0]) for x in direction(point))
-            if region[0] == helix.NOWHERE or abs(phi) > superclusters.MAX_DPHI or abs(eta) < 1.479 < abs(found):
+            if region[0] == helix.NOWHERE or abs(phi) > moustache.MAX_DPHI or abs(eta) < 1.479 < abs(found):
                 continue
-            assert superclusters.in_moustache(eta, 0.0, 5.0, found, phi)
-            assert not superclusters.in_moustache(eta, 0.0, 5.0, found - np.sign(eta or 1) * 0.25, phi)
+            assert moustache.in_moustache(eta, 0.0, 5.0, found, phi)
+            assert not moustache.in_moustache(eta, 0.0, 5.0, found - np.sign(eta or 1) * 0.25, phi)
 
 
 def test_the_window_narrows_with_energy():
     for seed_et, inside in ((10.0, True), (200.0, False)):
-        assert superclusters.in_moustache(0.5, 0.0, seed_et, 0.5, 0.3) == inside
-    assert superclusters.in_moustache(0.5, 3.1, 5.0, 0.5, -3.1)  # phi comes round
-    assert not superclusters.in_moustache(0.5, 0.0, 5.0, 0.5, 0.7)
+        assert moustache.in_moustache(0.5, 0.0, seed_et, 0.5, 0.3) == inside
+    assert moustache.in_moustache(0.5, 3.1, 5.0, 0.5, -3.1)  # phi comes round
+    assert not moustache.in_moustache(0.5, 0.0, 5.0, 0.5, 0.7)
 
 
 def test_a_supercluster_has_the_clusters_of_its_window_and_their_energy():
@@ -58,3 +59,30 @@ def test_a_supercluster_has_the_clusters_of_its_window_and_their_energy():
 def test_no_clusters():
     none = Clusters(*np.zeros((2, 0)), np.zeros((0, 3)), *np.zeros((3, 0)))
     assert len(superclusters.build(none).energy) == 0
+
+
+def test_a_network_that_says_what_the_rule_says_makes_the_same_superclusters():
+    """In front of the endcaps' inner part the window of the rule is wider than that of the network."""
+    rng = np.random.default_rng(4)
+    n = 300
+    places = zip(rng.exponential(4, n) + 0.2, rng.uniform(-2.4, 2.4, n), rng.uniform(-np.pi, np.pi, n), strict=True)
+    some = clusters([(ECAL_CLUSTER, *place) for place in places])
+
+    def network(features, energy, offsets):
+        return Answer(features[:, FEATURES.index("in_moustache")], np.full(len(offsets) - 1, 7.0))
+
+    rule, found = superclusters.build(some), superclusters.build(some, network)
+    assert len(rule.seed) > 20
+    for name in ("member", "seed", "energy", "position"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(rule, name))
+    assert set(found.corrected) == {7.0}
+    assert rule.corrected == pytest.approx(rule.energy * np.interp(
+        np.abs(direction(rule.position)[0]), superclusters.CORRECTION_ETA, superclusters.CORRECTION))  # fmt: skip
+
+
+def test_the_network_of_the_package_takes_what_lies_beside_a_seed_in_phi():
+    rows = [(ECAL_CLUSTER, 30.0, 0.3, 1.0), (ECAL_CLUSTER, 4.0, 0.301, 1.06), (ECAL_CLUSTER, 20.0, -1.0, 2.0)]
+    some = clusters(rows)._replace(width=np.full(3, 2.0), cells=np.full(3, 9))
+    found = superclusters.build(some, load())
+    assert found.member.tolist() == [0, 0, 1]
+    assert found.corrected == pytest.approx(found.energy, rel=0.1)

@@ -38,9 +38,21 @@ def models() -> list[str]:
     return sorted(path.parent.name for path in shipped.glob("*/*.safetensors"))
 
 
+NO_ESTIMATORS = ("superclusters",)
+"""Models that make no pTmiss."""
+
+
 def estimators() -> list[str]:
     """Names of estimators; that of a stored MET is begun."""
-    return ["pf", "puppi", "track", "stored.", "mlpf_puppi", "deepmet_mlpf", *models()]
+    return [
+        "pf",
+        "puppi",
+        "track",
+        "stored.",
+        "mlpf_puppi",
+        "deepmet_mlpf",
+        *(name for name in models() if name not in NO_ESTIMATORS),
+    ]
 
 
 def processors() -> list[str]:

@@ -1,4 +1,4 @@
-"""The verbs of ``ptmiss train``: deepmet, mlpf, study."""
+"""The verbs of ``ptmiss train``: deepmet, mlpf, superclusters, study."""
 
 from __future__ import annotations
 
@@ -191,6 +191,48 @@ def train_mlpf(
             force=force,
             progress=progress_callback(bar),
         )
+    click.echo(log)
+
+
+@train.command(
+    "superclusters",
+    cls=RecipeVerb,
+    kept="finished epochs are kept in {output}; the same command continues",
+    recipe="ptmiss.models.superclusters.recipe",
+    short_help="Which ECAL clusters are of one electron or photon.",
+    epilog="""
+  ptmiss simulate zee_fiducial -n 2000 --set material=1 --elements -1 \\
+      --output zee.root
+  ptmiss train superclusters zee.root --output out/superclusters
+""",
+)
+@training_events
+@click.option("--name", default="superclusters", show_default=True, help="Name of the model.")
+@click.option("--width", type=int, help="Number of values of a cluster between the layers.")
+@click.option("--layers", type=int, help="Number of layers.")
+@click.option("--batch", type=int, help="Windows in a batch.")
+@click.option("--energy", type=float, help="Weight of the energy in the loss.")
+@click.option("--epochs", type=int)
+@click.option("--rate", type=float, help="Highest learning rate.")
+@click.option("--patience", type=int, help="Epochs without a better validation loss after which to stop.")
+@click.option("--seed", type=int)
+@click.option("--force", is_flag=True, help="Begin again; else a training in the output continues from its checkpoint.")
+def train_superclusters(
+    events: dict[str, int | None],
+    validation: dict[str, int | None],
+    output: Path,
+    name: str,
+    force: bool,
+    **recipe: Any,
+) -> None:
+    """Train the network of superclusters on simulated events with material in the tracker."""
+    from ptmiss.progress import progress_bar, progress_callback
+
+    with needs_torch("training"):
+        from ptmiss.models.superclusters.train import train_files
+    with progress_bar() as bar:
+        how: dict[str, Any] = {"force": force, "progress": progress_callback(bar)}
+        log = train_files(events, validation, output, name, given(recipe), **how)
     click.echo(log)
 
 

@@ -11,7 +11,7 @@ from ptmiss.estimators.reconstruction import RECONSTRUCTIONS, whose
 from ptmiss.files import AnyPath
 from ptmiss.leptons import EXACT, TREATMENTS
 from ptmiss.networks.descriptions import trained_on
-from ptmiss.networks.registry import load_model, shipped_models, weights_file
+from ptmiss.networks.registry import SUPERCLUSTERS, load_model, shipped_models, weights_file
 from ptmiss.progress import log
 from ptmiss.significance import SHIPPED, read
 
@@ -151,5 +151,7 @@ def _note_candidates(name: str, network: Estimator, given: Mapping[str, str]) ->
 
 def names(weights: Iterable[str] = ()) -> list[str]:
     """All names of estimators; weights: additional networks."""
-    networks = [name for name in dict.fromkeys((*shipped_models(), *weights)) if name not in RECONSTRUCTIONS]
+    networks = [
+        name for name in dict.fromkeys((*shipped_models(), *weights)) if name not in (*RECONSTRUCTIONS, SUPERCLUSTERS)
+    ]
     return [*SUMS, *networks, *reconstruction.estimator_names(), f"{STORED}<Branch>", *(f"{TYPE1}{met}" for met in RAW)]

@@ -1,7 +1,8 @@
 """Networks by name: the weights file of a name or path, and the network in it.
 
 ``load_model`` loads networks that make pTmiss of candidates. ``load_weights`` also loads the weights of an MLPF, which
-makes candidates of elements. That needs no torch; ptmiss.models.mlpf.reconstruction.load makes a network of them.
+makes candidates of elements, and of a network of superclusters. That needs no torch; ptmiss.models.mlpf.reconstruction
+and ptmiss.networks.superclusters make networks of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from ptmiss.networks.linear import Linear
 from ptmiss.networks.weights import Tensors, check_layout, fingerprint, layout, read_tensors, write_tensors
 
 WEIGHTS, CARD = store.WEIGHTS, card.CARD
-FIXED = ("mean", "scale", "codebook")  # last part of the names of an MLPF's tensors that are not trained
+FIXED = ("mean", "scale", "codebook")  # last part of the names of tensors that are not trained
+SUPERCLUSTERS = "superclusters"
 
 
 class Weights(Protocol):
@@ -30,7 +32,7 @@ class Weights(Protocol):
 
     @property
     def architecture(self) -> str:
-        """The kind of network: ``deepmet``, ``linear`` or ``mlpf``."""
+        """The kind of network: ``deepmet``, ``linear``, ``mlpf`` or ``superclusters``."""
 
     @property
     def tensors(self) -> Tensors:
@@ -98,8 +100,16 @@ class MLPF:
         return sum(values.size for name, values in self.tensors.items() if name.rpartition(".")[2] not in FIXED)
 
 
+@dataclass(frozen=True)
+class Superclusters(MLPF):
+    """The weights of a network that makes superclusters of ECAL clusters, and not pTmiss."""
+
+    architecture = SUPERCLUSTERS
+
+
 OF_CANDIDATES = {cls.architecture: cls for cls in (DeepMET, Linear)}
-ARCHITECTURES = (*OF_CANDIDATES, MLPF.architecture)
+OTHERS = {cls.architecture: cls for cls in (MLPF, Superclusters)}
+ARCHITECTURES = (*OF_CANDIDATES, *OTHERS)
 
 
 def shipped_models() -> list[str]:
@@ -170,6 +180,8 @@ def load_model(name_or_path: AnyPath) -> Model:
     """
     path = weights_file(name_or_path)
     model = read_model(path)
+    if model.architecture == SUPERCLUSTERS:
+        raise WeightsError(f"{path} holds a network of superclusters, which makes no pTmiss: ptmiss simulate runs it")
     if not makes_met(model):
         raise WeightsError(
             f"{path} holds an MLPF, which makes candidates and not pTmiss: --estimators mlpf runs it, and "
@@ -204,8 +216,8 @@ def read_model(path: Path) -> Weights:
     tensors, metadata = read_tensors(path)
     card.check_fits(path.with_name(CARD), {"sha256": metadata["sha256"]})
     kind = metadata.get("architecture", "")
-    if kind == MLPF.architecture:
-        return MLPF(tensors, 0, metadata.get("name", path.parent.name))
+    if kind in OTHERS:
+        return OTHERS[kind](tensors, 0, metadata.get("name", path.parent.name))
     architecture = OF_CANDIDATES.get(kind)
     if architecture is None:
         known = ", ".join(map(repr, ARCHITECTURES))

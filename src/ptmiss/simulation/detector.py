@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss.networks.superclusters import load as load_network
 from ptmiss.simulation import (
     calorimeter,
     cascade,
@@ -104,7 +105,7 @@ def _in_matter(crossing: Crossing, profile: Profile, rng: np.random.Generator, w
     hits = cascade.by_particle(row_hits, parent, len(particles.px))
     energy = calorimeter.read_out(hits, cells, detector, rng)
     clusters, towers = calorimeter.cluster(energy, cells), calorimeter.towers(energy, cells)
-    super_ = superclusters.build(clusters)
+    super_ = superclusters.build(clusters, load_network() if matter.superclusters > 0 else None)
 
     plain_elements = elements.collect(
         found, association, _extrapolate(found, detector), clusters, towers, primary.position[0]

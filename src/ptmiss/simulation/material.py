@@ -1,7 +1,9 @@
 """The tracker's material, and what electrons and photons do in it: bremsstrahlung and conversions.
 
-The budget is shaped like the one that CMS states (EGM-13-001): 0.4 radiation lengths at eta 0, 2.0 at abs eta 1.4, 1.4
-at 2.5. It is shared among fourteen thin layers, which are cylinders closed by disks.
+Three points of the budget are what CMS states in words (EGM-13-001, JINST 10 (2015) P06005, section 2): 0.4 radiation
+lengths at eta 0, 2.0 at abs eta 1.4, 1.4 at 2.5. The others were set by hand for a curve of that shape. It is shared
+among fourteen thin layers, cylinders closed by disks. Their radii are near those of CMS's pixels and strips; their
+shares of the budget, and that these are the same at all eta, are our choice.
 
 An electron keeps a fraction z of its energy in t radiation lengths, with -log z distributed as Gamma(t / log 2): Bethe
 and Heitler's law, whose mean is exp(-t) and which gives the same in one step and in many. A photon converts with

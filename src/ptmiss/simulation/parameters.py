@@ -96,6 +96,8 @@ class Matter(NamedTuple):
     #: share of the electrons' seeds found in the pixel detector; relative error of the momentum lost in a layer
     pixel_seeds: float = 0.99
     brem_error: float = 0.03
+    #: superclusters: 0 by rule, 1 by the network that comes with the package
+    superclusters: float = 0.0
 
 
 @dataclass(frozen=True)

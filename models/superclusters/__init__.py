@@ -1,0 +1,1 @@
+"""Training of the network of superclusters; ptmiss.networks.superclusters runs it."""
