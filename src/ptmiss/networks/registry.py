@@ -184,8 +184,8 @@ def load_model(name_or_path: AnyPath) -> Model:
         raise WeightsError(f"{path} holds a network of superclusters, which makes no pTmiss: ptmiss simulate runs it")
     if not makes_met(model):
         raise WeightsError(
-            f"{path} holds an MLPF, which makes candidates and not pTmiss: --estimators mlpf runs it, and "
-            "ptmiss.models.mlpf.reconstruction.load reads it"
+            f"{path} holds an MLPF, which makes candidates and not pTmiss: --estimators mlpf --weights mlpf={path} "
+            "runs it, and ptmiss.models.mlpf.reconstruction.load reads it"
         )
     return model
 
