@@ -1,7 +1,8 @@
-"""The rules of the house: who imports whom."""
+"""The rules of the house: who imports whom, and that benchmarks still find what they measure."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ MODULES = {
     for folder in (ROOT, *(path for path in ROOT.iterdir() if path.is_symlink()))
     for path in folder.rglob("*.py")
 }
+
+BENCHMARKS = sorted((Path(__file__).parent / "benchmarks").glob("bench_*.py"))
 
 
 def imported(name, path):
@@ -40,3 +43,12 @@ def test_no_import_runs_in_a_circle():
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent / "benchmarks").glob("bench_*.py")), ids=lambda p: p.stem
+)
+def test_a_benchmark_finds_what_it_measures(path):
+    module = import_module(f"tests.benchmarks.{path.stem}")
+    for _, owner, name in getattr(module, "STEPS", ()):
+        assert callable(getattr(owner, name))
