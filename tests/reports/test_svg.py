@@ -91,7 +91,7 @@ def test_what_is_left_out_is_not_seen():
     drawn, short = svg.text_of(figure), sheet.inline(figure, "one", "title") + sheet.definitions()
     assert len(short) < 0.5 * len(drawn)
     numbers = [[float(n) for n in re.findall(r"translate\((\S+) (\S+)\)", text)[0]] for text in (drawn, short)]
-    assert numbers[0] == pytest.approx(numbers[1], abs=0.005)
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.05)
 
 
 def test_lines_of_one_look_become_one_path():

@@ -31,7 +31,7 @@ LOCAL = re.compile(r"url\(#([^)]+)\)")
 DECLARATION = re.compile(r"(?:fill|stroke|opacity|font)[a-z-]*: ?(?:url\(#[\w-]+\)|[\w#.,% '-]+)")
 DRAWN = {"d", "x", "y", "width", "height", "transform"}
 TICK = re.compile(r'<path d="M 0 0 L (\S+) (\S+)" class="(\w+)"/>')
-DIGITS = re.compile(r"(?<![\d.])[1-9]\d*\.\d{3,}")  # of numbers above 1: those below may be scales
+DIGITS = re.compile(r"(?<![\d.])[1-9]\d*\.\d{2,}")  # of numbers above 1: those below may be scales
 
 
 class Drawing(NamedTuple):
@@ -221,5 +221,11 @@ def shorten(root: Element) -> None:
     for element in root.iter():
         element.text, element.tail = (text if (text or "").strip() else None for text in (element.text, element.tail))
         for name in DRAWN & element.attrib.keys():
-            words = DIGITS.sub(lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), element.attrib[name])
+            words = DIGITS.sub(shortened, element.attrib[name])
             element.set(name, " ".join(words.split()))
+
+
+def shortened(found: re.Match[str]) -> str:
+    """A length in points to a hundredth below ten, to a tenth above."""
+    number = float(found[0])
+    return f"{number:.{1 if number >= 10 else 2}f}".rstrip("0").rstrip(".")
