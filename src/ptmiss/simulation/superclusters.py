@@ -77,6 +77,16 @@ def _summarise(energy: NDArray, position: NDArray, member: NDArray[np.int64], se
 
 
 @njit(cache=True)
+def _settle(member, seeds, count, seed, total):  # type: ignore[no-untyped-def]
+    """Number of superclusters with that of a seed; one below MIN_ET gives its clusters back."""
+    if total < MIN_ET:
+        member[member == count] = -1
+        return count
+    seeds[count] = seed
+    return count + 1
+
+
+@njit(cache=True)
 def _take(et, order, number, windows, belongs):  # type: ignore[no-untyped-def]
     """The same as _collect, of windows and what belongs to their seeds; number: (clusters,) window of each, or -1."""
     member = np.full(len(et), -1, dtype=np.int64)
@@ -92,11 +102,7 @@ def _take(et, order, number, windows, belongs):  # type: ignore[no-untyped-def]
             if member[j] < 0 and (j == i or belongs[at]):
                 member[j] = count
                 total += et[j]
-        if total < MIN_ET:
-            member[member == count] = -1
-            continue
-        seeds[count] = i
-        count += 1
+        count = _settle(member, seeds, count, i, total)
     return member, seeds[:count]
 
 
@@ -116,9 +122,5 @@ def _collect(eta, phi, et, order):  # type: ignore[no-untyped-def]
             if member[j] < 0 and (j == i or in_moustache(eta[i], phi[i], et[i], eta[j], phi[j])):
                 member[j] = count
                 total += et[j]
-        if total < MIN_ET:
-            member[member == count] = -1
-            continue
-        seeds[count] = i
-        count += 1
+        count = _settle(member, seeds, count, i, total)
     return member, seeds[:count]
