@@ -102,14 +102,14 @@ def test_a_value_that_is_no_number(events, value):
         Elements.of_events(changed(events, energy=energy))
 
 
-def test_what_repeats_others_is_left_out():
-    """A track with its GSF track, a brem point, a cluster with its supercluster; targets stay beside the elements."""
-    kind = [[1, 4, 6, 7, 10], [1, 10], []]
-    n = ak.num(ak.Array(kind))
+def with_material(parent):
+    """A track with its GSF track, a brem point, a cluster with its supercluster; in the second event a GSF track."""
+    kind = [[1, 4, 6, 7, 10], [1, 6, 10], []]
     record = {name: ak.values_astype(ak.ones_like(ak.Array(kind)), dtype) for name, dtype in COLUMNS.items()}
     details = {name: ak.values_astype(ak.Array(kind), t) for name, t in pf_elements.DETAIL_COLUMNS.items()}
+    details["parent"] = ak.values_astype(ak.Array(parent), np.int32)
     targets = {name: ak.values_astype(ak.ones_like(ak.Array(kind)), t) for name, t in TARGET_COLUMNS.items()}
-    events = ak.zip(
+    return ak.zip(
         {
             "PFElement": ak.zip({**record, "type": ak.Array(kind)}),
             "PFElementDetail": ak.zip(details),
@@ -117,11 +117,26 @@ def test_what_repeats_others_is_left_out():
         },
         depth_limit=1,
     )
+
+
+def test_what_repeats_others_is_left_out():
+    """Targets stay beside the elements; a GSF track without a general track is read as one."""
+    parent = [[-1, 4, 0, 2, -1], [-1, -1, -1], []]
+    events = with_material(parent)
     found = Elements.of_events(events)
-    assert found["type"].tolist() == [1, 4, 1]
-    assert found["nHits"].tolist() == [1, 4, 1]
-    assert found.offsets.tolist() == Targets.of_events(events).offsets.tolist() == [0, 2, 3, 3]
+    assert found["type"].tolist() == [1, 4, 1, 1]
+    assert found["nHits"].tolist() == [1, 4, 1, 6]
+    assert found["gsfAlone"].tolist() == [False, False, False, True]
+    assert found.offsets.tolist() == Targets.of_events(events).offsets.tolist() == [0, 2, 4, 4]
     assert "parent" not in found.columns
     every = Elements.of_events(events, repeated=True)
-    assert np.diff(every.offsets).tolist() == n.tolist()
-    assert every["parent"].tolist() == [1, 4, 6, 7, 10, 1, 10]
+    assert np.diff(every.offsets).tolist() == [5, 3, 0]
+    assert every["parent"].tolist() == [-1, 4, 0, 2, -1, -1, -1, -1]
+
+
+def test_a_parent_that_is_not_there():
+    events = with_material([[-1, 4, 0, 2, -1], [-1, 3, -1], []])
+    with pytest.raises(
+        ColumnError, match=r"PFElementDetail_parent is a row that .* in 1 of 8 elements, first in event 1"
+    ):
+        Elements.of_events(events)

@@ -19,7 +19,7 @@ class Configuration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: Literal["transformer", "graph", "published-2021", "published-v2.2.0"] = "transformer"
-    inputs: Literal["compact", "cms", "clic"] = "compact"
+    inputs: Literal["compact", "gsf", "cms", "clic"] = "compact"
     width: int = Field(default=64, ge=8)
     layers: int = Field(default=3, ge=1)
     heads: int = Field(default=4, ge=1)

@@ -1,8 +1,10 @@
 """Inputs of networks on elements: features by name from a schema, and the position of each element.
 
-``compact`` is ours: nothing in it changes when an event is turned in phi. ``cms`` (55) and ``clic`` (17) are the
-published lists of the public MLPF; what our elements do not have is 0 there, as CMS does with what is foreign to a
-type. Files with material in the tracker have more of the first: losses of electrons, hits, energies of superclusters.
+``compact`` is ours: nothing in it changes when an event is turned in phi. ``gsf`` is the same with what GSF tracks and
+superclusters say of tracks and ECAL clusters (ptmiss.links), in files with material in the tracker; there the momentum
+from which an electron's is predicted is the supercluster's. ``cms`` (55) and ``clic`` (17) are the published lists of
+the public MLPF; what our elements do not have is 0 there, as CMS does with what is foreign to a type. Files with
+material have more of the first: losses of electrons, hits, energies of superclusters.
 """
 
 from __future__ import annotations
@@ -57,15 +59,25 @@ COMPACT = (
 )
 """The features of this project's networks."""
 
+GSF = (
+    *COMPACT,
+    *("gsf_alone", "gsf_linked", "supercluster_linked", "tracker_seed", "ecal_seed", "log_gsf", "log_gsf_out"),
+    *("loss_significance", "log_brems", "log_supercluster", "log_supercluster_energy", "log_e_over_p"),
+    *("log_supercluster_size", "supercluster_eta", "supercluster_phi"),
+)
+"""The same, and links to GSF tracks and superclusters: logarithms of ratios of energies, 0 where there is no link."""
+
 
 class Schema(NamedTuple):
-    """Names of features in their order."""
+    """Names of features in their order. superclusters: whether an electron's momentum is that of its supercluster."""
 
     name: str
     features: tuple[str, ...]
+    superclusters: bool = False
 
 
 SCHEMAS = {name: Schema(name, features) for name, features in (("compact", COMPACT), ("cms", CMS), ("clic", CLIC))}
+SCHEMAS |= {"gsf": Schema("gsf", GSF, superclusters=True)}
 
 
 def schema(name: str) -> Schema:
@@ -79,9 +91,9 @@ class PackedElements(NamedTuple):
     """The n elements of some events as tensors, without padding.
 
     features: (n, F) in the schema's order, not yet standardised. types: (n,) index in TYPES. scale: (n, 2) pt and
-    energy, GeV. direction: (n, 2) eta and phi at the beam. position: (n, 2) eta and phi on the calorimeter, or the
-    direction of an element that does not reach it. offsets: (events + 1,). order: (2, n) elements along two
-    space-filling curves, event after event.
+    energy, GeV, to which predictions are ratios. direction: (n, 2) eta and phi at the beam. position: (n, 2) eta and
+    phi on the calorimeter, or the direction of an element that does not reach it. offsets: (events + 1,). order: (2, n)
+    elements along two space-filling curves, event after event.
     """
 
     features: Tensor
@@ -105,13 +117,23 @@ def pack(elements: Elements, chosen: Schema) -> PackedElements:
     arrays = (
         features,
         type_index(elements["type"]),
-        np.stack([elements["pt"], elements["energy"]], axis=-1),
+        momenta(elements, chosen),
         np.stack([elements["eta"], elements["phi"]], axis=-1),
         where.position,
         elements.offsets,
         orders(where.position, elements["type"], elements["pt"], elements.offsets),
     )
     return PackedElements(*map(torch.from_numpy, arrays))
+
+
+def momenta(elements: Elements, chosen: Schema) -> NDArray[np.float32]:
+    """(n, 2) pt and energy, GeV: as measured, or for tracks of a schema with superclusters those that they point to."""
+    measured = np.stack([elements["pt"], elements["energy"]], axis=-1)
+    if not chosen.superclusters or "gsfEnergy" not in elements.columns:
+        return measured
+    points = (elements["type"] == TRACK) & (elements["correctedEnergy"] > 0)
+    factor = np.where(points, elements["correctedEnergy"] / np.maximum(elements["energy"], np.float32(1e-3)), 1)
+    return measured * factor[:, None].astype(np.float32)
 
 
 def type_index(types: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -169,6 +191,10 @@ def _of_deposits(feature: Feature) -> Feature:
     return lambda elements, where: np.where(elements["type"] != TRACK, feature(elements, where), np.float32(0))
 
 
+def _of_tracks(feature: Feature) -> Feature:
+    return lambda elements, where: np.where(elements["type"] == TRACK, feature(elements, where), np.float32(0))
+
+
 def _by_kind(track: Feature, deposit: Feature) -> Feature:
     return lambda elements, where: np.where(elements["type"] == TRACK, track(elements, where), deposit(elements, where))
 
@@ -187,6 +213,25 @@ def _corrected(elements: Elements, where: Surroundings) -> NDArray:
     if "correctedEnergy" not in elements.columns:
         return elements["energy"]
     return np.where(elements["correctedEnergy"] > 0, elements["correctedEnergy"], elements["energy"])
+
+
+def _linked(name: str) -> Feature:
+    return lambda elements, where: elements[name] if name in elements.columns else _nothing(elements, where)
+
+
+def _seeded(bit: int) -> Feature:
+    return lambda elements, where: _of_tracks(_linked("seed"))(elements, where).astype(np.int32) & bit > 0
+
+
+def _log_ratio(value: str, reference: str) -> Feature:
+    """Logarithm of the ratio of two columns, within five; 0 where one is 0 or in files without material."""
+
+    def feature(elements: Elements, where: Surroundings) -> NDArray:
+        a, b = (_linked(name)(elements, where) for name in (value, reference))
+        known = (a > 0) & (b > 0)
+        return np.clip(np.log(np.where(known, a, 1) / np.where(known, b, 1)), -5, 5)
+
+    return feature
 
 
 def _significance(value: str, error: str) -> Feature:
@@ -234,6 +279,25 @@ _OURS: dict[str, Feature] = {
     "log_cells": lambda e, w: np.log1p(e["nCells"]),
     **{name: _around(i) for i, name in enumerate(neighbours.NAMES)},
     **{name: _of_block(i) for i, name in enumerate(neighbours.BLOCKS)},
+}
+_GSF: dict[str, Feature] = {
+    "gsf_alone": _linked("gsfAlone"),
+    "gsf_linked": lambda e, w: _linked("gsfEnergy")(e, w) > 0,
+    "supercluster_linked": lambda e, w: _linked("correctedEnergy")(e, w) > 0,
+    "tracker_seed": _seeded(1),
+    "ecal_seed": _seeded(2),
+    "log_gsf": _log_ratio("gsfEnergy", "energy"),
+    "log_gsf_out": _of_tracks(_log_ratio("ptOut", "pt")),
+    "loss_significance": lambda e, w: np.arcsinh(
+        _linked("deltaP")(e, w) / np.maximum(_linked("deltaPError")(e, w), np.float32(1e-3))
+    ),
+    "log_brems": lambda e, w: np.log1p(_linked("nBrems")(e, w)),
+    "log_supercluster": _log_ratio("correctedEnergy", "energy"),
+    "log_supercluster_energy": lambda e, w: np.log1p(_linked("correctedEnergy")(e, w)),
+    "log_e_over_p": _log_ratio("correctedEnergy", "gsfEnergy"),
+    "log_supercluster_size": lambda e, w: np.log1p(_linked("superclusterSize")(e, w)),
+    "supercluster_eta": lambda e, w: np.minimum(_linked("superclusterEta")(e, w) / np.float32(0.05), 3),
+    "supercluster_phi": lambda e, w: np.minimum(_linked("superclusterPhi")(e, w) / np.float32(0.15), 3),
 }
 _CMS: dict[str, Feature] = {
     **_CARTESIAN,
@@ -287,7 +351,7 @@ _CLIC: dict[str, Feature] = {
     "time|sigma_y": _by_kind(_stored("time", _nothing), _stored("sigmaY", _column("width"))),
     "null|sigma_z": _of_deposits(_stored("sigmaZ", _nothing)),
 }
-FEATURES: Mapping[str, Feature] = dict.fromkeys((*CMS, *CLIC), _nothing) | _CMS | _CLIC | _OURS
+FEATURES: Mapping[str, Feature] = dict.fromkeys((*CMS, *CLIC), _nothing) | _CMS | _CLIC | _OURS | _GSF
 """The function that computes each feature, (n,), of elements."""
 
 

@@ -53,7 +53,7 @@ class Recipe(Task, DecoupledSettings):
 
     epochs: int = Field(10, ge=1)
     preset: str = "compact"
-    inputs: Literal["compact", "cms", "clic"] | None = None
+    inputs: Literal["compact", "gsf", "cms", "clic"] | None = None
     width: int | None = None
     layers: int | None = None
     heads: int | None = None

@@ -16,6 +16,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from ptmiss import links
 from ptmiss.errors import ColumnError
 from ptmiss.segments import Offsets, Rows, from_counts, select
 
@@ -24,9 +25,11 @@ TYPES = {1: "track", 4: "ECAL cluster", 5: "HCAL cluster", 8: "HF electromagneti
 """The types of elements, numbered as in the public MLPF."""
 
 TRACK, ECAL, HCAL, HF_EM, HF_HAD = TYPES
-DETAILS, REPEATED = "PFElementDetail", {6: "GSF track", 7: "brem point", 10: "supercluster"}
+DETAILS = "PFElementDetail"
+REPEATED = {links.GSF: "GSF track", links.BREM: "brem point", links.SUPERCLUSTER: "supercluster"}
 """What a simulation with material in the tracker adds: a collection beside the elements, and types that repeat what
-tracks and ECAL clusters have. None of these stands for a particle, and they are left out where elements are read."""
+tracks and ECAL clusters have. These stand for no particle, and are left out where elements are read. A GSF track
+without a general track repeats nothing: it is read as a track, and stands for its electron."""
 CLASSES = (
     "none",
     "charged hadron",
@@ -66,7 +69,7 @@ DETAIL_COLUMNS = {
     **dict.fromkeys(("ptOut", "deltaP", "deltaPError", "correctedEnergy"), np.float32),
     **dict.fromkeys(("trajectoryPoint", "seed", "nHits", "nDTHits", "nCSCHits", "parent"), np.int32),
 }
-"""Columns of DETAILS: GeV; ptmiss.simulation.schema explains each."""
+"""Columns of DETAILS: GeV; ptmiss.simulation.schema explains each. ptmiss.links adds what is linked to an element."""
 
 FULL_COLUMNS = (
     *("chi2", "ndf", "dEdx", "dEdxError", "innerRadius", "tanLambda", "omega", "time"),
@@ -119,7 +122,10 @@ class Elements(Rows):
         if DETAILS in events.fields:
             elements = elements.beside({name: _flat(events[DETAILS][name], t) for name, t in DETAIL_COLUMNS.items()})
         elements.check()
-        return elements if repeated else elements.keep(not_repeated(elements["type"]))
+        if repeated or DETAILS not in events.fields:
+            return elements if repeated else elements.keep(_own(events))
+        elements = elements.beside(links.link(elements.columns, elements.offsets)).keep(_own(events))
+        return elements.beside({"type": np.where(elements["type"] == links.GSF, TRACK, elements["type"])})
 
     def beside(self, columns: dict[str, NDArray]) -> Elements:
         """The same with more columns, each (elements,)."""
@@ -133,9 +139,11 @@ class Elements(Rows):
         return Elements(kept, select(mask, self.offsets))
 
     def check(self) -> None:
-        """Raise ColumnError for an unknown type, and for a value that is not finite."""
+        """Raise ColumnError for an unknown type, a value that is not finite, and a parent in another event."""
         _check_types(self, COLLECTION, TYPES | REPEATED)
         _check_finite(self, COLLECTION)
+        if "parent" in self.columns:
+            _check_parents(self)
 
 
 @dataclass(frozen=True)
@@ -150,7 +158,7 @@ class Targets(Rows):
         targets = Targets(*_read(events, TARGETS, {**TARGET_COLUMNS, **extra}))
         _check_types(targets, TARGETS, dict(enumerate(CLASSES)))
         _check_finite(targets, TARGETS)
-        mask = not_repeated(_flat(events[COLLECTION]["type"], np.int32))
+        mask = _own(events)
         if mask.all():
             return targets
         return Targets({name: column[mask] for name, column in targets.columns.items()}, select(mask, targets.offsets))
@@ -174,6 +182,14 @@ class Prediction(NamedTuple):
 def not_repeated(types: NDArray[np.integer]) -> NDArray[np.bool_]:
     """(elements,) where an element, by its type, is none of those that repeat what others have."""
     return ~np.isin(types, list(REPEATED))
+
+
+def _own(events: ak.Array) -> NDArray[np.bool_]:
+    """(elements,) where an element of these events repeats no other, GSF tracks without a general track among them."""
+    types = _flat(events[COLLECTION]["type"], np.int32)
+    if DETAILS not in events.fields:
+        return not_repeated(types)
+    return not_repeated(types) | ((types == links.GSF) & (_flat(events[DETAILS]["parent"], np.int32) < 0))
 
 
 def require(branches: Collection[str], path: str, targets: bool = False) -> None:
@@ -223,6 +239,13 @@ def _check_finite(rows: Rows, name: str) -> None:
     for column, values in rows.columns.items():
         if values.dtype.kind == "f" and not (good := np.isfinite(values)).all():
             raise ColumnError(f"{name}_{column} is not a finite number in {_where(rows, ~good)}")
+
+
+def _check_parents(rows: Elements) -> None:
+    counts = np.diff(rows.offsets)
+    odd = rows["parent"] >= np.repeat(counts, counts)
+    if odd.any():
+        raise ColumnError(f"{DETAILS}_parent is a row that the event does not have in {_where(rows, odd)}")
 
 
 def _where(rows: Rows, odd: NDArray[np.bool_]) -> str:

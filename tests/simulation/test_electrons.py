@@ -44,7 +44,8 @@ def test_what_repeats_others_stands_for_nothing(events):
     kinds = set()
     for _, event in events:
         repeated = np.isin(event.elements.type, (elements.GSF, elements.BREM, elements.SUPERCLUSTER))
-        assert not event.targets.particles[repeated].any()
+        alone = (event.elements.type == elements.GSF) & (event.details.parent < 0)
+        assert not event.targets.particles[repeated & ~alone].any()
         kinds |= set(event.elements.type.tolist())
         assert np.all(np.diff(event.elements.type) >= 0)
         real = event.tracks.particle != tracks.FAKE
@@ -53,6 +54,26 @@ def test_what_repeats_others_stands_for_nothing(events):
         assert set(event.targets.kind[half]) <= {truth.NONE, truth.HF_HADRON, truth.HF_PHOTON}
         assert event.targets.particles[half].any()
     assert kinds == {1, 4, 5, 6, 7, 8, 9, 10}
+
+
+def test_an_electron_with_a_gsf_track_alone_belongs_to_it(guns):
+    """Each electron once: to its general track, else to its GSF track, else to a cluster."""
+    alone = 0
+    for event in guns[1.35]:
+        owner, kind = event.targets.owner[0], event.elements.type
+        general = np.flatnonzero(event.tracks.particle == 0)
+        mine = np.flatnonzero(event.gsf.tracks.particle == 0)
+        expected = general if len(general) else np.searchsorted(kind, elements.GSF) + mine
+        if not len(expected):
+            assert kind[owner] not in (elements.TRACK, elements.GSF)
+            continue
+        assert owner == expected[0]
+        alone += kind[owner] == elements.GSF
+        assert event.targets.kind[owner] == truth.ELECTRON
+        assert abs(event.targets.charge[owner]) == 1
+        assert event.targets.particles.sum() == 1
+        assert event.targets.trackless.max() == 0
+    assert alone > 2
 
 
 def test_a_cluster_knows_the_electron_or_photon_that_left_most_in_it(events):

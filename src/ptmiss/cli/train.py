@@ -140,7 +140,7 @@ Without files it trains on the few embedded events, as a trial.
 @click.option("--network", "preset", type=Words("compact|exact|lsh|gnn-lsh-2021|cms-v220|clic|cld"), help="Network.")
 @click.option(
     "--inputs",
-    type=Words("compact|cms|clic"),
+    type=Words("compact|gsf|cms|clic"),
     help="Features; with --start-from a new encoder.  [default: the preset's, as for the next six]",
 )
 @click.option("--width", type=int, help="Number of values of an element between the layers.")

@@ -1,7 +1,8 @@
 """What matter in the tracker adds to elements: GSF tracks, brem points and superclusters, and more about the others.
 
 The three kinds, numbered as in the public MLPF, repeat what tracks and ECAL clusters have. So none of them stands for a
-particle, and a reconstruction may leave them out.
+particle, and a reconstruction may leave them out: all but GSF tracks without a general track, which are their
+electrons' only tracks (ptmiss.simulation.truth).
 """
 
 from __future__ import annotations

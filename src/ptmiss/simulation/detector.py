@@ -120,7 +120,9 @@ def _in_matter(crossing: Crossing, profile: Profile, rng: np.random.Generator, w
     )
     candidates = electrons.reconstruct(collected, gsf, super_, rows, row_of)
     targets = (
-        truth.assign(particles, crossing.collision, found, hits, clusters, towers, collected) if with_truth else None
+        truth.assign(particles, crossing.collision, found, hits, clusters, towers, collected, gsf)
+        if with_truth
+        else None
     )
     seen = truth.showers(particles, hits, clusters, collected.type) if with_truth else None
     return ReconstructedEvent(found, primary, collected, candidates, targets, more, gsf, seen)

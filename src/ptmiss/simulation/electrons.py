@@ -4,6 +4,10 @@ The energy is the supercluster's, corrected; direction and charge are the track'
 track, clusters, legs of its converted photons) leaves the rest of particle flow, and so do both legs of an identified
 conversion, so that the photon's clusters are free. A track that looks like an electron and has no supercluster is
 treated as without matter.
+
+All cuts, those of ptmiss.links too, were chosen by hand and fitted to nothing: a window that holds 97 % of the
+electrons of Z → ee above 20 GeV, an energy that a hadron seldom leaves in the ECAL, little behind it, and at most one
+layer missed, which leaves out most conversions.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 
 from ptmiss.angles import wrap
 from ptmiss.elements import not_repeated
+from ptmiss.links import MIN_E_OVER_P, WINDOW
 from ptmiss.simulation import particleflow
 from ptmiss.simulation.cascade import PRIMARY, Cascade
 from ptmiss.simulation.electrontracks import GsfTracks
@@ -20,8 +25,8 @@ from ptmiss.simulation.elements import ECAL, GSF, HCAL, SUPERCLUSTER, Elements
 from ptmiss.simulation.particleflow import ELECTRON_MASS, Candidates
 from ptmiss.simulation.superclusters import Superclusters
 
-WINDOW = (0.05, 0.15)
-MIN_E_OVER_P, MAX_H_OVER_E, HCAL_CONE = 0.5, 0.15, 0.15
+MAX_H_OVER_E, HCAL_CONE = 0.15, 0.15
+"""Largest HCAL energy within a cone in dR over the corrected energy of a supercluster."""
 MAX_MISSING = 1
 """Layers without a hit before a track's first."""
 

@@ -226,7 +226,7 @@ SCHEMA: tuple[Collection, ...] = (
                 "int32",
                 "",
                 "1 track, 4 ECAL cluster, 5 HCAL cluster, 8 HF electromagnetic, 9 HF hadronic; with "
-                "material 6 GSF track, 7 brem point, 10 supercluster",
+                "material 6 GSF track (with a target if it has no general track), 7 brem point, 10 supercluster",
             ),
             *_momentum(),
             Branch("energy", "float32", "GeV", "momentum of a track, uncalibrated energy of a deposit", 10),

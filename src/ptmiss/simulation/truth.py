@@ -1,9 +1,9 @@
 """Truth for MLPF: which element stands for which particles.
 
-A charged particle with a track belongs to the track; any other to the cluster or tower half that got most of its
-energy. A muon without a track is lost: the little that it leaves in a calorimeter says nothing about its momentum.
-Particles that share an element are summed, the class is the leading one's, and energy is conserved: sum of targets and
-of what is lost = sum of particles.
+A charged particle with a track belongs to the track; with matter in the tracker, an electron that has only a GSF track
+belongs to that; any other particle to the cluster or tower half that got most of its energy. A muon without a track is
+lost: the little that it leaves in a calorimeter says nothing about its momentum. Particles that share an element are
+summed, the class is the leading one's, and energy is conserved: sum of targets and of what is lost = sum of particles.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ptmiss.simulation.calorimeter import FIRST_TOWER_CELL, Clusters, Towers
+from ptmiss.simulation.electrontracks import NO_TRACK, GsfTracks
 from ptmiss.simulation.elements import BREM, ECAL, GSF, HCAL, HF_EM, HF_HAD, TRACK, Elements
 from ptmiss.simulation.particles import Particles
 from ptmiss.simulation.showers import MAX_HITS, Hits
@@ -92,15 +93,17 @@ def assign(
     clusters: Clusters,
     towers: Towers,
     elements: Elements,
+    gsf: GsfTracks | None = None,
 ) -> Targets:
     """Targets of one event's elements, (elements,) each.
 
-    collision: (particles,) the collision that each came from, 0 the hard one."""
+    collision: (particles,) the collision that each came from, 0 the hard one. gsf: GSF tracks, with matter."""
     code = np.abs(particles.pdg_id)
     light = np.isin(code, (11, 22))
     group = _groups(clusters, towers)
     between = int(np.isin(elements.type, (GSF, BREM)).sum())
-    owner = _owners(light, code == 13, tracks, hits, group, len(clusters.energy), towers, between)
+    tracked = _tracked(tracks, gsf, len(tracks.pt) + len(clusters.energy))
+    owner = _owners(light, code == 13, tracked, hits, group, len(tracks.pt), len(clusters.energy), towers, between)
     momentum = np.stack([particles.px, particles.py, particles.pz, particles.energy], axis=1).astype(np.float64)
     n, found = len(elements.pt), owner != LOST
     own = owner[found]
@@ -116,7 +119,7 @@ def assign(
         np.where(filled, _classes(particles.pdg_id[leading], particles.charge[leading], elements.type), NONE).astype(
             np.int32
         ),
-        np.where(filled & (elements.type == TRACK), particles.charge[leading], 0).astype(np.int32),
+        np.where(filled & np.isin(elements.type, (TRACK, GSF)), particles.charge[leading], 0).astype(np.int32),
         transverse,
         np.arcsinh(total[:, 2] / np.maximum(transverse, 1e-9)) * filled,
         np.arctan2(total[:, 1], total[:, 0]) * filled,
@@ -125,10 +128,28 @@ def assign(
         em,
         total[:, 3] - em,
         np.bincount(own, minlength=n).astype(np.int32),
-        _trackless(tracks, hits, group, len(clusters.energy), towers, elements.type),
+        _trackless(tracked.particle, hits, group, len(clusters.energy), towers, elements.type),
         momentum[~found].sum(axis=0),
         owner,
     )
+
+
+class _Tracked(NamedTuple):
+    """True particles with a track, each (tracks,): row of the element and of the particle."""
+
+    row: NDArray[np.int64]
+    particle: NDArray[np.int64]
+
+
+def _tracked(tracks: Tracks, gsf: GsfTracks | None, first_gsf: int) -> _Tracked:
+    """Those of general tracks, and of GSF tracks that have none; first_gsf: row of the first GSF track's element."""
+    rows, particle = np.arange(len(tracks.pt)), tracks.particle
+    if gsf is not None:
+        alone = np.flatnonzero(gsf.track == NO_TRACK)
+        rows = np.concatenate([rows, first_gsf + alone])
+        particle = np.concatenate([particle, gsf.tracks.particle[alone]])
+    real = particle != FAKE
+    return _Tracked(rows[real], particle[real])
 
 
 def _groups(clusters: Clusters, towers: Towers) -> NDArray[np.int64]:
@@ -138,11 +159,19 @@ def _groups(clusters: Clusters, towers: Towers) -> NDArray[np.int64]:
 
 
 def _trackless(
-    tracks: Tracks, hits: Hits, group: NDArray[np.int64], n_clusters: int, towers: Towers, kind: NDArray[np.int32]
+    tracked: NDArray[np.int64],
+    hits: Hits,
+    group: NDArray[np.int64],
+    n_clusters: int,
+    towers: Towers,
+    kind: NDArray[np.int32],
 ) -> NDArray[np.float64]:
-    """(elements,) share of each deposit that particles without a track left; halves of a tower have the tower's."""
+    """(elements,) share of each deposit that particles without a track left; halves of a tower have the tower's.
+
+    tracked: (tracks,) the particles with one.
+    """
     without = np.ones(len(hits.offsets) - 1, bool)
-    without[tracks.particle[tracks.particle != FAKE]] = False
+    without[tracked] = False
     where, seen = group[hits.cell], np.repeat(without, np.diff(hits.offsets))
     inside, n = where >= 0, n_clusters + len(towers.em)
     every = np.bincount(where[inside], hits.energy[inside], minlength=n)
@@ -156,18 +185,19 @@ def _trackless(
 def _owners(
     light: NDArray[np.bool_],
     muon: NDArray[np.bool_],
-    tracks: Tracks,
+    tracked: _Tracked,
     hits: Hits,
     group: NDArray[np.int64],
+    first: int,
     n_clusters: int,
     towers: Towers,
     between: int,
 ) -> NDArray[np.int64]:
     """Element of each particle, shape (particles,); in a tower, photons and electrons (light) prefer its EM half.
 
-    between: number of elements between the clusters and the halves of towers, which own nothing.
+    first: number of tracks, which come before the clusters. between: number of elements between the clusters and the
+    halves of towers, of which none is a deposit.
     """
-    first = len(tracks.pt)
     halves = first + n_clusters + between
     em, had = np.full(len(towers.em), LOST), np.full(len(towers.had), LOST)
     em[towers.em > 0] = halves + np.arange(np.sum(towers.em > 0))
@@ -179,8 +209,7 @@ def _owners(
     prefers_em = (had[row] == LOST) | (light[in_tower] & (em[row] != LOST))
     owner[in_tower] = np.where(prefers_em, em[row], had[row])
     owner[muon] = LOST
-    real = tracks.particle != FAKE
-    owner[tracks.particle[real]] = np.flatnonzero(real)
+    owner[tracked.particle] = tracked.row
     return owner
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ptmiss.elements import Elements
+from ptmiss.elements import DETAIL_COLUMNS, Elements
+from ptmiss.links import LINK_COLUMNS
 from ptmiss.segments import from_counts
 
 torch = pytest.importorskip("torch")
@@ -114,3 +115,45 @@ def test_links_are_to_the_nearest_of_all_pairs():
         reach = np.where((event[:, None] == event) & (types == kind), distance, np.inf)
         nearest = np.where(np.isin(types, mine) & (reach.min(axis=1) < window), reach.argmin(axis=1), -1)
         np.testing.assert_array_equal(found.ecal if kind == 4 else found.hcal, nearest)
+
+
+def linked():
+    """A track of 20 GeV whose GSF track of 40 points to a supercluster of 50, its cluster of 25, and a free track."""
+    elements = random_elements([3])
+    columns = elements.columns | {"type": np.array([1, 4, 1], np.int32), "energy": np.array([20, 25, 7], np.float32)}
+    columns |= {"pt": columns["energy"] / 2}
+    columns |= {name: np.zeros(3, dtype) for name, dtype in (DETAIL_COLUMNS | LINK_COLUMNS).items()}
+    columns["gsfEnergy"][:2], columns["correctedEnergy"][:2] = 40, 50
+    columns["ptOut"][0], columns["seed"][0], columns["nBrems"][0] = 5, 3, 2
+    columns["gsfAlone"][0] = True
+    return Elements(columns, elements.offsets)
+
+
+def test_what_gsf_tracks_and_superclusters_say():
+    chosen = inputs.schema("gsf")
+    packed = inputs.pack(linked(), chosen)
+    own = dict(zip(chosen.features, packed.features.numpy().T, strict=True))
+    np.testing.assert_allclose(own["log_gsf"], [np.log(2), np.log(1.6), 0], rtol=1e-6)
+    np.testing.assert_allclose(own["log_supercluster"], [np.log(2.5), np.log(2), 0], rtol=1e-6)
+    np.testing.assert_allclose(own["log_e_over_p"], [np.log(1.25), np.log(1.25), 0], rtol=1e-6)
+    np.testing.assert_allclose(own["log_gsf_out"], [np.log(0.5), 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(own["log_brems"], [np.log(3), 0, 0], rtol=1e-6)
+    for name in ("gsf_alone", "tracker_seed", "ecal_seed"):
+        assert own[name].tolist() == [1, 0, 0]
+
+
+def test_the_momentum_of_an_electron_is_its_superclusters():
+    """Of tracks alone, and for the list that reads superclusters alone."""
+    elements = linked()
+    np.testing.assert_allclose(inputs.pack(elements, inputs.schema("gsf")).scale, [[25, 50], [12.5, 25], [3.5, 7]])
+    measured = inputs.pack(elements, inputs.schema("compact")).scale
+    np.testing.assert_array_equal(measured[:, 1], elements["energy"])
+
+
+def test_without_material_the_links_are_zeros(embedded):
+    compact, gsf = (inputs.pack(embedded.elements, inputs.schema(name)) for name in ("compact", "gsf"))
+    n = len(inputs.COMPACT)
+    assert inputs.GSF[:n] == inputs.COMPACT
+    assert torch.equal(gsf.features[:, :n], compact.features)
+    assert not gsf.features[:, n:].any()
+    assert torch.equal(gsf.scale, compact.scale)
