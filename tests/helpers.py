@@ -9,6 +9,7 @@ from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.cli import cli
 from ptmiss.elements import COLUMNS, TRACK, TYPES, Elements
 from ptmiss.histograms import book_met
+from ptmiss.networks.attention import Attention, attention_shapes
 from ptmiss.networks.deepmet import WIDTHS, DeepMET, deepmet_shapes
 from ptmiss.networks.features import FEATURES
 from ptmiss.results import RunResult
@@ -48,6 +49,13 @@ def random_model(
     return DeepMET(tensors, padding, "random")
 
 
+def random_attention(seed: int = 0) -> Attention:
+    """A DeepMET with attention and random weights."""
+    rng, inner = np.random.default_rng(seed), random_model(seed, context=6)
+    own = {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in attention_shapes(64, 32).items()}
+    return Attention({**inner.tensors, **own}, 0, "random")
+
+
 def random_candidates(counts, seed=1):
     """Random features, categories and offsets."""
     rng = np.random.default_rng(seed)
@@ -57,8 +65,11 @@ def random_candidates(counts, seed=1):
     return features, categories, offsets
 
 
-def straight(model: DeepMET, features, categories, padding=0, context=None):
-    """PTmiss of one event, layer by layer in double precision, zero slots and all; context: sums over neighbours."""
+def straight(model: DeepMET, features, categories, padding=0, context=None, hear=None):
+    """PTmiss of one event, layer by layer in double precision, zero slots and all.
+
+    context: sums over neighbours; hear: a function from the outputs of the first layer to what the second is given.
+    """
     t = {name: values.astype(float) for name, values in model.tensors.items()}
     x = features.astype(float)
     x[:, [4, 6, 7]] /= 50
@@ -66,11 +77,13 @@ def straight(model: DeepMET, features, categories, padding=0, context=None):
     empty = max(padding - len(x), 0)
     x, index = np.vstack([x, np.zeros((empty, 8))]), np.vstack([index, np.zeros((empty, 3), int)])
     h = np.hstack([x, *(t[f"embedding.{name}"][index[:, i]] for i, name in enumerate(CATEGORIES))])
+    before = h
     for layer in (1, 2, 3):
         around = context @ t["context.kernel"] if context is not None and layer == 1 else 0
-        h = np.tanh(h @ t[f"dense{layer}.kernel"] + t[f"dense{layer}.bias"] + around)
+        around = hear(before) if hear is not None and layer == 2 else around
+        before = np.tanh(h @ t[f"dense{layer}.kernel"] + t[f"dense{layer}.bias"] + around)
         norm = {part: t[f"norm{layer}.{part}"] for part in ("gamma", "beta", "mean", "variance")}
-        h = norm["gamma"] * (h - norm["mean"]) / np.sqrt(norm["variance"] + 1e-3) + norm["beta"]
+        h = norm["gamma"] * (before - norm["mean"]) / np.sqrt(norm["variance"] + 1e-3) + norm["beta"]
     w, bx, by = (h @ t["dense4.kernel"] + t["dense4.bias"]).T
     sums = ((w - 1) * np.array([bx, by, x[:, 6], x[:, 7]])).sum(axis=1)
     return 50 * (sums @ t["output.kernel"] + t["output.bias"])

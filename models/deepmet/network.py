@@ -14,10 +14,13 @@ from torch import Tensor, nn
 
 from ptmiss.candidates import CATEGORIES, VOCABULARY
 from ptmiss.errors import OptionError, UnknownName
+from ptmiss.networks.attention import Attention as AttentionModel
 from ptmiss.networks.deepmet import EPSILON, WIDTHS, DeepMET
 from ptmiss.networks.features import FEATURES, SCALE
 from ptmiss.networks.kernels import tanh_, tanh_gradient
+from ptmiss.networks.registry import Model
 
+from .attention import Attention, Linear
 from .context import Context
 from .dataset import Batch
 
@@ -25,6 +28,7 @@ Name = Literal[
     "cmssw-v1",
     "jme-24-001",
     "neighbours",
+    "attention",
     "96-48-24",
     "128-64-32",
     "relu",
@@ -41,7 +45,8 @@ class Layout:
 
     embedding: outputs of the embeddings of charge, pdgId and fromPV. widths: outputs of the three hidden layers.
     activation: that of each hidden layer. standardised: features have mean 0 and width 1. context: features of a
-    candidate's surroundings, see ptmiss.models.deepmet.context.
+    candidate's surroundings, see ptmiss.models.deepmet.context. attention: whether
+    candidates attend to their neighbours.
     """
 
     embedding: tuple[int, int, int] = (8, 8, 8)
@@ -49,10 +54,11 @@ class Layout:
     activation: Literal["tanh", "relu", "silu"] = "tanh"
     standardised: bool = False
     context: Literal["none", "sums", "recoil", "neighbours"] = "none"
+    attention: bool = False
 
     @property
     def is_deepmet(self) -> bool:
-        """Whether ptmiss.networks.deepmet can run it."""
+        """Whether ptmiss.networks can run it."""
         return self.activation == "tanh" and self.context in ("none", "neighbours")
 
 
@@ -60,6 +66,7 @@ LAYOUTS: dict[str, Layout] = {
     "cmssw-v1": Layout(),
     "jme-24-001": Layout(embedding=(4, 8, 3)),
     "neighbours": Layout(context="neighbours"),
+    "attention": Layout(context="neighbours", attention=True),
     "96-48-24": Layout(widths=(96, 48, 24)),
     "128-64-32": Layout(widths=(128, 64, 32)),
     "relu": Layout(activation="relu"),
@@ -101,19 +108,6 @@ class Tanh(torch.autograd.Function):
 
 
 ACTIVATIONS = {"tanh": Tanh.apply, "relu": nn.functional.relu, "silu": nn.functional.silu}
-
-
-class Dense(nn.Module):
-    """A linear map, kernel (inputs, outputs) and bias."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.kernel = nn.Parameter(nn.init.xavier_uniform_(torch.empty(inputs, outputs)))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, outputs)."""
-        return torch.addmm(self.bias, x, self.kernel)
 
 
 class Standard(nn.Module):
@@ -163,7 +157,7 @@ class Norm(nn.Module):
         """Measure the moments of x (candidates, width)."""
         self.mean, self.variance = x.mean(dim=0), x.var(dim=0, unbiased=False)
 
-    def fold_into(self, dense: Dense) -> tuple[Tensor, Tensor]:
+    def fold_into(self, dense: Linear) -> tuple[Tensor, Tensor]:
         """Kernel (width, outputs) and bias (outputs,) of the normalisation followed by a dense layer."""
         scale = self.gamma * torch.rsqrt(self.variance + EPSILON)
         return scale[:, None] * dense.kernel, dense.bias + (self.beta - scale * self.mean) @ dense.kernel
@@ -193,10 +187,11 @@ class Network(nn.Module):
         sizes = dict(zip(CATEGORIES, self.layout.embedding, strict=True))
         self.embedding = nn.ParameterDict({c: 0.5 * torch.randn(len(VOCABULARY[c]), sizes[c]) for c in CATEGORIES})
         widths = (len(FEATURES) + sum(sizes.values()), *self.layout.widths)
-        self.dense1, self.dense2, self.dense3 = (Dense(a, b) for a, b in pairwise(widths))
+        self.dense1, self.dense2, self.dense3 = (Linear(a, b) for a, b in pairwise(widths))
         self.norm1, self.norm2, self.norm3 = (Norm(width) for width in self.layout.widths)
-        self.dense4, self.output = Dense(widths[-1], 3), Dense(4, 2)
+        self.dense4, self.output = Linear(widths[-1], 3), Linear(4, 2)
         self.context = Context(self.layout.context, widths[1])
+        self.attention = Attention(*widths[1:3]) if self.layout.attention else None
         self.start_as_weighted_sum()
         self.register_buffer("onehot", onehot(), persistent=False)
         self.standard = Standard() if self.layout.standardised else nn.Identity()
@@ -216,7 +211,7 @@ class Network(nn.Module):
     def candidates(self, batch: Batch) -> Tensor:
         """(candidates, 3) weight and bias of each candidate."""
         x = self.hidden(self.first_inputs(batch), (self.first_kernel(), self.dense1.bias))
-        x = self.hidden(x, self.norm1.fold_into(self.dense2))
+        x = self.hidden(x, self.norm1.fold_into(self.dense2), self.heard(x, batch))
         x = self.hidden(x, self.norm2.fold_into(self.dense3))
         kernel, bias = self.norm3.fold_into(self.dense4)
         return torch.addmm(bias, x, kernel) * self.output_scale(x)
@@ -235,10 +230,15 @@ class Network(nn.Module):
             start += embedding.shape[1]
         return torch.cat([*rows, self.context.kernel])
 
-    def hidden(self, x: Tensor, layer: tuple[Tensor, Tensor]) -> Tensor:
-        """(candidates, outputs) of one layer and its activation, for x (candidates, inputs)."""
+    def heard(self, x: Tensor, batch: Batch) -> Tensor | None:
+        """(candidates, width) what attention adds to the second layer, for outputs of the first; None without it."""
+        return self.attention(x, batch) if self.attention else None
+
+    def hidden(self, x: Tensor, layer: tuple[Tensor, Tensor], more: Tensor | None = None) -> Tensor:
+        """(candidates, outputs) of one layer and its activation, for x (candidates, inputs), and more (outputs)."""
         kernel, bias = layer
-        return ACTIVATIONS[self.layout.activation](torch.addmm(bias, x, kernel))
+        y = torch.addmm(bias, x, kernel)
+        return ACTIVATIONS[self.layout.activation](y if more is None else y + more)
 
     def output_scale(self, x: Tensor) -> Tensor:
         """(3,) factors of the outputs."""
@@ -253,10 +253,10 @@ class Network(nn.Module):
         x = self.hidden(self.first_inputs(batch), (self.first_kernel(), self.dense1.bias))
         for norm, dense in ((self.norm1, self.dense2), (self.norm2, self.dense3)):
             norm.measure(x)
-            x = self.hidden(x, norm.fold_into(dense))
+            x = self.hidden(x, norm.fold_into(dense), self.heard(x, batch) if norm is self.norm1 else None)
         self.norm3.measure(x)
 
-    def model(self, name: str) -> DeepMET:
+    def model(self, name: str) -> Model:
         """The network for inference. The scales of inputs and outputs become part of its tensors."""
         if not self.layout.is_deepmet:
             raise OptionError(
@@ -271,7 +271,7 @@ class Network(nn.Module):
         tensors["dense4.bias"] *= scale
         if not self.inputs.puppi:
             tensors["dense1.kernel"][PUPPI] = 0
-        return DeepMET(tensors, 0, name)
+        return AttentionModel(tensors, 0, name) if self.attention else DeepMET(tensors, 0, name)
 
     def load(self, tensors: Mapping[str, NDArray[np.float32]]) -> None:
         """Load the tensors of a weights file, which have the shapes of ``state_dict()``."""

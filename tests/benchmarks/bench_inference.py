@@ -6,6 +6,7 @@ Times are CPU times, medians over the rounds; run with OMP_NUM_THREADS=1 for tho
 import itertools
 import time
 from collections import Counter
+from dataclasses import replace
 from importlib.util import find_spec
 
 import awkward as ak
@@ -24,7 +25,7 @@ from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim
 from ptmiss.segments import from_counts
 
-from ..helpers import random_model
+from ..helpers import random_attention, random_model
 from .figures import OUTPUT, draw
 
 EVENTS, CANDIDATES, PADDING, ROUNDS = 40, 1500, 4500, 7
@@ -149,6 +150,33 @@ def test_ways_to_run_the_network(monkeypatch, tmp_path):
         name for name in ("torch", "onnxruntime", "tensorflow") if find_spec(name)
     }:
         print(f"  {name} is not installed")
+
+
+def spread(candidates=2300, events=20):
+    """Candidates over the whole plane, the same number for each eta up to 5, with the momenta of soft particles."""
+    rng, (features, categories, offsets) = np.random.default_rng(0), sample(candidates, events)
+    pt, phi = rng.exponential(1, offsets[-1]), rng.uniform(-np.pi, np.pi, offsets[-1])
+    features[:, 2] = rng.uniform(-5, 5, offsets[-1])
+    features[:, 4], features[:, 6], features[:, 7] = pt, pt * np.cos(phi), pt * np.sin(phi)
+    return features, categories, offsets
+
+
+def test_what_neighbours_cost(monkeypatch):
+    """Each call makes sums and neighbours again."""
+    monkeypatch.setenv(BACKEND, "compiled")
+    models = {
+        "DeepMET": random_model(),
+        "sums over neighbours": random_model(context=6),
+        "attention": random_attention(),
+    }
+    inputs = Inputs.of(*spread())
+    ways = {name: lambda m=model: m.evaluate(replace(inputs)) for name, model in models.items()}
+    for way in ways.values():
+        way()
+    found, ratios = medians(ways)
+    print("\nNetworks that see neighbours, 20 events of 2300 candidates, CPU time:")
+    for (name, t), ratio in zip(found.items(), ratios, strict=True):
+        print(f"  {name:24}{1e9 * t / inputs.offsets[-1]:8.0f} ns/candidate{ratio:8.2f}")
 
 
 def test_preparing_the_inputs():

@@ -26,7 +26,8 @@ def test_verbs_options_and_values():
     assert completed("run", "zm") == ["zmumu"]
     assert completed("simulate", "wmu") == ["wmunu", "wmunu_fiducial"]
     assert completed("resolution", "x", "--correction", "") == ["bin", "plateau", "none"]
-    assert completed("train", "deepmet", "--network", "") == ["cmssw-v1", "jme-24-001", "neighbours", "linear"]
+    networks = ["cmssw-v1", "jme-24-001", "neighbours", "attention", "linear"]
+    assert completed("train", "deepmet", "--network", "") == networks
 
 
 def test_the_last_of_several_names():

@@ -19,7 +19,7 @@ from ptmiss.networks.registry import save_model
 from ptmiss.scales import DEFAULT, KINDS
 from ptmiss.systematics import NOMINAL
 
-from ..helpers import random_model
+from ..helpers import random_attention, random_model
 
 SOURCE_EVENTS = 8
 
@@ -31,9 +31,10 @@ def source():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Weights files of random networks: one, one that cuts events off, and one that looks at neighbours."""
+    """Weights files of random networks: one, one that cuts events off, and two that look at neighbours."""
     folder = tmp_path_factory.mktemp("weights")
     made = {"net": random_model(), "padded": random_model(padding=1500), "local": random_model(context=6)}
+    made["attends"] = random_attention()
     for name, model in made.items():
         save_model(model, folder / f"{name}.safetensors", "random")
     return {name: folder / f"{name}.safetensors" for name in made}
@@ -56,7 +57,7 @@ def shifted_by_hand(source, kind, sign):
     return ak.zip({"PFCands": ak.zip(given), "PV": source.PV, "Muon": source.Muon}, depth_limit=1)
 
 
-NAMES = ["pf", "puppi", "track", "linear", "net", "padded", "local"]
+NAMES = ["pf", "puppi", "track", "linear", "net", "padded", "local", "attends"]
 
 
 @pytest.mark.parametrize("kind", ["photons", "charged_hadrons", "hf"])

@@ -8,7 +8,7 @@ from ptmiss.estimators import NetworkEstimator, make_estimators
 from ptmiss.explanation import dependence
 from ptmiss.networks.registry import save_model
 
-from ..helpers import random_model
+from ..helpers import random_attention, random_model
 
 
 @pytest.fixture
@@ -49,9 +49,10 @@ def test_bins_lie_between_the_central_quantiles():
     )
 
 
-def test_sums_over_neighbours_are_those_that_the_candidates_have(sample, tmp_path, monkeypatch):
+@pytest.mark.parametrize("model", [random_model(2, context=6), random_attention(2)], ids=["sums", "attention"])
+def test_surroundings_are_those_that_the_candidates_have(sample, tmp_path, monkeypatch, model):
     monkeypatch.setattr(dependence, "LEAST", 1)
-    save_model(random_model(2, context=6), tmp_path / "net.safetensors", "random")
+    save_model(model, tmp_path / "net.safetensors", "random")
     network = NetworkEstimator("net", str(tmp_path / "net.safetensors"))
     whole = network.prepare(sample.candidates)
     expected = network.momentum_weights(network.weigh(whole))

@@ -12,13 +12,14 @@ from ptmiss.explanation.events import counted
 from ptmiss.networks.registry import save_model
 from ptmiss.recoil import recoil
 
-from ..helpers import random_model
+from ..helpers import random_attention, random_model
 
 
-@pytest.fixture(params=["pf", "puppi", "linear", "deepmet", "random", "padded", "neighbours"])
+@pytest.fixture(params=["pf", "puppi", "linear", "deepmet", "random", "padded", "neighbours", "attention"])
 def estimator(request, tmp_path):
-    if request.param in ("random", "padded", "neighbours"):
+    if request.param in ("random", "padded", "neighbours", "attention"):
         model = random_model(padding=20 * (request.param == "padded"), context=6 * (request.param == "neighbours"))
+        model = random_attention() if request.param == "attention" else model
         save_model(model, tmp_path / "net.safetensors", "random")
         return NetworkEstimator("net", str(tmp_path / "net.safetensors"))
     return make_estimators(request.param)[0]

@@ -5,12 +5,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ptmiss.errors import FileError, WeightsError
-from ptmiss.networks.features import FEATURES, NEIGHBOURS
+from ptmiss.networks.attention import Attention
+from ptmiss.networks.features import FEATURES, NEIGHBOURS, PAIRS
 from ptmiss.networks.linear import CLASSES, Linear
 from ptmiss.networks.registry import load_model, load_weights, save_model, weights_file
 from ptmiss.networks.weights import METADATA, fingerprint, read_tensors, write_tensors
 
-from ..helpers import random_model
+from ..helpers import random_attention, random_model
 
 
 def test_weights_file_round_trip(tmp_path):
@@ -31,6 +32,15 @@ def test_a_file_says_which_features_its_network_needs(tmp_path):
     other = changed(path, tmp_path / "x.safetensors", {"features": json.dumps(FEATURES)})
     with pytest.raises(WeightsError, match=r"features \['dxy', .*'py'\], expected .*'boxNeutral'\]"):
         load_model(other)
+
+
+def test_a_network_with_attention_round_trip(tmp_path):
+    model = random_attention(4)
+    save_model(model, tmp_path / "w.safetensors", "test")
+    loaded = load_model(tmp_path / "w.safetensors")
+    assert isinstance(loaded, Attention)
+    assert loaded.features == (*FEATURES, *NEIGHBOURS, *PAIRS)
+    assert fingerprint(loaded.tensors) == fingerprint(model.tensors)
 
 
 def changed(path, out, metadata=None, **tensors):

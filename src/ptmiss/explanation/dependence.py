@@ -6,7 +6,7 @@ the difference; where they do not, others do that go along with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ptmiss.candidates import Candidates
 from ptmiss.estimators import NetworkEstimator
 from ptmiss.explanation.events import Sample
+from ptmiss.networks.attention import HEARD, Attention
 from ptmiss.scales import is_kind
 from ptmiss.typing import Array, Mask
 
@@ -59,8 +60,7 @@ def tabulate(estimator: NetworkEstimator, sample: Sample, seed: int = 1) -> pd.D
     """
     columns = sample.candidates.columns
     flat = Candidates(columns, np.arange(len(columns["pt"]) + 1))
-    around = estimator.prepare(sample.candidates).neighbours if estimator.sees_neighbours else None
-    network = partial(weights, estimator, around)
+    network = partial(weights, estimator, surroundings(estimator, sample.candidates))
     factor = network(flat, np.arange(len(columns["pt"])))
     rng = np.random.default_rng(seed)
     rows = [
@@ -72,13 +72,24 @@ def tabulate(estimator: NetworkEstimator, sample: Sample, seed: int = 1) -> pd.D
     return pd.DataFrame(rows)
 
 
+def surroundings(estimator: NetworkEstimator, candidates: Candidates) -> dict[str, NDArray]:
+    """(candidates, k) arrays of what is around each candidate, by the attribute of inputs that they are."""
+    if not estimator.sees_neighbours:
+        return {}
+    inputs, model = estimator.prepare(candidates), estimator.model
+    heard = {HEARD: model.heard(inputs)} if isinstance(model, Attention) else {}
+    return {"neighbours": inputs.neighbours, **heard}
+
+
 def weights(
-    estimator: NetworkEstimator, around: NDArray | None, candidates: Candidates, numbers: NDArray[np.intp]
+    estimator: NetworkEstimator,
+    around: Mapping[str, NDArray],
+    candidates: Candidates,
+    numbers: NDArray[np.intp],
 ) -> Array:
-    """(n,) factor with which each momentum counts; around: sums over neighbours of all, of which these are some."""
+    """(n,) factor with which each momentum counts; around: surroundings of all, of which these are some."""
     inputs = estimator.prepare(candidates)
-    if around is not None:
-        vars(inputs)["neighbours"] = around[numbers]  # those that the candidates really have
+    vars(inputs).update({name: values[numbers] for name, values in around.items()})  # those that they really have
     return estimator.momentum_weights(estimator.weigh(inputs))
 
 

@@ -166,7 +166,7 @@ class DeepMET:
 
         with thread_pools().limit(limits=1, user_api="blas"):
             return kernels.weighted_sums(
-                inputs.features, inputs.rows, inputs.offsets, self._compiled_layers, self._context(inputs)
+                inputs.features, inputs.rows, inputs.offsets, self.compiled_layers, self.context(inputs)
             )
 
     def total(self, sums: NDArray[np.float64], counts: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -227,15 +227,15 @@ class DeepMET:
     def _by_kernels(self, inputs: Inputs) -> NDArray[np.float32]:
         from ptmiss.networks import kernels
 
-        return kernels.weights(inputs.features, inputs.rows, self._compiled_layers, self._context(inputs))
+        return kernels.weights(inputs.features, inputs.rows, self.compiled_layers, self.context(inputs), None)
 
     @cached_property
-    def _compiled_layers(self) -> tuple[Any, ...]:
+    def compiled_layers(self) -> tuple[Any, ...]:
         """Table and kernels of all layers, as ptmiss.networks.kernels takes them."""
         *hidden, (kernel, bias) = self.layers[1:]
         return self.category_table, self.first_kernel, *hidden, (np.ascontiguousarray(kernel.T), bias)
 
-    def _context(self, inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    def context(self, inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
         """Sums over neighbours, (n, 6), and their kernel, if the network has them."""
         return (inputs.neighbours, self.tensors[CONTEXT]) if self.sees_neighbours else None
 

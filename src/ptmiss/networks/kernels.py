@@ -78,17 +78,18 @@ def prepare(columns, momentum_scale, overflow, positions, lowest, charge, pdg_id
 
 
 @njit(**FLAGS)
-def weights(features, rows, layers, context):  # type: ignore[no-untyped-def]
+def weights(features, rows, layers, context, heard):  # type: ignore[no-untyped-def]
     """(n, 3) outputs of the network: four dense layers with tanh between them, block by block.
 
     features: (n, 8) float32; rows: (n,) of the table; layers: the table (combinations, width), which is the first
     layer's category part with its bias; its kernel (8, width); kernel and bias of the second and third; the transposed
     kernel (3, width) and bias of the last. context: sums over neighbours (n, 6) and their kernel (6, width), or None.
+    heard: (n, width of the second layer) what attention adds to its inputs, or None.
     """
     n = len(features)
     hidden, out = buffers(layers), np.empty((n, 3), np.float32)
     for start in range(0, n, BLOCK):
-        weigh(slice(start, min(start + BLOCK, n)), features, rows, layers, context, hidden, out[start:])
+        weigh(slice(start, min(start + BLOCK, n)), features, rows, layers, context, heard, hidden, out[start:])
     return out
 
 
@@ -99,7 +100,7 @@ def weighted_sums(features, rows, offsets, layers, context):  # type: ignore[no-
     hidden, out, sums = buffers(layers), np.empty((BLOCK, 3), np.float32), np.zeros((len(offsets) - 1, 4))
     for start in range(0, n, BLOCK):
         stop = min(start + BLOCK, n)
-        weigh(slice(start, stop), features, rows, layers, context, hidden, out)
+        weigh(slice(start, stop), features, rows, layers, context, None, hidden, out)
         i = start
         while i < stop:
             while offsets[event + 1] <= i:
@@ -121,22 +122,15 @@ def buffers(layers):  # type: ignore[no-untyped-def]
 
 
 @njit(**FLAGS)
-def weigh(block, features, rows, layers, context, hidden, out):  # type: ignore[no-untyped-def]
+def weigh(block, features, rows, layers, context, heard, hidden, out):  # type: ignore[no-untyped-def]
     """Write the outputs of a block, a slice of candidates, into the first rows of out (m, 3)."""
-    table, first, (kernel2, bias2), (kernel3, bias3), (kernel4, bias4) = layers
+    _, _, (kernel2, bias2), (kernel3, bias3), (kernel4, bias4) = layers
     m = block.stop - block.start
     x1, x2, x3 = hidden[0][:m], hidden[1][:m], hidden[2][:m]
-    for i in range(m):
-        x, f, t = x1[i], features[block.start + i], table[rows[block.start + i]]
-        f0, f1, f2, f3, f4, f5, f6, f7 = f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]
-        for j in range(x.size):
-            low = f0 * first[0, j] + f1 * first[1, j] + f2 * first[2, j] + f3 * first[3, j]
-            high = f4 * first[4, j] + f5 * first[5, j] + f6 * first[6, j] + f7 * first[7, j]
-            x[j] = t[j] + low + high
-    if context is not None:
-        add_context(x1, context[0][block], context[1])
-    tanh_(x1.reshape(-1))
+    enter(block, features, rows, layers, context, x1)
     np.dot(x1, kernel2, x2)
+    if heard is not None:
+        x2 += heard[block]
     for i in range(m):
         x = x2[i]
         for j in range(x.size):
@@ -151,6 +145,22 @@ def weigh(block, features, rows, layers, context, hidden, out):  # type: ignore[
             bx += y * kernel4[1, j]
             by += y * kernel4[2, j]
         o[0], o[1], o[2] = w, bx, by
+
+
+@njit(inline="always", **FLAGS)
+def enter(block, features, rows, layers, context, x1):  # type: ignore[no-untyped-def]
+    """Write the outputs of the first layer for a block, a slice of candidates, into x1 (m, width)."""
+    table, first = layers[0], layers[1]
+    for i in range(len(x1)):
+        x, f, t = x1[i], features[block.start + i], table[rows[block.start + i]]
+        f0, f1, f2, f3, f4, f5, f6, f7 = f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]
+        for j in range(x.size):
+            low = f0 * first[0, j] + f1 * first[1, j] + f2 * first[2, j] + f3 * first[3, j]
+            high = f4 * first[4, j] + f5 * first[5, j] + f6 * first[6, j] + f7 * first[7, j]
+            x[j] = t[j] + low + high
+    if context is not None:
+        add_context(x1, context[0][block], context[1])
+    tanh_(x1.reshape(-1))
 
 
 @njit(inline="always", **FLAGS)

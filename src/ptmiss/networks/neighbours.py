@@ -109,12 +109,18 @@ def add_neighbours(grid, box):  # type: ignore[no-untyped-def]
             sums[start + j] = line[j - KINDS] + line[j] + line[j + KINDS]
 
 
+@njit(inline="always", **FLAGS)
+def logarithm(x):  # type: ignore[no-untyped-def]
+    """Natural logarithm of a positive float32, to 2e-7 relative to 1 or the result."""
+    bits = np.float32(x).view(np.int32) - SQRT_HALF
+    exponent = np.float32(bits >> 23)
+    f = np.int32((bits & 0x7FFFFF) + SQRT_HALF).view(np.float32) - np.float32(1)
+    low, high = _l0 + f * (_l1 + f * (_l2 + f * _l3)), _l4 + f * (_l5 + f * (_l6 + f * _l7))
+    return exponent * LN2 + f * (low + f * f * f * f * high)
+
+
 @njit(**FLAGS)
 def log1p_(x):  # type: ignore[no-untyped-def]
     """``log(1 + x)`` of a flat float32 array, x not negative, in place, to 2e-7 relative to 1 or the result."""
     for i in range(x.size):
-        bits = np.float32(np.float32(1) + x[i]).view(np.int32) - SQRT_HALF
-        exponent = np.float32(bits >> 23)
-        f = np.int32((bits & 0x7FFFFF) + SQRT_HALF).view(np.float32) - np.float32(1)
-        low, high = _l0 + f * (_l1 + f * (_l2 + f * _l3)), _l4 + f * (_l5 + f * (_l6 + f * _l7))
-        x[i] = exponent * LN2 + f * (low + f * f * f * f * high)
+        x[i] = logarithm(np.float32(1) + x[i])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ptmiss.errors import FileError, WeightsError, hint
 from ptmiss.files import AnyPath, as_path, cached_by_file
 from ptmiss.networks import card, store
+from ptmiss.networks.attention import Attention
 from ptmiss.networks.deepmet import DeepMET
 from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.linear import Linear
@@ -32,7 +33,7 @@ class Weights(Protocol):
 
     @property
     def architecture(self) -> str:
-        """The kind of network: ``deepmet``, ``linear``, ``mlpf`` or ``superclusters``."""
+        """The kind of network: ``deepmet``, ``attention``, ``linear``, ``mlpf`` or ``superclusters``."""
 
     @property
     def tensors(self) -> Tensors:
@@ -107,7 +108,7 @@ class Superclusters(MLPF):
     architecture = SUPERCLUSTERS
 
 
-OF_CANDIDATES = {cls.architecture: cls for cls in (DeepMET, Linear)}
+OF_CANDIDATES = {cls.architecture: cls for cls in (DeepMET, Attention, Linear)}
 OTHERS = {cls.architecture: cls for cls in (MLPF, Superclusters)}
 ARCHITECTURES = (*OF_CANDIDATES, *OTHERS)
 

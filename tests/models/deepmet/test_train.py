@@ -76,18 +76,22 @@ def test_a_wider_network_is_run_by_inference(tmp_path):
     assert load_model(tmp_path).parameters == 9565
 
 
-def test_a_network_that_sees_neighbours(tmp_path, embedded):
+@pytest.mark.parametrize(
+    ("name", "start", "added"),
+    [("neighbours", "deepmet", "context.kernel"), ("attention", "deepmet_local", "attention.output")],
+)
+def test_a_network_that_sees_neighbours(tmp_path, embedded, name, start, added):
     """It begins with what it starts from, and inference says what the trained network says."""
-    recipe = make_recipe(Recipe, options(network="neighbours", start_from="deepmet", average=0.9, choice="last"))
-    network = Network("neighbours")
+    recipe = make_recipe(Recipe, options(network=name, start_from=start, average=0.9, choice="last"))
+    network = Network(name)
     begin(network, Loader(embedded, 8, 1), recipe)
     some = batch(embedded, np.arange(6), np.zeros((6, 2), bool))
     inputs = Inputs(some.features.numpy(), some.categories.numpy().astype(np.uint8), embedded.offsets[:7])
-    np.testing.assert_allclose(network(some).detach(), load_model("deepmet").evaluate(inputs), atol=5e-3)
+    np.testing.assert_allclose(network(some).detach(), load_model(start).evaluate(inputs), atol=5e-3)
     train_files({ZMUMU: 20}, {ZMUMU: 10}, tmp_path, "near", recipe.model_dump())
     model = load_model(tmp_path)
     assert model.sees_neighbours
-    assert model.tensors["context.kernel"].any()
+    assert model.tensors[added].any()
     network.load(model.tensors)
     np.testing.assert_allclose(network(some).detach(), model.evaluate(inputs), atol=5e-3)
 
