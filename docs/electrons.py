@@ -77,10 +77,12 @@ def main(path: str) -> None:
     rows = matched(path)
     parts = {f"{a:g} to {b:g}": rows[(rows.eta >= a) & (rows.eta < b)] for a, b in pairwise(EDGES)} | {"all": rows}
     print(pd.DataFrame({name: describe(part) for name, part in parts.items()}).T.to_string())
-    seen = of_network(path)
-    for low, high in (*pairwise(EDGES), (EDGES[0], EDGES[-1])):
-        part = seen[(seen.eta >= low) & (seen.eta < high)]
-        print(low, high, len(part), part.named.mean(), part.ratio.median(), half_width(part.ratio.to_numpy())[0])
+    for name in ("mlpf", "mlpf_electrons"):
+        seen = of_network(path, name)
+        for low, high in (*pairwise(EDGES), (EDGES[0], EDGES[-1])):
+            part = seen[(seen.eta >= low) & (seen.eta < high)]
+            ratio = part.ratio.to_numpy()
+            print(name, low, high, len(part), part.named.mean(), np.median(ratio), half_width(ratio)[0])
 
 
 if __name__ == "__main__":

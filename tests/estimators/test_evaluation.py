@@ -229,6 +229,13 @@ def test_mlpf_beside_the_others_and_reconstructed_once(with_elements, weights, m
     assert np.std(mets["targets"] - truth) < np.std(mets["pf"] - truth) < np.std(mets["elements"] - truth)
 
 
+def test_the_network_for_material_is_a_reconstruction_by_name():
+    chosen = make_estimators("mlpf,mlpf_electrons,mlpf_electrons_puppi,deepmet_mlpf_electrons")
+    entries = [estimator.manifest_entry() for estimator in chosen]
+    assert [entry["reconstruction"] for entry in entries] == ["mlpf", *["mlpf_electrons"] * 3]
+    assert len({entry["mlpf_sha256"] for entry in entries}) == 2
+
+
 def test_events_without_elements_have_no_ptmiss_and_are_noted_once(weights):
     source = events.inspect(str(sample.events("zmumu"))).events(10, 20)
     muons = ak.zip({"eta": source.Muon.eta, "phi": source.Muon.phi, "pdgId": source.Muon.pdgId})

@@ -9,8 +9,9 @@
 * ``type1.PuppiMET``, ``type1.PFMET``: the raw MET of the file with its jets corrected anew (ptmiss.corrections.jets)
 * ``deepmet``, ``deepmet_response``, ``deepmet_local``, or any name with a weights file: a DeepMET network
 * ``mlpf``, ``mlpf_puppi``, ``mlpf_track``, ``deepmet_mlpf``: the same on candidates that MLPF makes of particle-flow
-  elements. ``targets`` and ``elements`` in place of ``mlpf`` stand for the candidates of the truth and of the elements
-  themselves (see ptmiss.estimators.reconstruction)
+  elements. In place of ``mlpf``, ``mlpf_electrons`` stands for the candidates of the network for events with material,
+  ``targets`` and ``elements`` for those of the truth and of the elements themselves (see
+  ptmiss.estimators.reconstruction)
 
 Some files keep the elements of their first events only. In an event with candidates but without elements the estimators
 of the last kind give NaN. Such events are counted in the notes and left out of histograms.

@@ -1,6 +1,7 @@
 """Particle flow as a stage: elements in, candidates out, with the columns of the file's own PF candidates.
 
 * ``mlpf``: a network of ptmiss.models.mlpf predicts the particle behind each element
+* ``mlpf_electrons``: another, for events with material in the tracker, which reads GSF tracks and superclusters
 * ``targets``: the truth of the simulation, row by row, which no network can beat
 * ``elements``: each element is taken for the particle that it looks like: class by its type, momentum as measured
 
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 PF = "pf"  # the candidates of the file
 MLPF, TARGETS, ELEMENTS = "mlpf", "targets", "elements"
-RECONSTRUCTIONS = (MLPF, TARGETS, ELEMENTS)
+NETWORKS = (MLPF, "mlpf_electrons")
+"""Reconstructions by a network, by the names of the package's models."""
+RECONSTRUCTIONS = (*NETWORKS, TARGETS, ELEMENTS)
 PREFIXED = ("puppi", "track")  # sums over candidates, whose names follow that of the reconstruction: mlpf_puppi
 MIN_PT = 0.1  # GeV, least pT of a candidate: the softer ones are many, and add up to next to nothing
 
@@ -120,7 +123,7 @@ def add_puppi_weights(made: Candidates, npv: NDArray) -> Candidates:
 class Reconstruction:
     """A reconstruction by its name. The weights file of a network travels with it, and is loaded once in each process.
 
-    weights: file or folder of ``mlpf``. least: GeV, see :func:`candidates`.
+    weights: file or folder of a network. least: GeV, see :func:`candidates`.
     """
 
     name: str
@@ -198,18 +201,17 @@ def parse(name: str) -> tuple[str, str] | None:
 
 def estimator_names() -> list[str]:
     """The names that :func:`parse` understands."""
-    return [f"{made_by}{rest}" for made_by in RECONSTRUCTIONS for rest in ("", *(f"_{sum_}" for sum_ in PREFIXED))] + [
-        f"<network>_{MLPF}"
-    ]
+    sums = [f"{made_by}{rest}" for made_by in RECONSTRUCTIONS for rest in ("", *(f"_{sum_}" for sum_ in PREFIXED))]
+    return [*sums, *(f"<network>_{made_by}" for made_by in NETWORKS)]
 
 
 def build(name: str, weights: files.AnyPath | None = None, least: float = MIN_PT) -> Reconstruction:
     """A reconstruction by its name; the weights file of a network is read and checked at once."""
     if name not in RECONSTRUCTIONS:
         raise UnknownName("reconstruction", name, RECONSTRUCTIONS)
-    if name != MLPF:
+    if name not in NETWORKS:
         return Reconstruction(name, least=least)
-    path = _weights_file(weights)
+    path = _weights_file(weights, name)
     network(path)
     return Reconstruction(name, path, least)
 
@@ -236,12 +238,12 @@ def whose(identity: Mapping[str, str]) -> str:
     return f"candidates of {identity['reconstruction']}" + (f" (sha256 {digest}…)" if digest else "")
 
 
-def _weights_file(weights: files.AnyPath | None) -> str:
-    if weights is None and MLPF not in shipped_models():
+def _weights_file(weights: files.AnyPath | None, name: str) -> str:
+    if weights is None and name not in shipped_models():
         raise OptionError(
             "MLPF needs a network, and none comes with this package: name its weights file with --weights"
         )
-    return str(weights_file(weights or MLPF))
+    return str(weights_file(weights or name))
 
 
 @files.cached_by_file

@@ -2,7 +2,8 @@
 
 The oracle knows which particle left each deposit, and no more: tracks of true particles as they were measured, and of a
 deposit the share that particles without a track left, multiplied by the constant of its class. So it has the detector's
-resolution, which ideal targets do not, and no network can be expected to pass it.
+resolution, which ideal targets do not, and no network can be expected to pass it. With material in the tracker one can:
+tracks of electrons are then measured too soft, and superclusters know better.
 """
 
 from __future__ import annotations
