@@ -212,34 +212,10 @@ def attend(queries, pairs, index, layers, hidden, shares, out):  # type: ignore[
     near = np.zeros((2 * WIDTH, NEAREST), np.float32)
     for m in range(len(out)):
         n = gather(memory, index[m], near)
-        find_hidden(pairs[m], kernel, bias, hidden[m])
+        describe_more(pairs[m], kernel, bias, hidden[m])
         for b in range(HEADS):
-            p, total = shares[m, b], ZERO
-            for k in range(NEAREST):
-                x, y = ZERO, ZERO
-                for d in range(b * SIZE, (b + 1) * SIZE):
-                    x += query[m, d] * near[d, k]
-                for a in range(HIDDEN):
-                    y += head[a, b] * hidden[m, a, k]
-                p[k] = PER_ROOT * x + y
-            for k in range(NEAREST):
-                e = exponential(p[k])
-                p[k] = e if k < n else ZERO
-            for k in range(NEAREST):
-                total += p[k]
-            total = ONE / max(total, LEAST)
-            for k in range(NEAREST):
-                p[k] *= total
-            for d in range(b * SIZE, (b + 1) * SIZE):
-                x = ZERO
-                for k in range(NEAREST):
-                    x += p[k] * near[WIDTH + d, k]
-                out[m, d] = x
-            for a in range(HIDDEN):
-                x = ZERO
-                for k in range(NEAREST):
-                    x += p[k] * hidden[m, a, k]
-                out[m, WIDTH + b * HIDDEN + a] = x
+            share(query[m], near, head, hidden[m], b, n, shares[m, b])
+            say(shares[m, b], near, hidden[m], b, out[m])
 
 
 @njit(inline="always", **FLAGS)
@@ -255,7 +231,7 @@ def gather(memory, row, near):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always", **FLAGS)
-def find_hidden(pairs, kernel, bias, out):  # type: ignore[no-untyped-def]
+def describe_more(pairs, kernel, bias, out):  # type: ignore[no-untyped-def]
     """Write what the small network finds of the pairs of a candidate, (PAIRS, NEAREST), into out (HIDDEN, NEAREST)."""
     for a in range(HIDDEN):
         for k in range(NEAREST):
@@ -263,6 +239,42 @@ def find_hidden(pairs, kernel, bias, out):  # type: ignore[no-untyped-def]
             for f in range(len(PAIRS)):
                 x += kernel[f, a] * pairs[f, k]
             out[a, k] = _tanh(x)
+
+
+@njit(inline="always", **FLAGS)
+def share(query, near, head, hidden, b, n, out):  # type: ignore[no-untyped-def]
+    """Write the share that each of n neighbours has in the message of head b into out (NEAREST,)."""
+    for k in range(NEAREST):
+        x, y = ZERO, ZERO
+        for d in range(b * SIZE, (b + 1) * SIZE):
+            x += query[d] * near[d, k]
+        for a in range(HIDDEN):
+            y += head[a, b] * hidden[a, k]
+        out[k] = PER_ROOT * x + y
+    total = ZERO
+    for k in range(NEAREST):
+        e = exponential(out[k])
+        out[k] = e if k < n else ZERO
+    for k in range(NEAREST):
+        total += out[k]
+    total = ONE / max(total, LEAST)
+    for k in range(NEAREST):
+        out[k] *= total
+
+
+@njit(inline="always", **FLAGS)
+def say(shares, near, hidden, b, out):  # type: ignore[no-untyped-def]
+    """Write the message of head b into out (WIDTH + HEADS * HIDDEN,): means of values, and of the small network."""
+    for d in range(b * SIZE, (b + 1) * SIZE):
+        x = ZERO
+        for k in range(NEAREST):
+            x += shares[k] * near[WIDTH + d, k]
+        out[d] = x
+    for a in range(HIDDEN):
+        x = ZERO
+        for k in range(NEAREST):
+            x += shares[k] * hidden[a, k]
+        out[WIDTH + b * HIDDEN + a] = x
 
 
 @njit(**FLAGS)
@@ -273,51 +285,66 @@ def gradients(change, queries, pairs, index, layers, hidden, shares):  # type: i
     """
     (query, memory), head = queries, layers[2]
     of_query, of_memory = np.zeros(query.shape, np.float32), np.zeros(memory.shape, np.float32)
-    of_kernel, of_bias, of_head = (
-        np.zeros((len(PAIRS), HIDDEN, NEAREST)),
-        np.zeros((HIDDEN, NEAREST)),
-        np.zeros((HIDDEN, HEADS, NEAREST)),
-    )
+    of_kernel, of_bias = np.zeros((len(PAIRS), HIDDEN, NEAREST)), np.zeros((HIDDEN, NEAREST))
+    of_head = np.zeros((HIDDEN, HEADS, NEAREST))
     near, of_near = np.zeros((2 * WIDTH, NEAREST), np.float32), np.zeros((2 * WIDTH, NEAREST), np.float32)
     score, back = np.empty(NEAREST, np.float32), np.empty((HIDDEN, NEAREST), np.float32)
     for m in range(len(change)):
-        n, c = gather(memory, index[m], near), change[m]
+        n = gather(memory, index[m], near)
         back[:] = 0
         for b in range(HEADS):
-            p, mean = shares[m, b], ZERO
-            for k in range(NEAREST):
-                x, y = ZERO, ZERO
-                for d in range(b * SIZE, (b + 1) * SIZE):
-                    x += c[d] * near[WIDTH + d, k]
-                for a in range(HIDDEN):
-                    y += c[WIDTH + b * HIDDEN + a] * hidden[m, a, k]
-                score[k] = x + y
-            for k in range(NEAREST):
-                mean += p[k] * score[k]
-            for k in range(NEAREST):
-                score[k] = p[k] * (score[k] - mean)
+            of_score(change[m], shares[m, b], near, hidden[m], b, score)
             for a in range(HIDDEN):
                 for k in range(NEAREST):
                     of_head[a, b, k] += score[k] * hidden[m, a, k]
-                    back[a, k] += p[k] * c[WIDTH + b * HIDDEN + a] + score[k] * head[a, b]
-            for d in range(b * SIZE, (b + 1) * SIZE):
-                x = ZERO
-                for k in range(NEAREST):
-                    x += score[k] * near[d, k]
-                    of_near[d, k] = PER_ROOT * score[k] * query[m, d]
-                    of_near[WIDTH + d, k] = p[k] * c[d]
-                of_query[m, d] = PER_ROOT * x
-        for a in range(HIDDEN):
-            for k in range(NEAREST):
-                back[a, k] *= ONE - hidden[m, a, k] * hidden[m, a, k]
-                of_bias[a, k] += back[a, k]
-            for f in range(len(PAIRS)):
-                for k in range(NEAREST):
-                    of_kernel[f, a, k] += pairs[m, f, k] * back[a, k]
+                    back[a, k] += shares[m, b, k] * change[m, WIDTH + b * HIDDEN + a] + score[k] * head[a, b]
+            of_vectors(change[m], query[m], shares[m, b], near, score, b, of_query[m], of_near)
+        of_network(pairs[m], hidden[m], back, of_kernel, of_bias)
         for k in range(n):
             for d in range(2 * WIDTH):
                 of_memory[index[m, k], d] += of_near[d, k]
     return of_query, of_memory, of_kernel.sum(axis=2), of_bias.sum(axis=1), of_head.sum(axis=2)
+
+
+@njit(inline="always", **FLAGS)
+def of_score(change, shares, near, hidden, b, out):  # type: ignore[no-untyped-def]
+    """Write the gradients of the scores in head b into out (NEAREST,)."""
+    mean = ZERO
+    for k in range(NEAREST):
+        x, y = ZERO, ZERO
+        for d in range(b * SIZE, (b + 1) * SIZE):
+            x += change[d] * near[WIDTH + d, k]
+        for a in range(HIDDEN):
+            y += change[WIDTH + b * HIDDEN + a] * hidden[a, k]
+        out[k] = x + y
+    for k in range(NEAREST):
+        mean += shares[k] * out[k]
+    for k in range(NEAREST):
+        out[k] = shares[k] * (out[k] - mean)
+
+
+@njit(inline="always", **FLAGS)
+def of_vectors(change, query, shares, near, score, b, of_query, of_near):  # type: ignore[no-untyped-def]
+    """Write the gradients in head b of a query (WIDTH,), and of keys and values around it, (2 * WIDTH, NEAREST)."""
+    for d in range(b * SIZE, (b + 1) * SIZE):
+        x = ZERO
+        for k in range(NEAREST):
+            x += score[k] * near[d, k]
+            of_near[d, k] = PER_ROOT * score[k] * query[d]
+            of_near[WIDTH + d, k] = shares[k] * change[d]
+        of_query[d] = PER_ROOT * x
+
+
+@njit(inline="always", **FLAGS)
+def of_network(pairs, hidden, back, of_kernel, of_bias):  # type: ignore[no-untyped-def]
+    """Add the gradients of the small network, from those of what it finds, back (HIDDEN, NEAREST), which is changed."""
+    for a in range(HIDDEN):
+        for k in range(NEAREST):
+            back[a, k] *= ONE - hidden[a, k] * hidden[a, k]
+            of_bias[a, k] += back[a, k]
+        for f in range(len(PAIRS)):
+            for k in range(NEAREST):
+                of_kernel[f, a, k] += pairs[f, k] * back[a, k]
 
 
 @njit(**FLAGS)
