@@ -58,7 +58,9 @@ def draw(model: Any) -> tuple[Any, dict[str, str]]:
             from .mlpf import export as mlpf
 
             return mlpf.graph(model), mlpf.metadata(model)
-    raise OptionError(f"model {model.name!r} is a {model.architecture}; only a deepmet or an mlpf can be exported")
+    raise OptionError(
+        f"model {model.name!r} has architecture {model.architecture}; only a deepmet or an mlpf can be exported"
+    )
 
 
 def shape(value: Any) -> str:

@@ -60,7 +60,9 @@ def test_overflowing_momenta_count_as_zero(tmp_path):
 
 
 def test_only_a_deepmet_can_be_exported(tmp_path):
-    with pytest.raises(OptionError, match="'linear' is a linear; only a deepmet or an mlpf can be exported"):
+    with pytest.raises(
+        OptionError, match="'linear' has architecture linear; only a deepmet or an mlpf can be exported"
+    ):
         write_onnx(Linear({"weight": np.ones(CLASSES, np.float32)}), tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
 

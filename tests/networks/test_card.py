@@ -51,7 +51,7 @@ def test_a_card_that_ptmiss_writes_is_one(tmp_path):
         (
             r"architecture: .*\n",
             "architecture: resnet\n",
-            "architecture: input should be 'deepmet', 'linear', 'mlpf' or 'superclusters'",
+            "architecture: input should be 'deepmet', 'attention', 'linear', 'mlpf' or 'superclusters'",
         ),
         (r"parameters: .*\n", "parameters: 7\n", "does not fit the weights beside it: parameters 7, the file has 5149"),
         (r"license: .*\n", "license: [\n", "the front matter is no YAML"),

@@ -33,7 +33,9 @@ class Card(BaseModel):
         pattern=f"^{VERSION}$",
         description="MAJOR.MINOR.PATCH: other inputs or outputs, other weights, another card",
     )
-    architecture: Literal["deepmet", "linear", "mlpf", "superclusters"] = Field(description="kind of network")
+    architecture: Literal["deepmet", "attention", "linear", "mlpf", "superclusters"] = Field(
+        description="kind of network"
+    )
     parameters: int = Field(gt=0, description="number of trainable parameters")
     padding: int = Field(ge=0, description="slots to which an event is padded; 0 for none")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the weights")

@@ -9,7 +9,7 @@ from ptmiss.errors import FileError, OptionError, UnknownName, WeightsError
 from ptmiss.networks.descriptions import trained_on
 from ptmiss.networks.inputs import Inputs
 from ptmiss.networks.linear import Linear
-from ptmiss.networks.registry import load_model, weights_file
+from ptmiss.networks.registry import check, load_model, weights_file
 
 torch = pytest.importorskip("torch")
 
@@ -91,6 +91,7 @@ def test_a_network_that_sees_neighbours(tmp_path, embedded, name, start, added):
     train_files({ZMUMU: 20}, {ZMUMU: 10}, tmp_path, "near", recipe.model_dump())
     model = load_model(tmp_path)
     assert model.sees_neighbours
+    assert check(tmp_path).architecture == model.architecture
     assert model.tensors[added].any()
     network.load(model.tensors)
     np.testing.assert_allclose(network(some).detach(), model.evaluate(inputs), atol=5e-3)
