@@ -1,8 +1,8 @@
 """MLPF of another detector from scratch and from the shipped weights: the table of docs/mlpf.md.
 
-ptmiss simulate qcd -n 550 --seed 901 --pileup 1 --set solenoid=2 --set hcal_scale=0.8 --set hcal_stochastic=1.6 \
+ptmiss simulate qcd -n 2450 --seed 901 --pileup 1 --set solenoid=2 --set hcal_scale=0.8 --set hcal_stochastic=1.6 \
     --set hadronic_response=0.45 --elements -1 --output other.root
-python docs/finetuning.py other.root out/finetuning 30
+python docs/finetuning.py other.root out/finetuning 30 100 300 1000 2000
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ from ptmiss.models.mlpf.reconstruction import MLPF, load
 from ptmiss.segments import sum_by_event
 from ptmiss.typing import Array
 
-VALIDATION, TEST = slice(300, 350), slice(350, 550)
+VALIDATION, TEST = slice(0, 50), slice(50, 450)
+RECIPE = Recipe(budget=3000, average=0.9)
 METHODS = {
-    "from scratch": Recipe(epochs=10, budget=3000, average=0.9),
-    "fine-tuned": Recipe(epochs=10, budget=3000, average=0.9, start_from=Path("mlpf"), rate=1e-3),
+    "from scratch": RECIPE,
+    "fine-tuned": RECIPE.model_copy(update={"start_from": Path("mlpf"), "rate": 1e-3}),
 }
+SEEN, LEAST, MOST = 6000, 6, 60
+"""Events that a training sees in all, and bounds to its epochs: few events are not few steps as well."""
 BINS = ((20, 60), (60, 200))
 COLUMNS = [*(f"{what} of {low} to {high}" for low, high in BINS for what in ("jets", "median")), "half width"]
 
@@ -38,7 +41,9 @@ COLUMNS = [*(f"{what} of {low} to {high}" for low, high in BINS for what in ("je
 def train(every: Dataset, method: str, n: int, directory: Path) -> Network:
     """A network of the first n events; a training that is in the directory goes on from there."""
     directory.mkdir(parents=True, exist_ok=True)
-    network, training = METHODS[method].train(every.first(n), every.select(np.r_[VALIDATION]), directory, [])
+    recipe = METHODS[method].model_copy(update={"epochs": int(np.clip(SEEN / n, LEAST, MOST))})
+    training_events = every.select(np.r_[TEST.stop : TEST.stop + n])
+    network, training = recipe.train(training_events, every.select(np.r_[VALIDATION]), directory, [])
     print(method, n, training.run().to_string(), sep="\n", flush=True)
     return network
 

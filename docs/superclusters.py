@@ -34,6 +34,8 @@ PILEUP_EDGES = (0, 15, 30, 45, 90)
 REGIONS = (0, 0.7, 1.2, 1.444, 2.0, 2.5)
 """Between them are the points of superclusters.CORRECTION_ETA."""
 REPLICAS = 200
+WAYS = ("rule", "choice", "network")
+"""The rule; clusters that the network chooses, with the rule's correction of their energy; the network's energy too."""
 
 
 def clusters(event: ak.Record) -> tuple[Clusters, pd.DataFrame]:
@@ -62,12 +64,14 @@ def prompt(event: ak.Record) -> pd.DataFrame:
 
 
 def measure(path: str, network: Network) -> Iterator[dict[str, float]]:
-    """A row for each prompt electron and photon with a cluster: energies, efficiency and purity of both."""
+    """A row for each prompt electron and photon with a cluster: energies, efficiency and purity of all WAYS."""
     with uproot.open(path) as file:
         events = file["Events"].arrays(filter_name=["PFElement_*", "PFElementShower_*", "GenPart_*", "Pileup_nPU"])
     for event in events:
         found, showers = clusters(event)
-        made = {"rule": superclusters.build(found), "network": superclusters.build(found, network)}
+        by_network = superclusters.build(found, network)
+        chosen = by_network._replace(corrected=superclusters.correct(by_network.energy, by_network.position))
+        made = dict(zip(WAYS, (superclusters.build(found), chosen, by_network), strict=True))
         for particle in prompt(event).itertuples():
             energy = particle.pt * np.cosh(particle.eta)
             own = showers[(showers["energy"] / energy - 1).abs() < EQUAL]
@@ -81,7 +85,7 @@ def measure(path: str, network: Network) -> Iterator[dict[str, float]]:
 def numbers(
     made: dict[str, Superclusters], own: pd.DataFrame, showers: pd.DataFrame, energy: float
 ) -> dict[str, float]:
-    """Energy over the true one, raw and corrected; efficiency and purity of the clusters; of rule and network.
+    """Energy over the true one, raw and corrected; efficiency and purity of the clusters; of all WAYS.
 
     own: the clusters of the particle among all showers; energy: GeV, of the particle.
     """
@@ -99,17 +103,18 @@ def numbers(
 
 
 def describe(rows: pd.DataFrame) -> dict[str, str | int]:
-    """Resolution (%) of rule and network, response-corrected, their ratio, and the clusters' efficiency and purity."""
+    """Resolutions (%), response-corrected, and their ratios to the rule's; the clusters' efficiency and purity."""
     drawn = bootstrap.draws(len(rows), REPLICAS)
     width, out = {}, {"number": len(rows)}
-    for name in ("rule", "network"):
+    for name in WAYS:
         energy = rows[f"{name}_energy"].to_numpy()
         median = bootstrap.quantiles(energy, drawn, (0.5,))[:, 0]
         width[name] = 100 * bootstrap.half_width(energy, drawn) / median
         out[f"{name}, %"] = f"{width[name][0]:.2f} ± {width[name][1:].std():.2f}"
         out[f"{name} response"] = f"{median[0]:.3f}"
-    ratio = width["network"] / width["rule"]
-    out["ratio"] = f"{ratio[0]:.2f} ± {ratio[1:].std():.2f}"
+    for name in WAYS[1:]:
+        ratio = width[name] / width["rule"]
+        out[f"{name} to rule"] = f"{ratio[0]:.2f} ± {ratio[1:].std():.2f}"
     for what in ("efficiency", "purity"):
         means = [100 * rows[f"{name}_{what}"].mean() for name in ("rule", "network")]
         apart = (rows[f"network_{what}"] - rows[f"rule_{what}"]) * 100

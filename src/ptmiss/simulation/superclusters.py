@@ -72,8 +72,13 @@ def _summarise(energy: NDArray, position: NDArray, member: NDArray[np.int64], se
     total = np.bincount(own, energy[inside], minlength=n).astype(np.float64)
     sums = [np.bincount(own, energy[inside] * position[inside, axis], minlength=n) for axis in range(3)]
     mean = np.stack(sums, axis=1) / np.maximum(total, 1e-9)[:, None]
-    corrected = total * np.interp(np.abs(direction(mean)[0]), CORRECTION_ETA, CORRECTION)
-    return Superclusters(total, corrected, mean, seed, np.bincount(own, minlength=n), member)
+    return Superclusters(total, correct(total, mean), mean, seed, np.bincount(own, minlength=n), member)
+
+
+def correct(energy: NDArray[np.float64], position: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(superclusters,) energies, GeV, with what photons lose in the mean added; position: (superclusters, 3), cm."""
+    corrected: NDArray[np.float64] = energy * np.interp(np.abs(direction(position)[0]), CORRECTION_ETA, CORRECTION)
+    return corrected
 
 
 @njit(cache=True)
