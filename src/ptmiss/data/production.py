@@ -38,7 +38,10 @@ from ptmiss.simulation.schema import round_mantissa
 from ptmiss.table import columns
 
 ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "deepmet_local", "linear")
-OF_ELEMENTS = ("pf", "puppi", "deepmet", "mlpf", "mlpf_puppi", "deepmet_mlpf")
+OF_ELEMENTS = (
+    *("pf", "puppi", "deepmet", "deepmet_local"),
+    *("mlpf", "mlpf_puppi", "deepmet_mlpf", "deepmet_particles_mlpf"),
+)
 EVENTS, WITH_ELEMENTS, FEW_EVENTS, FEWEST_EVENTS = 60, 15, 40, 20
 PHOTON_PT = 25.0  # GeV, so that a photon has the range of a Z
 MANTISSA = 12  # bits kept of a table's float32 columns: 0.01 %
