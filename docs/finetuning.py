@@ -1,8 +1,8 @@
 """MLPF of another detector from scratch and from the shipped weights: the table of docs/mlpf.md.
 
-ptmiss simulate qcd -n 2450 --seed 901 --pileup 1 --set solenoid=2 --set hcal_scale=0.8 --set hcal_stochastic=1.6 \
+ptmiss simulate qcd -n 1450 --seed 901 --pileup 1 --set solenoid=2 --set hcal_scale=0.8 --set hcal_stochastic=1.6 \
     --set hadronic_response=0.45 --elements -1 --output other.root
-python docs/finetuning.py other.root out/finetuning 30 100 300 1000 2000
+python docs/finetuning.py other.root out/finetuning 30 100 300 1000
 """
 
 from __future__ import annotations
