@@ -45,7 +45,7 @@ MARKERS = {
     "mlpf": "P",
     "mlpf_puppi": "X",
     "deepmet_mlpf": "*",
-    "deepmet_particles_mlpf": "h",
+    "deepmet_particles_mlpf": "4",
     "elements": "p",
     "elements_puppi": "h",
     "oracle": "1",
