@@ -66,7 +66,8 @@ def processes(_context: click.Context, _parameter: click.Parameter, values: tupl
   ptmiss train deepmet zmumu.root ttbar.root --epochs 12 --output out/deepmet
   ptmiss train deepmet elements.root --candidates mlpf --network neighbours \\
       --start-from deepmet_local --output out/particles
-  ptmiss train deepmet zmumu.root ttbar.root --network attention --start-from deepmet_local --output out/attention
+  ptmiss train deepmet zmumu.root ttbar.root --network attention \\
+      --start-from deepmet_local --output out/attention
   ptmiss train deepmet zmumu.root --epochs 3 --tune 30 --output out/search
 
 Without files it trains on the few embedded events, as a trial.
