@@ -21,6 +21,7 @@ from ptmiss.resolutions.comparison import WIDTHS
 from ptmiss.version import __version__
 
 RESULTS = "## Results"
+BEFORE = "before"
 FIRST = "1.0.0"
 UNKNOWN = (
     "Nobody compared the events of these tables with those of the training. Errors by a paired bootstrap over events."
@@ -40,9 +41,11 @@ def ship(
 ) -> str:
     """Write the weights file and the card of a model into a directory; returns the hash of the weights.
 
-    made: command, seed, recipe and events, for the card and the weights file. save: writes the weights.
+    made: command, seed, recipe and events, for the card and the weights file, which also has the files of the model
+    that the training began with: a later version of that may take its place. save: writes the weights.
     """
-    digest = save(model, directory / WEIGHTS, json.dumps(made))
+    before = {BEFORE: began_with(made)} if made.get("recipe", {}).get("start_from") else {}
+    digest = save(model, directory / WEIGHTS, json.dumps({**made, **before}))
     write_atomically(directory / CARD, card(model, made, validation))
     return digest
 
@@ -139,9 +142,14 @@ def history(model: AnyPath) -> list[Mapping[str, Any]]:
         made = json.loads(metadata.get("provenance", ""))
     except json.JSONDecodeError:
         return []
-    start = made.get("recipe", {}).get("start_from")
-    before = history(start) if start and (start in shipped_models() or Path(start).exists()) else []
+    before = made[BEFORE] if BEFORE in made else began_with(made)
     return [*files_used(made, "training", "validation"), *before]
+
+
+def began_with(made: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The files that were used for the model that a training began with, and for those before it."""
+    start = made.get("recipe", {}).get("start_from")
+    return history(start) if start and (start in shipped_models() or Path(start).exists()) else []
 
 
 def markdown(found: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ from ptmiss import sample
 from ptmiss.cli.train import train
 from ptmiss.errors import FileError, OptionError
 from ptmiss.models import sources
-from ptmiss.models.cards import RESULTS, add_results, card, markdown, ship
+from ptmiss.models.cards import RESULTS, add_results, card, history, markdown, ship
 from ptmiss.models.deepmet.recipe import Recipe as Options
 from ptmiss.models.workflow import make_recipe
 from ptmiss.networks.registry import CARD, load_model, shipped_models, weights_file
@@ -66,6 +66,14 @@ def test_a_shipped_model_is_a_folder_that_loads(tmp_path):
     digest = ship(random_model(), tmp_path / "net", MADE, {})
     assert fingerprint(load_model(tmp_path / "net").tensors) == digest
     assert digest in (tmp_path / "net" / CARD).read_text()
+
+
+def test_what_a_model_began_with_is_known_when_another_is_in_its_place(tmp_path):
+    first = {"file": "a.root", "uuid": "1", "events": 7}
+    second = {"file": "b.root", "uuid": "2", "events": 8}
+    for file, recipe in ((first, {}), (second, {"start_from": str(tmp_path)})):
+        ship(random_model(), tmp_path, {"events": {"training": [file]}, "recipe": recipe}, {})
+    assert history(tmp_path) == [second, first]
 
 
 def test_results_are_put_in_and_replaced(tmp_path):

@@ -40,7 +40,7 @@ from ptmiss.table import columns
 ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "deepmet_local", "linear")
 OF_ELEMENTS = (
     *("pf", "puppi", "deepmet", "deepmet_local"),
-    *("mlpf", "mlpf_puppi", "deepmet_mlpf", "deepmet_particles_mlpf"),
+    *("mlpf", "mlpf_puppi", "deepmet_mlpf", "deepmet_particles_mlpf", "deepmet_particles_response_mlpf"),
 )
 EVENTS, WITH_ELEMENTS, FEW_EVENTS, FEWEST_EVENTS = 60, 15, 40, 20
 PHOTON_PT = 25.0  # GeV, so that a photon has the range of a Z
