@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ptmiss.networks import messages as compiled
 from ptmiss.networks import pairs
 from ptmiss.networks.features import HEADS, HIDDEN, PAIRS, SIZE, WIDTH
 from ptmiss.networks.neighbours import class_of_row
@@ -61,7 +62,7 @@ def neighbourhood(batch: Batch) -> Pairs:
 
 
 def messages(query: Tensor, memory: Tensor, kernel: Tensor, bias: Tensor, head: Tensor, around: Pairs) -> Tensor:
-    """(n, WIDTH + HEADS * HIDDEN) messages, in plain torch; see ptmiss.networks.pairs.attend for the shapes."""
+    """(n, WIDTH + HEADS * HIDDEN) messages, in plain torch; see ptmiss.networks.messages.attend for the shapes."""
     found, index = (torch.from_numpy(a).to(query.device) for a in around)
     n = len(query)
     there, near = index >= 0, memory[index.clamp(min=0)]
@@ -69,7 +70,7 @@ def messages(query: Tensor, memory: Tensor, kernel: Tensor, bias: Tensor, head: 
     keys, values = near.view(n, -1, 2, HEADS, SIZE).unbind(2)
     by_head = query.view(n, HEADS, SIZE)
     score = torch.einsum("nbd,nkbd->nkb", by_head, keys) / SIZE**0.5 + hidden @ head
-    score = score.clamp(-float(pairs.MOST), float(pairs.MOST))
+    score = score.clamp(-float(compiled.MOST), float(compiled.MOST))
     share = torch.softmax(score.masked_fill(~there[..., None], -1e9), dim=1) * there[..., None]
     parts = torch.einsum("nkb,nkbd->nbd", share, values), torch.einsum("nkb,nka->nba", share, hidden)
     return torch.cat([part.flatten(1) for part in parts], dim=1)
@@ -87,11 +88,11 @@ class Messages(torch.autograd.Function):
         hidden, shares = (np.empty((n, m, nearest), np.float32) for m in (HIDDEN, HEADS))
         out = np.empty((n, WIDTH + HEADS * HIDDEN), np.float32)
         ctx.saved = arrays[:2], found, index, arrays[2:], hidden, shares
-        pairs.attend(*ctx.saved, out)
+        compiled.attend(*ctx.saved, out)
         return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx: Any, change: Tensor) -> tuple[Any, ...]:
         """Gradients of the tensors."""
-        out = pairs.gradients(change.contiguous().numpy(), *ctx.saved)
+        out = compiled.gradients(change.contiguous().numpy(), *ctx.saved)
         return (*(torch.from_numpy(a.astype(np.float32)) for a in out), None)

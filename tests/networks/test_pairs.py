@@ -94,10 +94,3 @@ def test_one_on_top_of_another_and_one_without_momentum():
     index = pairs.neighbours(features, kinds, offsets)
     assert [set(row[row >= 0]) for row in index] == [{1, 2}, {0, 2}, {0, 1}]
     assert np.isfinite(pairs.pair_features(features, kinds, index)).all()
-
-
-def test_the_exponential():
-    x = np.linspace(-60, 60, 100_001).astype(np.float32)
-    found = np.array([pairs.exponential(value) for value in x])
-    np.testing.assert_allclose(found, np.exp(x.astype(float)), rtol=4e-6)
-    assert pairs.exponential(np.float32(1e4)) == found[-1]

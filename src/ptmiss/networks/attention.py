@@ -87,13 +87,13 @@ class Attention:
 
     def heard(self, inputs: Inputs) -> NDArray[np.float32]:
         """(n, 32) what each candidate's second layer is given by its neighbours."""
-        from ptmiss.networks import pairs
+        from ptmiss.networks import messages
         from ptmiss.networks.neighbours import class_of_row
 
         kinds, model = class_of_row()[inputs.rows], self.deepmet
         arrays = inputs.features, inputs.rows, kinds, inputs.offsets
         with thread_pools().limit(limits=1, user_api="blas"):
-            return pairs.hear(*arrays, model.compiled_layers, model.context(inputs), self._layers)
+            return messages.hear(*arrays, model.compiled_layers, model.context(inputs), self._layers)
 
     def momentum_weights(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n,) factor with which minus the momentum of every candidate counts in pTmiss; outputs: (n, 3)."""
@@ -109,7 +109,7 @@ class Attention:
 
     @cached_property
     def _layers(self) -> tuple[Any, ...]:
-        """The attention as ptmiss.networks.pairs takes it."""
+        """The attention as ptmiss.networks.messages takes it."""
         query, memory, pair = (
             tuple(self.tensors[f"{PREFIX}{name}.{part}"] for part in ("kernel", "bias"))
             for name in ("query", "memory", "pair")
