@@ -13,6 +13,7 @@ def test_the_demo_ends_with_a_page(tmp_path, empty_pictures):
     assert table.read(shown.table).estimators == list(demo.ESTIMATORS)
     assert (tmp_path / "calibration" / "closure.csv").is_file()
     text = shown.page.read_text()
-    for title in ("Z → μμ, MLPF", "mlpf_puppi", "W → μν", "Calibration", "deepmet", "Transverse mass", "Closure"):
-        assert title in text
+    titles = ("Z → μμ, MLPF", "W → μν", "Calibration", "Transverse mass", "Closure")
+    for name in (*titles, "mlpf_puppi", "deepmet_particles_mlpf", "deepmet"):
+        assert name in text
     assert len(steps) == 4
