@@ -545,8 +545,9 @@ def test_the_models_of_the_package(nothing_shipped):
     tensors = {"mean": np.zeros(3, np.float32), "encoder.0.weight": np.ones((4, 3), np.float32)}
     metadata = {"architecture": "mlpf", "name": "mlpf"}
     write_tensors(nothing_shipped / "mlpf" / "model.safetensors", tensors, metadata, {})
-    head, model, *_ = call("models", "list").splitlines()
-    assert head.split() == ["model", "network", "parameters", "when", "to", "take", "it"]
+    head, model, empty, *_ = call("models", "list").splitlines()
+    assert head.split() == ["model", "network", "parameters,", "and", "when", "to", "take", "it"]
+    assert not empty  # no card, and so no advice
     assert model.split() == ["mlpf", "mlpf", "12"]
     shown = call("models", "show", "mlpf")
     assert "parameters: 12\n" in shown
@@ -556,7 +557,7 @@ def test_the_models_of_the_package(nothing_shipped):
 
 def test_the_words_about_models():
     listed = call("models", "list")
-    assert re.search(r"deepmet_response +deepmet +5149  where the response should be near", listed)
+    assert re.search(r"deepmet_response +deepmet +5149\n    where the response should be near", listed)
     assert max(map(len, listed.splitlines())) <= 80
     assert call("models", "card", "deepmet").startswith("# deepmet\n\n## How it was made\n")
 

@@ -37,10 +37,11 @@ def list_models() -> None:
     known = {name: load_weights(name) for name in (*shipped_models(), *store.names())}
     wide = max(map(len, known), default=0)
     kind = max((len(model.architecture) for model in known.values()), default=0)
-    click.echo(f"{'model':{wide}}  {'network':{kind}}  parameters  when to take it")
+    click.echo(f"{'model':{wide}}  {'network':{kind}}  parameters, and when to take it")
     for name, model in known.items():
-        start = f"{name:{wide}}  {model.architecture:{kind}}  {model.parameters:10}  "
-        click.echo(wrap(start + descriptions.advice(name), len(start)))
+        click.echo(f"{name:{wide}}  {model.architecture:{kind}}  {model.parameters:10}")
+        if advice := descriptions.advice(name):
+            click.echo(wrap(f"    {advice}"))
     click.echo("\nptmiss models card MODEL prints what was measured with one.")
 
 
