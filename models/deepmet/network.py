@@ -45,8 +45,8 @@ class Layout:
 
     embedding: outputs of the embeddings of charge, pdgId and fromPV. widths: outputs of the three hidden layers.
     activation: that of each hidden layer. standardised: features have mean 0 and width 1. context: features of a
-    candidate's surroundings, see ptmiss.models.deepmet.context. attention: whether
-    candidates attend to their neighbours.
+    candidate's surroundings, see ptmiss.models.deepmet.context. attention: whether candidates attend to their
+    neighbours.
     """
 
     embedding: tuple[int, int, int] = (8, 8, 8)

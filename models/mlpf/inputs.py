@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ptmiss import links
 from ptmiss.angles import wrap
 from ptmiss.elements import ECAL, HCAL, TRACK, TYPES, Elements
 from ptmiss.errors import UnknownName
@@ -191,21 +192,17 @@ def _of_deposits(feature: Feature) -> Feature:
     return lambda elements, where: np.where(elements["type"] != TRACK, feature(elements, where), np.float32(0))
 
 
-def _of_tracks(feature: Feature) -> Feature:
-    return lambda elements, where: np.where(elements["type"] == TRACK, feature(elements, where), np.float32(0))
-
-
 def _by_kind(track: Feature, deposit: Feature) -> Feature:
     return lambda elements, where: np.where(elements["type"] == TRACK, track(elements, where), deposit(elements, where))
 
 
-def _stored(name: str, otherwise: Feature) -> Feature:
-    """A column that files of full simulation or with material have, or what stands for it in others."""
-    return lambda elements, where: elements[name] if name in elements.columns else otherwise(elements, where)
-
-
 def _nothing(elements: Elements, where: Surroundings) -> Column:
     return np.zeros(len(elements["pt"]), np.float32)
+
+
+def _stored(name: str, otherwise: Feature = _nothing) -> Feature:
+    """A column that files of full simulation or with material have, or what stands for it in others."""
+    return lambda elements, where: elements[name] if name in elements.columns else otherwise(elements, where)
 
 
 def _corrected(elements: Elements, where: Surroundings) -> NDArray:
@@ -215,19 +212,25 @@ def _corrected(elements: Elements, where: Surroundings) -> NDArray:
     return np.where(elements["correctedEnergy"] > 0, elements["correctedEnergy"], elements["energy"])
 
 
-def _linked(name: str) -> Feature:
-    return lambda elements, where: elements[name] if name in elements.columns else _nothing(elements, where)
-
-
 def _seeded(bit: int) -> Feature:
-    return lambda elements, where: _of_tracks(_linked("seed"))(elements, where).astype(np.int32) & bit > 0
+    seed = _of_type(TRACK, _stored("seed"))
+    return lambda elements, where: seed(elements, where).astype(np.int32) & bit > 0
+
+
+def _log1p(name: str) -> Feature:
+    return lambda elements, where: np.log1p(_stored(name)(elements, where))
+
+
+def _apart(name: str, largest: float) -> Feature:
+    """A distance in units of the largest of a link, within three."""
+    return lambda elements, where: np.minimum(_stored(name)(elements, where) / np.float32(largest), 3)
 
 
 def _log_ratio(value: str, reference: str) -> Feature:
     """Logarithm of the ratio of two columns, within five; 0 where one is 0 or in files without material."""
 
     def feature(elements: Elements, where: Surroundings) -> NDArray:
-        a, b = (_linked(name)(elements, where) for name in (value, reference))
+        a, b = (_stored(name)(elements, where) for name in (value, reference))
         known = (a > 0) & (b > 0)
         return np.clip(np.log(np.where(known, a, 1) / np.where(known, b, 1)), -5, 5)
 
@@ -235,7 +238,8 @@ def _log_ratio(value: str, reference: str) -> Feature:
 
 
 def _significance(value: str, error: str) -> Feature:
-    return lambda elements, where: np.arcsinh(elements[value] / np.maximum(elements[error], np.float32(1e-3)))
+    a, b = _stored(value), _stored(error)
+    return lambda elements, where: np.arcsinh(a(elements, where) / np.maximum(b(elements, where), np.float32(1e-3)))
 
 
 def _around(index: int) -> Feature:
@@ -281,23 +285,21 @@ _OURS: dict[str, Feature] = {
     **{name: _of_block(i) for i, name in enumerate(neighbours.BLOCKS)},
 }
 _GSF: dict[str, Feature] = {
-    "gsf_alone": _linked("gsfAlone"),
-    "gsf_linked": lambda e, w: _linked("gsfEnergy")(e, w) > 0,
-    "supercluster_linked": lambda e, w: _linked("correctedEnergy")(e, w) > 0,
-    "tracker_seed": _seeded(1),
-    "ecal_seed": _seeded(2),
+    "gsf_alone": _stored("gsfAlone"),
+    "gsf_linked": lambda e, w: _stored("gsfEnergy")(e, w) > 0,
+    "supercluster_linked": lambda e, w: _stored("correctedEnergy")(e, w) > 0,
+    "tracker_seed": _seeded(links.TRACKER_SEED),
+    "ecal_seed": _seeded(links.ECAL_SEED),
     "log_gsf": _log_ratio("gsfEnergy", "energy"),
-    "log_gsf_out": _of_tracks(_log_ratio("ptOut", "pt")),
-    "loss_significance": lambda e, w: np.arcsinh(
-        _linked("deltaP")(e, w) / np.maximum(_linked("deltaPError")(e, w), np.float32(1e-3))
-    ),
-    "log_brems": lambda e, w: np.log1p(_linked("nBrems")(e, w)),
+    "log_gsf_out": _of_type(TRACK, _log_ratio("ptOut", "pt")),
+    "loss_significance": _significance("deltaP", "deltaPError"),
+    "log_brems": _log1p("nBrems"),
     "log_supercluster": _log_ratio("correctedEnergy", "energy"),
-    "log_supercluster_energy": lambda e, w: np.log1p(_linked("correctedEnergy")(e, w)),
+    "log_supercluster_energy": _log1p("correctedEnergy"),
     "log_e_over_p": _log_ratio("correctedEnergy", "gsfEnergy"),
-    "log_supercluster_size": lambda e, w: np.log1p(_linked("superclusterSize")(e, w)),
-    "supercluster_eta": lambda e, w: np.minimum(_linked("superclusterEta")(e, w) / np.float32(0.05), 3),
-    "supercluster_phi": lambda e, w: np.minimum(_linked("superclusterPhi")(e, w) / np.float32(0.15), 3),
+    "log_supercluster_size": _log1p("superclusterSize"),
+    "supercluster_eta": _apart("superclusterEta", links.WINDOW[0]),
+    "supercluster_phi": _apart("superclusterPhi", links.WINDOW[1]),
 }
 _CMS: dict[str, Feature] = {
     **_CARTESIAN,
@@ -309,11 +311,11 @@ _CMS: dict[str, Feature] = {
     "eta_hcal": _POSITION[0],
     "phi_hcal": _POSITION[1],
     "muon_type": _column("isMuon"),
-    "muon_dt_hits": _stored("nDTHits", _nothing),
-    "muon_csc_hits": _stored("nCSCHits", _nothing),
-    "trajpoint": _stored("trajectoryPoint", _nothing),
-    "deltap": _stored("deltaP", _nothing),
-    "sigmadeltap": _stored("deltaPError", _nothing),
+    "muon_dt_hits": _stored("nDTHits"),
+    "muon_csc_hits": _stored("nCSCHits"),
+    "trajpoint": _stored("trajectoryPoint"),
+    "deltap": _stored("deltaP"),
+    "sigmadeltap": _stored("deltaPError"),
     "gsf_electronseed_trkorecal": _stored("seed", _column("isElectron")),
     "num_hits": _by_kind(_stored("nHits", _column("nCells")), _column("nCells")),
     "corr_energy": _of_deposits(_corrected),
@@ -328,14 +330,14 @@ _CLIC: dict[str, Feature] = {
     "elemtype": lambda e, w: np.where(e["type"] == TRACK, 1, 2),
     "pt|et": _column("pt"),
     "p|energy": _column("energy"),
-    "chi2|x": _by_kind(_stored("chi2", _nothing), _stored("x", _nothing)),
-    "ndf|y": _by_kind(_stored("ndf", _nothing), _stored("y", _nothing)),
-    "dEdx|z": _by_kind(_stored("dEdx", _nothing), _stored("z", _nothing)),
+    "chi2|x": _by_kind(_stored("chi2"), _stored("x")),
+    "ndf|y": _by_kind(_stored("ndf"), _stored("y")),
+    "dEdx|z": _by_kind(_stored("dEdx"), _stored("z")),
     "dEdxError|iTheta": _by_kind(
-        _stored("dEdxError", _nothing), _stored("iTheta", lambda e, w: 2 * np.arctan(np.exp(-w.position[:, 0])))
+        _stored("dEdxError"), _stored("iTheta", lambda e, w: 2 * np.arctan(np.exp(-w.position[:, 0])))
     ),
     "radiusOfInnermostHit|energy_ecal": _by_kind(
-        _stored("innerRadius", _nothing), _stored("ecalEnergy", _of_type(ECAL, _column("energy")))
+        _stored("innerRadius"), _stored("ecalEnergy", _of_type(ECAL, _column("energy")))
     ),
     "tanLambda|energy_hcal": _by_kind(
         lambda e, w: np.sinh(e["eta"]), _stored("hcalEnergy", _of_type(HCAL, _column("energy")))
@@ -348,8 +350,8 @@ _CLIC: dict[str, Feature] = {
         _stored("omega", lambda e, w: e["charge"] / np.maximum(e["pt"], np.float32(1e-3))), _column("nCells")
     ),
     "Z0|sigma_x": _by_kind(_column("dz"), _stored("sigmaX", _column("width"))),
-    "time|sigma_y": _by_kind(_stored("time", _nothing), _stored("sigmaY", _column("width"))),
-    "null|sigma_z": _of_deposits(_stored("sigmaZ", _nothing)),
+    "time|sigma_y": _by_kind(_stored("time"), _stored("sigmaY", _column("width"))),
+    "null|sigma_z": _of_deposits(_stored("sigmaZ")),
 }
 FEATURES: Mapping[str, Feature] = dict.fromkeys((*CMS, *CLIC), _nothing) | _CMS | _CLIC | _OURS | _GSF
 """The function that computes each feature, (n,), of elements."""

@@ -122,8 +122,10 @@ class Elements(Rows):
         if DETAILS in events.fields:
             elements = elements.beside({name: _flat(events[DETAILS][name], t) for name, t in DETAIL_COLUMNS.items()})
         elements.check()
-        if repeated or DETAILS not in events.fields:
-            return elements if repeated else elements.keep(_own(events))
+        if repeated:
+            return elements
+        if DETAILS not in events.fields:
+            return elements.keep(_own(events))
         elements = elements.beside(links.link(elements.columns, elements.offsets)).keep(_own(events))
         return elements.beside({"type": np.where(elements["type"] == links.GSF, TRACK, elements["type"])})
 

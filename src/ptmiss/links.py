@@ -23,8 +23,8 @@ WINDOW = (0.05, 0.15)
 """Largest distances in eta and phi of a GSF track and its supercluster."""
 MIN_E_OVER_P = 0.5
 """Least corrected energy of the supercluster over the inner momentum."""
-ECAL_SEED = 2
-"""Bit of a GSF track's seed, see ptmiss.simulation.electrontracks."""
+TRACKER_SEED, ECAL_SEED = 1, 2
+"""Bits of a GSF track's seed: a general track that looks like an electron; a supercluster with hits in the pixels."""
 NONE = -1
 
 

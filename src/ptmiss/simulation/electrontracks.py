@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss.angles import wrap
+from ptmiss.links import ECAL_SEED, TRACKER_SEED
 from ptmiss.simulation import helix, material
 from ptmiss.simulation.cascade import PRIMARY, Cascade
 from ptmiss.simulation.elements import direction
@@ -27,8 +28,6 @@ from ptmiss.simulation.tracks import FAKE, Tracks, concatenate, efficiencies, me
 MIN_LAYERS = 5
 MAX_LOSS = 0.5
 NO_TRACK = -1
-TRACKER_SEED, ECAL_SEED = 1, 2
-"""Bits of a GSF track's seed: a general track that looks like an electron; a supercluster with hits in the pixels."""
 SEED_WINDOW = (0.05, 0.30)
 MIN_PT = 0.5
 _LENGTH = material.RADII[-1] - material.RADII[0]
@@ -39,8 +38,8 @@ _MAX_GROWTH = 30.0
 class GsfTracks(NamedTuple):
     """GSF tracks, each array of shape (tracks,): ``tracks`` has the inner momentum, the errors and the charge.
 
-    pt_out: GeV, and its relative error pt_out_error. seed: see TRACKER_SEED. track: row of the general track, -1 for
-    none. row: row of the cascade, -1 for a hadron or a fake.
+    pt_out: GeV, and its relative error pt_out_error. seed: bits, see ptmiss.links. track: row of the general track, -1
+    for none. row: row of the cascade, -1 for a hadron or a fake.
     """
 
     tracks: Tracks
