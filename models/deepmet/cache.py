@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -26,9 +26,18 @@ FOLDER = "candidates"
 Columns = Mapping[str, NDArray]
 
 
-def kept(source: EventFile, entries: tuple[int, int], made_by: Reconstruction, make: Callable[[], Columns]) -> Columns:
-    """Columns of a range of entries of a file: those that were kept, else what ``make`` makes, which is kept."""
-    path = place(source, entries, made_by)
+def kept(
+    source: EventFile,
+    entries: tuple[int, int],
+    made_by: Reconstruction,
+    wanted: Sequence[str],
+    make: Callable[[], Columns],
+) -> Columns:
+    """Columns of a range of entries of a file: those that were kept, else what ``make`` makes, which is kept.
+
+    wanted: columns of the candidates that they are made of.
+    """
+    path = place(source, entries, made_by, wanted)
     if path is None:
         return make()
     if (found := load(path)) is None:
@@ -37,12 +46,12 @@ def kept(source: EventFile, entries: tuple[int, int], made_by: Reconstruction, m
     return found
 
 
-def place(source: EventFile, entries: tuple[int, int], made_by: Reconstruction) -> Path | None:
+def place(source: EventFile, entries: tuple[int, int], made_by: Reconstruction, wanted: Sequence[str]) -> Path | None:
     """Where a range of entries of a file is kept; None if nothing is."""
     parent = folder()
     if parent is None:
         return None
-    depends_on = [package_digest(), identifier(source.identity), source.tree, entries, made_by.identity]
+    depends_on = [package_digest(), identifier(source.identity), source.tree, entries, made_by.identity, [*wanted]]
     return parent / FOLDER / f"{digest(json.dumps(depends_on, sort_keys=True).encode())[:32]}.npz"
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ptmiss import candidates as pf_candidates
 from ptmiss.angles import wrap
 from ptmiss.errors import FileError, OptionError
-from ptmiss.estimators import NetworkEstimator
+from ptmiss.estimators.network import NEEDED
 from ptmiss.estimators.reconstruction import Reconstruction, without_elements
 from ptmiss.events import EventFile, expand, inspect, read_chunks
 from ptmiss.networks.inputs import Inputs
@@ -30,7 +30,6 @@ LEPTONS = 2  # the leading ones of an event may be removed
 MAX_DR = 0.1
 CHUNK = 2000  # events read at a time
 PART = 500  # events reconstructed at a time, and kept together
-NEEDED = NetworkEstimator("deepmet", "").own_columns
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Dataset:
     lepton: (events, 2) numbers, in their event, of the candidates of the two leading leptons of the hard process; -1
     for none.
     lepton_momentum: (events, 2, 2) generated px and py of these leptons, GeV.
+    latents: (candidates, width) what the MLPF that made the candidates knows of them; width 0 if nobody asks for it.
     """
 
     features: NDArray[np.float32]
@@ -51,6 +51,7 @@ class Dataset:
     target: NDArray[np.float32]
     lepton: NDArray[np.int64]
     lepton_momentum: NDArray[np.float32]
+    latents: NDArray[np.float16]
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -58,8 +59,9 @@ class Dataset:
     def first(self, n: int) -> Dataset:
         """The first events."""
         offsets = self.offsets[: n + 1]
-        columns = (self.features[: offsets[-1]], self.categories[: offsets[-1]], offsets)
-        return Dataset(*columns, self.target[:n], self.lepton[:n], self.lepton_momentum[:n])
+        rows = slice(0, offsets[-1])
+        of_events = self.target[:n], self.lepton[:n], self.lepton_momentum[:n]
+        return Dataset(self.features[rows], self.categories[rows], offsets, *of_events, self.latents[rows])
 
     def last(self, n: int) -> Dataset:
         """The last events."""
@@ -70,8 +72,8 @@ class Dataset:
         counts = np.diff(self.offsets)
         keep = np.repeat(mask, counts)
         offsets = from_counts(counts[mask])
-        columns = (self.features[keep], self.categories[keep], offsets)
-        return Dataset(*columns, self.target[mask], self.lepton[mask], self.lepton_momentum[mask])
+        of_events = self.target[mask], self.lepton[mask], self.lepton_momentum[mask]
+        return Dataset(self.features[keep], self.categories[keep], offsets, *of_events, self.latents[keep])
 
     @staticmethod
     def concatenate(parts: Sequence[Dataset]) -> Dataset:
@@ -86,15 +88,17 @@ def read(
     limit: int | None = None,
     progress: Progress | None = None,
     made_by: Reconstruction | None = None,
+    columns: Sequence[str] = NEEDED,
 ) -> Dataset:
     """The events of simulated files, from each at most the first ``limit``.
 
-    made_by: makes the candidates of the files' elements; without one they are those of the files.
+    made_by: makes the candidates of the files' elements; without one they are those of the files. columns: those of
+    candidates that a network needs.
     FileError for a file without generated pTmiss, ColumnError for one without candidates or elements.
     """
     sources = [require_truth(inspect(path), made_by) for path in expand(patterns)]
     if made_by:
-        parts = list(reconstruct(sources, limit, made_by, progress))
+        parts = list(reconstruct(sources, limit, made_by, columns, progress))
     else:
         parts = [of_events(events) for events in read_chunks(sources, CHUNK, limit, progress)]
     if not any(len(part) for part in parts):
@@ -104,13 +108,17 @@ def read(
 
 
 def reconstruct(
-    sources: Sequence[EventFile], limit: int | None, made_by: Reconstruction, progress: Progress | None
+    sources: Sequence[EventFile],
+    limit: int | None,
+    made_by: Reconstruction,
+    columns: Sequence[str],
+    progress: Progress | None,
 ) -> Iterator[Dataset]:
     """The events of files with candidates that a reconstruction makes, or has made before, part by part."""
     ranges = [(source, entries) for source in sources for entries in source.ranges(PART, limit)]
     total, done, found = sum(stop - start for _, (start, stop) in ranges), 0, 0
     for source, (start, stop) in ranges:
-        part = reconstructed(source, start, stop, made_by)
+        part = reconstructed(source, start, stop, made_by, columns)
         yield part
         done, found = done + stop - start, found + len(part)
         if progress:
@@ -119,10 +127,15 @@ def reconstruct(
         log.warning("%d of %d events have no elements and are left out", done - found, done)
 
 
-def reconstructed(source: EventFile, start: int, stop: int, made_by: Reconstruction) -> Dataset:
+def reconstructed(
+    source: EventFile, start: int, stop: int, made_by: Reconstruction, columns: Sequence[str] = NEEDED
+) -> Dataset:
     """A range of entries of a file with candidates that a reconstruction makes, or has made before."""
-    columns = cache.kept(source, (start, stop), made_by, lambda: vars(of_events(source.events(start, stop), made_by)))
-    return Dataset(**columns)
+
+    def make() -> cache.Columns:
+        return vars(of_events(source.events(start, stop), made_by, columns))
+
+    return Dataset(**cache.kept(source, (start, stop), made_by, columns, make))
 
 
 def require_truth(source: EventFile, made_by: Reconstruction | None = None) -> EventFile:
@@ -137,11 +150,11 @@ def require_truth(source: EventFile, made_by: Reconstruction | None = None) -> E
     return source
 
 
-def of_events(events: ak.Array, made_by: Reconstruction | None = None) -> Dataset:
+def of_events(events: ak.Array, made_by: Reconstruction | None = None, columns: Sequence[str] = NEEDED) -> Dataset:
     """A dataset of coffea's NanoEvents, of shape (events,); of those with elements, if candidates are made of them."""
     if made_by and (blind := without_elements(events)).any():
         events = events[~blind]
-    candidates = made_by.candidates(events, NEEDED) if made_by else pf_candidates.read(events, NEEDED)
+    candidates = made_by.candidates(events, columns) if made_by else pf_candidates.read(events, columns)
     inputs = Inputs.from_candidates(candidates)
     lepton, momentum, lost = leading_leptons(events, candidates)
     return Dataset(
@@ -151,6 +164,7 @@ def of_events(events: ak.Array, made_by: Reconstruction | None = None) -> Datase
         (generated_met(events) + lost).astype(np.float32),
         lepton,
         momentum,
+        np.zeros((len(inputs.rows), 0), np.float16) if inputs.latents is None else inputs.latents,
     )
 
 
@@ -204,12 +218,14 @@ class Batch:
 
     features: (candidates, 8), momenta in units of 50 GeV. categories: (candidates,) rows of the category table.
     event: (candidates,) number of each one's event. target: (events, 2) true pTmiss, removed leptons included, GeV.
+    latents: (candidates, width), see Dataset.
     """
 
     features: Tensor
     categories: Tensor
     event: Tensor
     target: Tensor
+    latents: Tensor
 
     def sum_by_event(self, values: Tensor) -> Tensor:
         """(events, k) sums of (candidates, k)."""
@@ -230,8 +246,10 @@ def batch(
     """
     start, stop = dataset.offsets[events], dataset.offsets[events + 1]
     counts = stop - start
-    features = np.concatenate([dataset.features[a:b] for a, b in zip(start, stop, strict=True)])
-    categories = np.concatenate([dataset.categories[a:b] for a, b in zip(start, stop, strict=True)])
+    features, categories, latents = (
+        np.concatenate([column[a:b] for a, b in zip(start, stop, strict=True)])
+        for column in (dataset.features, dataset.categories, dataset.latents)
+    )
     first = np.cumsum(counts) - counts
     removed = removed & (dataset.lepton[events] >= 0)
     keep = np.ones(len(features), bool)
@@ -242,7 +260,7 @@ def batch(
     if angle is not None:
         features[:, 6:] = rotate(features[:, 6:], angle[event])
         target = rotate(target, angle)
-    arrays = features, categories[keep].astype(np.int64), event, target.astype(np.float32)
+    arrays = features, categories[keep].astype(np.int64), event, target.astype(np.float32), latents[keep]
     return Batch(*map(torch.from_numpy, arrays))
 
 

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ptmiss.candidates import CATEGORIES, VOCABULARY
+from ptmiss.candidates import CATEGORIES, LATENTS, VOCABULARY
 from ptmiss.errors import OptionError, UnknownName
+from ptmiss.estimators.network import NEEDED
 from ptmiss.networks.attention import Attention as AttentionModel
 from ptmiss.networks.deepmet import EPSILON, WIDTHS, DeepMET
 from ptmiss.networks.features import FEATURES, SCALE
@@ -28,6 +29,7 @@ Name = Literal[
     "cmssw-v1",
     "jme-24-001",
     "neighbours",
+    "latents",
     "attention",
     "96-48-24",
     "128-64-32",
@@ -45,8 +47,8 @@ class Layout:
 
     embedding: outputs of the embeddings of charge, pdgId and fromPV. widths: outputs of the three hidden layers.
     activation: that of each hidden layer. standardised: features have mean 0 and width 1. context: features of a
-    candidate's surroundings, see ptmiss.models.deepmet.context. attention: whether candidates attend to their
-    neighbours.
+    candidate's surroundings, see ptmiss.models.deepmet.context. latents: number of those of the MLPF that made the
+    candidates. attention: whether candidates attend to their neighbours.
     """
 
     embedding: tuple[int, int, int] = (8, 8, 8)
@@ -54,7 +56,13 @@ class Layout:
     activation: Literal["tanh", "relu", "silu"] = "tanh"
     standardised: bool = False
     context: Literal["none", "sums", "recoil", "neighbours"] = "none"
+    latents: int = 0
     attention: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of candidates that it needs."""
+        return (*NEEDED, LATENTS) if self.latents else NEEDED
 
     @property
     def is_deepmet(self) -> bool:
@@ -66,6 +74,7 @@ LAYOUTS: dict[str, Layout] = {
     "cmssw-v1": Layout(),
     "jme-24-001": Layout(embedding=(4, 8, 3)),
     "neighbours": Layout(context="neighbours"),
+    "latents": Layout(context="neighbours", latents=64),
     "attention": Layout(context="neighbours", attention=True),
     "96-48-24": Layout(widths=(96, 48, 24)),
     "128-64-32": Layout(widths=(128, 64, 32)),
@@ -138,6 +147,18 @@ class Standard(nn.Module):
         tensors["dense1.bias"] -= mean @ kernel
 
 
+class Latents(nn.Module):
+    """What latents add to the first layer: a kernel (latents, width) that begins at zero."""
+
+    def __init__(self, latents: int, width: int):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.zeros(latents, width))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(candidates, width)."""
+        return batch.latents.float() @ self.kernel
+
+
 class Norm(nn.Module):
     """Batch normalisation with moments that are measured once, before the training, and then fixed.
 
@@ -191,6 +212,7 @@ class Network(nn.Module):
         self.norm1, self.norm2, self.norm3 = (Norm(width) for width in self.layout.widths)
         self.dense4, self.output = Linear(widths[-1], 3), Linear(4, 2)
         self.context = Context(self.layout.context, widths[1])
+        self.latents = Latents(self.layout.latents, widths[1]) if self.layout.latents else None
         self.attention = Attention(*widths[1:3]) if self.layout.attention else None
         self.start_as_weighted_sum()
         self.register_buffer("onehot", onehot(), persistent=False)
@@ -210,11 +232,16 @@ class Network(nn.Module):
 
     def candidates(self, batch: Batch) -> Tensor:
         """(candidates, 3) weight and bias of each candidate."""
-        x = self.hidden(self.first_inputs(batch), (self.first_kernel(), self.dense1.bias))
+        x = self.first(batch)
         x = self.hidden(x, self.norm1.fold_into(self.dense2), self.heard(x, batch))
         x = self.hidden(x, self.norm2.fold_into(self.dense3))
         kernel, bias = self.norm3.fold_into(self.dense4)
         return torch.addmm(bias, x, kernel) * self.output_scale(x)
+
+    def first(self, batch: Batch) -> Tensor:
+        """(candidates, width) outputs of the first layer."""
+        seen = self.latents(batch) if self.latents else None
+        return self.hidden(self.first_inputs(batch), (self.first_kernel(), self.dense1.bias), seen)
 
     def first_inputs(self, batch: Batch) -> Tensor:
         """(candidates, 8 + 18 + k) features, one-hot categories, and k features of the event."""
@@ -250,7 +277,7 @@ class Network(nn.Module):
         """Set the moments of all normalisations to those of a batch."""
         if isinstance(self.standard, Standard):
             self.standard.measure(batch.features)
-        x = self.hidden(self.first_inputs(batch), (self.first_kernel(), self.dense1.bias))
+        x = self.first(batch)
         for norm, dense in ((self.norm1, self.dense2), (self.norm2, self.dense3)):
             norm.measure(x)
             x = self.hidden(x, norm.fold_into(dense), self.heard(x, batch) if norm is self.norm1 else None)

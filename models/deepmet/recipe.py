@@ -30,7 +30,8 @@ from .dataset import Batch, Dataset, Loader
 from .network import PUPPI, Inputs, Name, Network
 
 VALIDATION_BATCH = 64
-ADDED = ("context.", "attention.", "standard.")  # parts that weights files may lack; they begin without any effect
+ADDED = ("context.", "latents.", "attention.", "standard.")
+"""Parts that weights files may lack; they begin without any effect."""
 WARM_RATE, WARM_MEASURE = 1.5e-3, 100
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from ptmiss import sample
 from ptmiss.errors import OptionError
 from ptmiss.estimators import reconstruction
+from ptmiss.estimators.network import NEEDED
 from ptmiss.estimators.reconstruction import PF, Reconstruction
 from ptmiss.files import AnyPath, as_path
 from ptmiss.models import tuning
@@ -19,7 +20,7 @@ from ptmiss.models.cards import ship
 from ptmiss.models.deepmet import dataset
 from ptmiss.models.deepmet.dataset import Dataset
 from ptmiss.models.deepmet.linear import fit
-from ptmiss.models.deepmet.network import LAYOUTS
+from ptmiss.models.deepmet.network import LAYOUTS, Layout
 from ptmiss.models.deepmet.recipe import FRESH, SPACE, Recipe, validate
 from ptmiss.models.sources import Sources
 from ptmiss.models.training import Progress, check_device
@@ -98,7 +99,7 @@ def _fit_linear(
     if validation:
         raise OptionError("--validation makes no sense with --network linear: a fit has no epochs to choose from")
     chosen = make_recipe(Recipe, {**recipe, "network": "cmssw-v1"})
-    training = read(events, made_by, progress)
+    training = read(events, made_by, NEEDED, progress)
     begin(output, force, chosen.start_from)
     model = replace(fit(training, chosen.seed, progress), name=name or LINEAR)
     about = describe(events, validation, chosen.seed, made_by)
@@ -121,8 +122,9 @@ def _train(
     check_device(recipe.device)
     if not LAYOUTS[recipe.network].is_deepmet:
         raise OptionError(f"--network {recipe.network!r} is for studies only: inference cannot run it")
+    columns = require_latents(LAYOUTS[recipe.network], made_by)
     about, name = describe(events, validation, recipe.seed, made_by), name or "deepmet"
-    training, held_out = split(events, validation, recipe.seed, made_by, progress)
+    training, held_out = split(events, validation, recipe.seed, made_by, columns, progress)
     begin(output, force, recipe.start_from)
     network, run = recipe.train(training, held_out, output, inputs_of(about), progress)
     log = run.run()
@@ -146,10 +148,23 @@ def _tune(
 ) -> str:
     """A search over a space."""
     check_device(recipe.device)
+    columns = require_latents(LAYOUTS[recipe.network], made_by)
     about = describe(events, validation, recipe.seed, made_by)
-    both = split(events, validation, recipe.seed, made_by, progress)
+    both = split(events, validation, recipe.seed, made_by, columns, progress)
     tuning.begin(output, force)
     return tuning.Search(recipe, space, both, inputs_of(about), output).run(trials, progress)
+
+
+def require_latents(layout: Layout, made_by: Reconstruction | None) -> tuple[str, ...]:
+    """The columns of candidates that a network needs; OptionError if what makes the candidates has not its latents."""
+    given = made_by.latents if made_by else 0
+    if layout.latents and given != layout.latents:
+        whose = f"{made_by.name} gives {given or 'none'}" if made_by else "the files have none"
+        raise OptionError(
+            f"--network latents needs {layout.latents} latents of each candidate, and {whose}: "
+            "--candidates mlpf has them"
+        )
+    return layout.columns
 
 
 def describe(events: Sources, validation: Sources, seed: int, made_by: Reconstruction | None) -> dict[str, Any]:
@@ -166,18 +181,25 @@ def inputs_of(about: Mapping[str, Any]) -> dict[str, Any]:
 def sketch(model: Model, training: Dataset, output: Path, about: Mapping[str, Any]) -> None:
     """Write what the network reads and answers in some events of its training, for runs to compare with."""
     some = training.select(np.arange(len(training)) % max(len(training) // SKETCHED, 1) == 0)
-    inputs = Inputs(some.features, some.categories, some.offsets)
+    inputs = Inputs(some.features, some.categories, some.offsets, some.latents)
     sketches.write(output / sketches.FILE, sketches.count(model, inputs), about)
 
 
 def split(
-    events: Sources, validation: Sources, seed: int, made_by: Reconstruction | None, progress: Progress | None
+    events: Sources,
+    validation: Sources,
+    seed: int,
+    made_by: Reconstruction | None,
+    columns: Sequence[str],
+    progress: Progress | None,
 ) -> tuple[Dataset, Dataset]:
     """Events to train on, and those to validate on: a tenth of all if no files are named for it."""
-    training = read(events, made_by, progress)
-    return (training, read(validation, made_by, progress)) if validation else hold_out(training, seed)
+    training = read(events, made_by, columns, progress)
+    return (training, read(validation, made_by, columns, progress)) if validation else hold_out(training, seed)
 
 
-def read(sources: Sources, made_by: Reconstruction | None, progress: Progress | None) -> Dataset:
-    """The events of files; sources: number of events from each; made_by: see dataset.read."""
-    return Dataset.concatenate([dataset.read([path], n, progress, made_by) for path, n in sources.items()])
+def read(
+    sources: Sources, made_by: Reconstruction | None, columns: Sequence[str], progress: Progress | None
+) -> Dataset:
+    """The events of files; sources: number of events from each; made_by, columns: see dataset.read."""
+    return Dataset.concatenate([dataset.read([path], n, progress, made_by, columns) for path, n in sources.items()])

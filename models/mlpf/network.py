@@ -32,6 +32,7 @@ class Outputs(NamedTuple):
 
     logits: (n, 8) of CLASSES. log_pt, log_energy: (n,) logarithms of the ratios to the element's pt and energy. eta:
     (n,). turn: (n, 2) cosine and sine, up to a common factor, of the angle to the element's phi; None for phi itself.
+    latents: (n, width) what the heads make all this of; None for the published networks.
     """
 
     logits: Tensor
@@ -39,6 +40,7 @@ class Outputs(NamedTuple):
     log_energy: Tensor
     eta: Tensor
     turn: Tensor | None = None
+    latents: Tensor | None = None
 
     @property
     def probability(self) -> Tensor:
@@ -76,6 +78,11 @@ class Network(nn.Module):
         """The elements that see each other in each layer; empty if all of an event do."""
         return []
 
+    @property
+    def latents(self) -> int:
+        """Number of latents of each element; 0 for a network that gives none."""
+        return 0
+
     def count_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
@@ -100,7 +107,7 @@ class Heads(nn.Module):
             eta = (eta + momentum[:, 2]).clamp(-MAX_ETA, MAX_ETA)
             turn = torch.stack([1 + momentum[:, 3], momentum[:, 4]], dim=-1)
         log_pt, log_energy = momentum[:, :2].clamp(-MAX_LOG, MAX_LOG).unbind(-1)
-        return Outputs(logits, log_pt, log_energy, eta, turn)
+        return Outputs(logits, log_pt, log_energy, eta, turn, x)
 
 
 def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -158,6 +165,11 @@ class Transformer(Network):
             x = layer(x, views[i % len(views)])
         return self.answer(self.norm(x), elements)
 
+    @property
+    def latents(self) -> int:
+        """Number of latents of each element."""
+        return self.configuration.width
+
     def views(self, elements: PackedElements) -> Sequence[View]:
         """The views of the layers, used in turn."""
         c, heads = self.configuration, spreads(self.configuration)
@@ -199,6 +211,11 @@ class GraphNetwork(Network):
         for norm, layer in zip(self.norms, self.layers, strict=False):
             x = x + layer(norm(x), elements.offsets)
         return self.answer(self.norms[-1](x), elements)
+
+    @property
+    def latents(self) -> int:
+        """Number of latents of each element."""
+        return self.configuration.width
 
     def groups(self, elements: PackedElements) -> list[Groups]:
         """The learned bins of each layer and the edges in them."""

@@ -17,7 +17,7 @@ import torch
 from pydantic import ValidationError
 
 from ptmiss.elements import PART, TYPES, Elements, Prediction
-from ptmiss.errors import WeightsError
+from ptmiss.errors import OptionError, WeightsError
 from ptmiss.files import AnyPath, cached_by_file
 from ptmiss.networks.registry import weights_file
 from ptmiss.networks.weights import Tensors, check_shapes, read_tensors, write_tensors
@@ -50,10 +50,20 @@ class MLPF:
         """Number of trainable parameters."""
         return self.network.count_parameters()
 
-    def __call__(self, elements: Elements, part: int = PART) -> Prediction:
-        """The particles behind these elements. Whole events with about ``part`` elements are processed together."""
-        found = [self.part(elements.events(where)) for where in elements.parts(part)]
-        return Prediction(*map(np.concatenate, zip(*found, strict=True)))
+    @property
+    def latents(self) -> int:
+        """Number of latents of each element; 0 if it gives none."""
+        return self.network.latents
+
+    def __call__(self, elements: Elements, part: int = PART, latents: bool = False) -> Prediction:
+        """The particles behind these elements, with the network's latents if wanted.
+
+        Whole events with about ``part`` elements are processed together.
+        """
+        found = [self.part(elements.events(where), latents) for where in elements.parts(part)]
+        *columns, seen = zip(*found, strict=True)
+        joined = Prediction(*map(np.concatenate, columns))
+        return joined._replace(latents=np.concatenate(seen)) if latents else joined
 
     @torch.inference_mode()
     def groups(self, elements: Elements) -> list[Groups]:
@@ -61,7 +71,7 @@ class MLPF:
         return self.network.groups(pack(elements, self.network.schema).to(self.device))
 
     @torch.inference_mode()
-    def part(self, elements: Elements) -> Prediction:
+    def part(self, elements: Elements, latents: bool = False) -> Prediction:
         """The same for a few events, all at once: columns (elements,)."""
         rows = pack(elements, self.network.schema).to(self.device)
         outputs = self.network(rows)
@@ -69,7 +79,12 @@ class MLPF:
         weight = 1 - probability[:, 0]
         pt, eta, phi, energy = outputs.momentum(rows)
         columns = (probability.argmax(dim=-1).to(torch.int8), pt * weight, eta, phi, energy * weight, probability)
-        return Prediction(*(column.cpu().numpy() for column in columns))
+        found = Prediction(*(column.cpu().numpy() for column in columns))
+        if not latents:
+            return found
+        if outputs.latents is None:
+            raise OptionError(f"MLPF {self.name!r} gives no latents: a network {self.network.configuration.network!r}")
+        return found._replace(latents=outputs.latents.half().cpu().numpy())
 
 
 def save(model: MLPF, path: AnyPath, provenance: str) -> str:

@@ -170,7 +170,8 @@ class Prediction(NamedTuple):
     """The particles behind elements, row by row.
 
     kind: (elements,) most likely class, numbered as CLASSES. pt, energy: (elements,) expectations in GeV, multiplied by
-    1 - P(none). eta, phi: (elements,), rad. probability: (elements, 8) of each class.
+    1 - P(none). eta, phi: (elements,), rad. probability: (elements, 8) of each class. latents: (elements, width) what
+    an MLPF makes all this of, if it was asked for.
     """
 
     kind: NDArray[np.integer]
@@ -179,6 +180,7 @@ class Prediction(NamedTuple):
     phi: NDArray[np.floating]
     energy: NDArray[np.floating]
     probability: NDArray[np.floating]
+    latents: NDArray[np.float16] | None = None
 
 
 def not_repeated(types: NDArray[np.integer]) -> NDArray[np.bool_]:

@@ -207,7 +207,7 @@ def mlpf(monkeypatch, tmp_path):
     """A weights file of an MLPF that takes elements as they are, and how often it was called."""
     path, calls = tmp_path / "mlpf.safetensors", []
     path.write_bytes(b"weights")
-    network = lambda elements: calls.append(len(elements)) or reconstruction.of_elements(elements)
+    network = lambda elements, latents: calls.append(len(elements)) or reconstruction.of_elements(elements)
     monkeypatch.setattr(reconstruction, "network", lambda path: network)
     return path, calls
 

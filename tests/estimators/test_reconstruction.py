@@ -37,6 +37,7 @@ class Soft:
 
     pt: np.ndarray
     probability: np.ndarray
+    latents: None = None
 
     def __post_init__(self):
         self.kind = self.probability.argmax(axis=1)

@@ -36,6 +36,9 @@ BRANCHES = {
 }
 """Columns of the record (GeV, cm, rad), and the branch suffixes that may hold each: the first that exists counts."""
 
+LATENTS = "latents"
+"""A column that no file holds, shape (candidates, width): what the MLPF that made the candidates knows of each."""
+
 DERIVED_FROM = {
     "charge": ("pdgId",),
     "fromPV": ("charge", "pdgId", "pvAssocQuality", "puppiWeight"),
@@ -87,7 +90,7 @@ def collection(branches: Collection[str]) -> str | None:
 
 def suffix_of(column: str, suffixes: Collection[str]) -> str | None:
     """The branch suffix that holds a column, or None."""
-    return next((suffix for suffix in BRANCHES[column] if suffix in suffixes), None)
+    return next((suffix for suffix in BRANCHES.get(column, ()) if suffix in suffixes), None)
 
 
 def inputs(column: str, suffixes: Collection[str], wanted_by: tuple[str, ...] = ()) -> set[str]:

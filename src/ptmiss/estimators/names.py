@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ptmiss.errors import OptionError, UnknownName
 from ptmiss.estimators import reconstruction
-from ptmiss.estimators.reconstruction import RECONSTRUCTIONS, whose
+from ptmiss.estimators.reconstruction import MLPF, RECONSTRUCTIONS, Reconstruction, whose
 from ptmiss.files import AnyPath
 from ptmiss.leptons import EXACT, TREATMENTS
 from ptmiss.networks.descriptions import trained_on
@@ -96,6 +96,7 @@ def _build(name: str, weights: Mapping[str, AnyPath], leptons: str, files: tuple
     if parts := reconstruction.parse(name):
         inner, made_by = parts
         network, maker = _inner(name, inner, weights, leptons), reconstruction.build(made_by, weights.get(made_by))
+        _require_latents(network, maker)
         _note_candidates(name, network, maker.identity)
         return OnReconstruction(name, network, maker)
     if name.startswith(REMOTE):
@@ -133,6 +134,7 @@ def _weights_names(name: str) -> tuple[str, ...]:
 def _on_pf(name: str, model: AnyPath, leptons: str) -> NetworkEstimator:
     """A network on the candidates of a file."""
     network = _network(name, model, leptons)
+    _require_latents(network, None)
     _note_candidates(name, network, {})
     return network
 
@@ -141,6 +143,19 @@ def _network(name: str, model: AnyPath, leptons: str) -> NetworkEstimator:
     path = str(weights_file(model))
     load_model(path)
     return NetworkEstimator(name, path, leptons)
+
+
+def _require_latents(network: Estimator, made_by: Reconstruction | None) -> None:
+    """Raise OptionError if a network needs the latents of an MLPF, and what makes its candidates has not as many."""
+    needed = network.model.latents if isinstance(network, NetworkEstimator) else 0
+    if not needed or (made_by and made_by.latents == needed):
+        return
+    there = f"{made_by.name} gives {made_by.latents or 'none'}" if made_by else "files have none"
+    name = network.name.removesuffix(f"_{made_by.name}") if made_by else network.name
+    raise OptionError(
+        f"estimator {network.name!r} needs {needed} latents of the MLPF that makes its candidates, and {there}: "
+        f"run it as {name}_{MLPF}"
+    )
 
 
 def _note_candidates(name: str, network: Estimator, given: Mapping[str, str]) -> None:

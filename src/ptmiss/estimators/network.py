@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptmiss import files
-from ptmiss.candidates import CATEGORIES, Candidates
+from ptmiss.candidates import CATEGORIES, LATENTS, Candidates
 from ptmiss.leptons import EXACT, leave_out
 from ptmiss.networks.features import FEATURES
 from ptmiss.networks.inputs import Inputs, within
@@ -25,6 +25,9 @@ from ptmiss.typing import Array, Mask, Vector
 from .base import Selected
 from .shifts import CandidateSum
 
+NEEDED = ("phi", *FEATURES[:6], *CATEGORIES)
+"""Candidate columns that every network needs."""
+
 
 @dataclass(frozen=True)
 class NetworkEstimator(CandidateSum):
@@ -37,7 +40,6 @@ class NetworkEstimator(CandidateSum):
     scales: Scales = DEFAULT
     jerc: str = ""
     noise: Noise | None = None
-    own_columns: tuple[str, ...] = ("phi", *FEATURES[:6], *CATEGORIES)
 
     def __getstate__(self) -> dict[str, Any]:
         """The attributes, and the content of the weights file."""
@@ -51,6 +53,11 @@ class NetworkEstimator(CandidateSum):
     def model(self) -> Model:
         """The network."""
         return load_model(self.weights)
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Candidate columns that the network needs."""
+        return (*NEEDED, LATENTS) if self.model.latents else NEEDED
 
     @property
     def sees_neighbours(self) -> bool:

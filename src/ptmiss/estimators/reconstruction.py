@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ptmiss import candidates as pf_candidates
 from ptmiss import elements as pf_elements
 from ptmiss import files
-from ptmiss.candidates import BRANCHES, Candidates, clean, good_vertices, puppi_weights
+from ptmiss.candidates import BRANCHES, LATENTS, Candidates, clean, good_vertices, puppi_weights
 from ptmiss.elements import CLASSES, ECAL, HCAL, HF_EM, HF_HAD, TRACK, Elements, Prediction, Targets
 from ptmiss.errors import ColumnError, OptionError, UnknownName, needs_torch
 from ptmiss.networks.registry import shipped_models, weights_file
@@ -95,6 +95,8 @@ def classes(codes: NDArray[np.integer]) -> NDArray[np.int32]:
 def candidates(elements: Elements, found: Prediction, least: float = MIN_PT) -> Candidates:
     """The cleaned candidates of elements, in the order of the elements, with all columns but the PUPPI weight.
 
+    With the latents of the network that found them, if it gave them.
+
     found: rows beside the elements. least: GeV, a row with a smaller pT is no candidate.
     """
     kept = np.asarray(found.pt) > least
@@ -109,6 +111,8 @@ def candidates(elements: Elements, found: Prediction, least: float = MIN_PT) -> 
         "pdgId": np.where(code == 211, charge, np.where(charge == 0, 1, -charge)).astype(np.int32) * code,
         **{name: np.where(charge != 0, elements[own][kept], NEUTRAL[name]) for name, own in OF_TRACK.items()},
     }
+    if found.latents is not None:
+        columns[LATENTS] = found.latents[kept]
     return clean(Candidates(columns, select(kept, elements.offsets)))
 
 
@@ -116,7 +120,8 @@ def add_puppi_weights(made: Candidates, npv: NDArray) -> Candidates:
     """Candidates with new PUPPI weights; npv: (events,) good vertices."""
     weight = puppi_weights(made.columns, made.offsets, npv)
     columns = {**made.columns, "puppiWeight": weight}
-    return Candidates({name: columns[name] for name in BRANCHES}, made.offsets, made.repaired)
+    ordered = {name: columns[name] for name in (*BRANCHES, LATENTS) if name in columns}
+    return Candidates(ordered, made.offsets, made.repaired)
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,11 @@ class Reconstruction:
         entry = {"reconstruction": self.name, "min_pt": f"{self.least:g}"}
         return entry | ({"mlpf_sha256": self.sha256} if self.weights else {})
 
+    @property
+    def latents(self) -> int:
+        """Number of latents of each candidate; 0 for none."""
+        return network(self.weights).latents if self.weights else 0
+
     def manifest_entry(self) -> dict[str, str]:
         """The reconstruction in a manifest: its identity, and the weights file."""
         return self.identity | ({"mlpf_weights": self.weights} if self.weights else {})
@@ -165,8 +175,11 @@ class Reconstruction:
                 f"estimator {estimator!r} needs branch PV_npvs for PUPPI weights, which {path} does not have"
             )
 
-    def predict(self, elements: Elements, targets: Targets | None = None) -> Prediction:
-        """The particles behind elements; targets: those of the same events, for the reconstruction ``targets``."""
+    def predict(self, elements: Elements, targets: Targets | None = None, latents: bool = False) -> Prediction:
+        """The particles behind elements, with the latents of an MLPF if wanted.
+
+        targets: those of the same events, for the reconstruction ``targets``.
+        """
         match self.name:
             case "targets":
                 if targets is None:
@@ -174,14 +187,14 @@ class Reconstruction:
                 return of_targets(targets)
             case "elements":
                 return of_elements(elements)
-        return network(self.weights)(elements)
+        return network(self.weights)(elements, latents=latents)
 
     def candidates(self, events: ak.Array, columns: Iterable[str]) -> Candidates:
-        """The candidates of events, flat columns (candidates,), with PUPPI weights if ``columns`` names them."""
-        elements = Elements.of_events(events)
+        """The candidates of events, flat columns (candidates,); PUPPI weights and latents if ``columns`` names them."""
+        elements, wanted = Elements.of_events(events), set(columns)
         targets = Targets.of_events(events) if self.name == TARGETS else None
-        made = candidates(elements, self.predict(elements, targets), self.least)
-        return add_puppi_weights(made, good_vertices(events)) if "puppiWeight" in set(columns) else made
+        made = candidates(elements, self.predict(elements, targets, LATENTS in wanted), self.least)
+        return add_puppi_weights(made, good_vertices(events)) if "puppiWeight" in wanted else made
 
 
 def parse(name: str) -> tuple[str, str] | None:

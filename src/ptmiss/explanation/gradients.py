@@ -50,9 +50,12 @@ def gradient(model: DeepMET, features: Array, constant: Array, seed_of: Callable
 
 
 def fixed_terms(model: DeepMET, inputs: Inputs) -> Array:
-    """(n, 64) what categories and sums over neighbours add in the first layer."""
+    """(n, 64) what categories, sums over neighbours and latents add in the first layer."""
     constant = model.category_table[inputs.rows].astype(np.float64)
-    return constant + inputs.neighbours @ model.tensors[CONTEXT] if model.sees_neighbours else constant
+    if model.sees_neighbours:
+        constant += inputs.neighbours @ model.tensors[CONTEXT]
+    seen = model.seen(inputs)
+    return constant if seen is None else constant + seen
 
 
 def attribute(model: DeepMET, inputs: Inputs, axes: Array, typical: Array) -> Array:

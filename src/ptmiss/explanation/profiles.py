@@ -84,7 +84,7 @@ def of_candidates(model: Model, sizes: Sequence[int], repeats: int) -> pd.DataFr
     rows = []
     with thread_pools().limit(limits=1, user_api="blas"):
         for n in sizes:
-            rows += of_number(model, embedded(n), n, repeats)
+            rows += of_number(model, embedded(n, model.latents), n, repeats)
     return pd.DataFrame(rows)
 
 
@@ -96,12 +96,12 @@ def of_number(model: Model, inputs: Inputs, n: int, repeats: int) -> list[dict[s
     return [*rows, measured(WHOLE, n, partial(model.evaluate, inputs), repeats, whole)]
 
 
-def embedded(n: int) -> Inputs:
-    """So many candidates of the embedded Z → μμ as one event, repeated where there are too few."""
+def embedded(n: int, latents: int = 0) -> Inputs:
+    """So many candidates of the embedded Z → μμ as one event, repeated where there are too few; latents are zero."""
     events = inspect(str(sample.events("zmumu"))).events(0, 10)
     inputs = Inputs.from_candidates(pf_candidates.read(events, ("phi", *FEATURES[:6], *CATEGORIES)))
     rows = np.arange(n) % len(inputs.rows)
-    return Inputs(inputs.features[rows], inputs.rows[rows], np.asarray([0, n]))
+    return Inputs(inputs.features[rows], inputs.rows[rows], np.asarray([0, n]), np.zeros((n, latents), np.float16))
 
 
 def layers(model: DeepMET, inputs: Inputs) -> Iterator[tuple[str, Step, int]]:

@@ -52,6 +52,7 @@ class Attention:
     architecture = "attention"
     features = (*FEATURES, *NEIGHBOURS, *PAIRS)
     sees_neighbours = True
+    latents = 0
 
     def __post_init__(self) -> None:
         if self.padding:
@@ -83,7 +84,8 @@ class Attention:
         model = self.deepmet
         with thread_pools().limit(limits=1, user_api="blas"):
             heard = vars(inputs)[HEARD] if HEARD in vars(inputs) else self.heard(inputs)
-            return kernels.weights(inputs.features, inputs.rows, model.compiled_layers, model.context(inputs), heard)
+            context = model.context(inputs)
+            return kernels.weights(inputs.features, inputs.rows, model.compiled_layers, context, None, heard)
 
     def heard(self, inputs: Inputs) -> NDArray[np.float32]:
         """(n, 32) what each candidate's second layer is given by its neighbours."""

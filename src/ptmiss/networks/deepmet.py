@@ -27,6 +27,7 @@ from ptmiss.segments import Offsets, sum_by_event
 
 EPSILON = 1e-3  # of the batch normalisation
 CONTEXT = "context.kernel"  # the rows of the first layer for NEIGHBOURS, if a network has them
+SEEN = "latents.kernel"  # those for the latents of an MLPF, if it has them too
 WIDTHS = (64, 32, 16)
 BLOCK, CUDA_BLOCK = 1024, 1 << 20  # candidates at a time: the outputs of a layer fit into cache or device memory
 BACKENDS = ("compiled", "numpy", "torch")
@@ -34,16 +35,17 @@ BACKEND = "PTMISS_BACKEND"
 
 
 def deepmet_shapes(
-    embedding: tuple[int, ...] = (8, 8, 8), widths: tuple[int, ...] = WIDTHS, context: int = 0
+    embedding: tuple[int, ...] = (8, 8, 8), widths: tuple[int, ...] = WIDTHS, context: int = 0, latents: int = 0
 ) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of a DeepMET with these widths of the embeddings and of the hidden layers.
 
-    context: number of sums over neighbours that it has as features.
+    context, latents: numbers of sums over neighbours and of latents that it has as features.
     """
     shapes: dict[str, tuple[int, ...]] = {
         f"embedding.{name}": (len(VOCABULARY[name]), width) for name, width in zip(CATEGORIES, embedding, strict=True)
     }
     shapes |= {CONTEXT: (context, widths[0])} if context else {}
+    shapes |= {SEEN: (latents, widths[0])} if latents else {}
     inputs = len(FEATURES) + sum(embedding)
     for layer, width in enumerate(widths, start=1):
         shapes |= {f"dense{layer}.kernel": (inputs, width), f"dense{layer}.bias": (width,)}
@@ -73,7 +75,8 @@ class DeepMET:
     neutral. The contribution of ``padding - n`` empty slots is added here as a count times a constant. A model with
     ``padding = 0`` has no such term.
 
-    With a tensor ``context.kernel`` the first layer also has the sums over neighbours (ptmiss.networks.neighbours).
+    With a tensor ``context.kernel`` the first layer also has the sums over neighbours (ptmiss.networks.neighbours), and
+    with ``latents.kernel`` beside it what the MLPF that made the candidates knows of each.
     """
 
     tensors: Tensors = field(repr=False)
@@ -89,7 +92,8 @@ class DeepMET:
             raise WeightsError(f"model {self.name!r} is not a DeepMET; its tensors: {', '.join(sorted(self.tensors))}")
         biases = [self.tensors.get(f"dense{layer}.bias") for layer in range(1, len(WIDTHS) + 1)]
         widths = tuple(WIDTHS[i] if bias is None else bias.size for i, bias in enumerate(biases))
-        check_shapes(self.name, self.tensors, deepmet_shapes(embedding, widths, len(self.features) - len(FEATURES)))
+        context = len(NEIGHBOURS) if self.sees_neighbours else 0
+        check_shapes(self.name, self.tensors, deepmet_shapes(embedding, widths, context, self.latents))
         if self.padding and self.sees_neighbours:
             raise WeightsError(f"model {self.name!r}: padding and sums over neighbours exclude each other")
 
@@ -101,7 +105,13 @@ class DeepMET:
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the features that it needs."""
-        return (*FEATURES, *NEIGHBOURS) if self.sees_neighbours else FEATURES
+        around = NEIGHBOURS if self.sees_neighbours else ()
+        return (*FEATURES, *around, *(f"latent{number}" for number in range(self.latents)))
+
+    @property
+    def latents(self) -> int:
+        """Number of an MLPF's latents that it needs of each candidate; 0 for none."""
+        return len(self.tensors[SEEN]) if self.sees_neighbours and SEEN in self.tensors else 0
 
     @property
     def parameters(self) -> int:
@@ -165,9 +175,8 @@ class DeepMET:
         from ptmiss.networks import kernels
 
         with thread_pools().limit(limits=1, user_api="blas"):
-            return kernels.weighted_sums(
-                inputs.features, inputs.rows, inputs.offsets, self.compiled_layers, self.context(inputs)
-            )
+            layers, context, seen = self.compiled_layers, self.context(inputs), self.seen(inputs)
+            return kernels.weighted_sums(inputs.features, inputs.rows, inputs.offsets, layers, context, seen)
 
     def total(self, sums: NDArray[np.float64], counts: NDArray[np.integer]) -> NDArray[np.float32]:
         """(events, 2) pTmiss, GeV, of the sums over candidates, (events, 4), and their number, (events,)."""
@@ -212,12 +221,14 @@ class DeepMET:
         return self.layers[0][0][: len(FEATURES)]
 
     def _by_numpy(self, inputs: Inputs) -> NDArray[np.float32]:
-        out = np.empty((len(inputs.features), 3), np.float32)
+        out, seen = np.empty((len(inputs.features), 3), np.float32), self.seen(inputs)
         for block in blocks(len(out), BLOCK):
             x = inputs.features[block] @ self.first_kernel
             x += self.category_table[inputs.rows[block]]
             if self.sees_neighbours:
                 x += inputs.neighbours[block] @ self.tensors[CONTEXT]
+            if seen is not None:
+                x += seen[block]
             for kernel, bias in self.layers[1:]:
                 x = np.tanh(x, out=x) @ kernel
                 x += bias
@@ -227,7 +238,8 @@ class DeepMET:
     def _by_kernels(self, inputs: Inputs) -> NDArray[np.float32]:
         from ptmiss.networks import kernels
 
-        return kernels.weights(inputs.features, inputs.rows, self.compiled_layers, self.context(inputs), None)
+        layers, context, seen = self.compiled_layers, self.context(inputs), self.seen(inputs)
+        return kernels.weights(inputs.features, inputs.rows, layers, context, seen, None)
 
     @cached_property
     def compiled_layers(self) -> tuple[Any, ...]:
@@ -239,13 +251,22 @@ class DeepMET:
         """Sums over neighbours, (n, 6), and their kernel, if the network has them."""
         return (inputs.neighbours, self.tensors[CONTEXT]) if self.sees_neighbours else None
 
+    def seen(self, inputs: Inputs) -> NDArray[np.float32] | None:
+        """(n, 64) what the latents add to the first layer, if the network has them; ValueError if the inputs do not."""
+        if not self.latents:
+            return None
+        if inputs.latents is None or inputs.latents.shape[1] != self.latents:
+            there = 0 if inputs.latents is None else inputs.latents.shape[1]
+            raise ValueError(f"model {self.name!r} needs {self.latents} latents of each candidate, not {there}")
+        return inputs.latents.astype(np.float32) @ self.tensors[SEEN]
+
     def _by_torch(self, inputs: Inputs) -> NDArray[np.float32]:
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         first, *layers = ([torch.from_numpy(a).to(device) for a in layer] for layer in self.layers)
         kernel1, table = first[0][: len(FEATURES)], torch.from_numpy(self.category_table).to(device)
-        out = np.empty((len(inputs.features), 3), np.float32)
+        out, seen = np.empty((len(inputs.features), 3), np.float32), self.seen(inputs)
         for block in blocks(len(out), CUDA_BLOCK if device == "cuda" else BLOCK):
             features, rows = (torch.from_numpy(a[block]).to(device) for a in (inputs.features, inputs.rows))
             x = torch.addmm(table[rows.long()], features, kernel1)
@@ -254,6 +275,8 @@ class DeepMET:
                     torch.from_numpy(a).to(device) for a in (inputs.neighbours[block], self.tensors[CONTEXT])
                 )
                 x = torch.addmm(x, around, kernel)
+            if seen is not None:
+                x += torch.from_numpy(seen[block]).to(device)
             for kernel, bias in layers:
                 x = torch.addmm(bias, torch.tanh(x), kernel)
             out[block] = x.cpu().numpy()

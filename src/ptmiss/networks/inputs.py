@@ -1,14 +1,14 @@
-"""Inputs of networks on candidates: eight features, the row of a table for three categories, sums over neighbours."""
+"""Inputs of networks on candidates: features, the row of a table for three categories, sums over neighbours."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptmiss.candidates import CATEGORIES, VOCABULARY, Candidates
+from ptmiss.candidates import CATEGORIES, LATENTS, VOCABULARY, Candidates
 from ptmiss.networks.features import FEATURES, OVERFLOW, SCALE
 from ptmiss.segments import Offsets
 
@@ -17,11 +17,15 @@ UNKNOWN = 255  # the row of a candidate whose category is not in the vocabulary
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs of a network: features (n, 8), momenta in units of 50 GeV; rows (n,) of the category table; offsets."""
+    """Inputs of a network: features (n, 8), momenta in units of 50 GeV; rows (n,) of the category table; offsets.
+
+    latents: (n, width) what the MLPF that made the candidates knows of them; None for other candidates.
+    """
 
     features: NDArray[np.float32]
     rows: NDArray[np.uint8]
     offsets: Offsets
+    latents: NDArray[np.float16] | None = None
 
     @staticmethod
     def of(features: NDArray[np.float32], categories: NDArray[np.integer], offsets: Offsets) -> Inputs:
@@ -40,7 +44,7 @@ class Inputs:
         features, rows = kernels.prepare(columns, *limits, *(candidates[name] for name in CATEGORIES))
         if (rows == UNKNOWN).any():
             combinations(np.stack([candidates[name] for name in CATEGORIES], axis=-1))
-        return Inputs(features, rows, candidates.offsets)
+        return Inputs(features, rows, candidates.offsets, candidates.columns.get(LATENTS))
 
     @cached_property
     def neighbours(self) -> NDArray[np.float32]:
@@ -54,8 +58,11 @@ class Inputs:
         if mask.all():
             return self
         kept = np.flatnonzero(mask)
-        return replace(
-            self, features=self.features[kept], rows=self.rows[kept], offsets=np.searchsorted(kept, self.offsets)
+        return Inputs(
+            self.features[kept],
+            self.rows[kept],
+            np.searchsorted(kept, self.offsets),
+            None if self.latents is None else self.latents[kept],
         )
 
 

@@ -78,29 +78,30 @@ def prepare(columns, momentum_scale, overflow, positions, lowest, charge, pdg_id
 
 
 @njit(**FLAGS)
-def weights(features, rows, layers, context, heard):  # type: ignore[no-untyped-def]
+def weights(features, rows, layers, context, seen, heard):  # type: ignore[no-untyped-def]
     """(n, 3) outputs of the network: four dense layers with tanh between them, block by block.
 
     features: (n, 8) float32; rows: (n,) of the table; layers: the table (combinations, width), which is the first
     layer's category part with its bias; its kernel (8, width); kernel and bias of the second and third; the transposed
     kernel (3, width) and bias of the last. context: sums over neighbours (n, 6) and their kernel (6, width), or None.
-    heard: (n, width of the second layer) what attention adds to its inputs, or None.
+    seen: (n, width) what latents add to the first layer, or None. heard: (n, width of the second layer) what attention
+    adds to its inputs, or None.
     """
     n = len(features)
     hidden, out = buffers(layers), np.empty((n, 3), np.float32)
     for start in range(0, n, BLOCK):
-        weigh(slice(start, min(start + BLOCK, n)), features, rows, layers, context, heard, hidden, out[start:])
+        weigh(slice(start, min(start + BLOCK, n)), features, rows, layers, context, seen, heard, hidden, out[start:])
     return out
 
 
 @njit(**FLAGS)
-def weighted_sums(features, rows, offsets, layers, context):  # type: ignore[no-untyped-def]
+def weighted_sums(features, rows, offsets, layers, context, seen):  # type: ignore[no-untyped-def]
     """(events, 4) sums of ``weights``, see ``sum_contributions``, without an array of them."""
     n, event = len(features), 0
     hidden, out, sums = buffers(layers), np.empty((BLOCK, 3), np.float32), np.zeros((len(offsets) - 1, 4))
     for start in range(0, n, BLOCK):
         stop = min(start + BLOCK, n)
-        weigh(slice(start, stop), features, rows, layers, context, None, hidden, out)
+        weigh(slice(start, stop), features, rows, layers, context, seen, None, hidden, out)
         i = start
         while i < stop:
             while offsets[event + 1] <= i:
@@ -122,12 +123,12 @@ def buffers(layers):  # type: ignore[no-untyped-def]
 
 
 @njit(**FLAGS)
-def weigh(block, features, rows, layers, context, heard, hidden, out):  # type: ignore[no-untyped-def]
+def weigh(block, features, rows, layers, context, seen, heard, hidden, out):  # type: ignore[no-untyped-def]
     """Write the outputs of a block, a slice of candidates, into the first rows of out (m, 3)."""
     _, _, (kernel2, bias2), (kernel3, bias3), (kernel4, bias4) = layers
     m = block.stop - block.start
     x1, x2, x3 = hidden[0][:m], hidden[1][:m], hidden[2][:m]
-    enter(block, features, rows, layers, context, x1)
+    enter(block, features, rows, layers, context, seen, x1)
     np.dot(x1, kernel2, x2)
     if heard is not None:
         x2 += heard[block]
@@ -148,7 +149,7 @@ def weigh(block, features, rows, layers, context, heard, hidden, out):  # type: 
 
 
 @njit(inline="always", **FLAGS)
-def enter(block, features, rows, layers, context, x1):  # type: ignore[no-untyped-def]
+def enter(block, features, rows, layers, context, seen, x1):  # type: ignore[no-untyped-def]
     """Write the outputs of the first layer for a block, a slice of candidates, into x1 (m, width)."""
     table, first = layers[0], layers[1]
     for i in range(len(x1)):
@@ -160,6 +161,8 @@ def enter(block, features, rows, layers, context, x1):  # type: ignore[no-untype
             x[j] = t[j] + low + high
     if context is not None:
         add_context(x1, context[0][block], context[1])
+    if seen is not None:
+        x1 += seen[block]
     tanh_(x1.reshape(-1))
 
 

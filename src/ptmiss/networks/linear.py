@@ -34,6 +34,7 @@ class Linear:
     architecture = "linear"
     features = FEATURES
     sees_neighbours = False
+    latents = 0
 
     def __post_init__(self) -> None:
         check_shapes(self.name, self.tensors, {"weight": (CLASSES,)})

@@ -198,7 +198,7 @@ def hear(features, rows, kinds, offsets, layers, context, attention):  # type: i
         here = slice(offsets[event], offsets[event + 1])
         n = here.stop - here.start
         x, index = np.empty((n, len(to_query)), np.float32), np.empty((n, NEAREST), np.int32)
-        enter(here, features, rows, layers, context, x)
+        enter(here, features, rows, layers, context, None, x)
         query, memory = np.dot(x, to_query) + query_bias, np.dot(x, to_memory) + memory_bias
         places = directions(features[here])
         find(places, kinds[here], index)

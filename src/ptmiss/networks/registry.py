@@ -57,11 +57,15 @@ class Model(Weights, Protocol):
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Names of the features that it needs; those beyond FEATURES are sums over neighbours."""
+        """Names of the features that it needs; those beyond FEATURES are sums over neighbours, pairs and latents."""
 
     @property
     def sees_neighbours(self) -> bool:
         """Whether a candidate's weight depends on the candidates around it."""
+
+    @property
+    def latents(self) -> int:
+        """Number of an MLPF's latents that it needs of each candidate; 0 for none."""
 
     def evaluate(self, inputs: Inputs) -> NDArray[np.float32]:
         """The pTmiss of each event.

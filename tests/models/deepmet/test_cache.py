@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from ptmiss import sample
+from ptmiss.candidates import LATENTS
 from ptmiss.estimators import reconstruction
+from ptmiss.estimators.network import NEEDED
 from ptmiss.events import inspect
 
 pytest.importorskip("torch")
@@ -27,7 +29,7 @@ def made(monkeypatch):
     """The number of events of each call that made candidates."""
     calls = []
     make = dataset.of_events
-    monkeypatch.setattr(dataset, "of_events", lambda events, by: calls.append(len(events)) or make(events, by))
+    monkeypatch.setattr(dataset, "of_events", lambda events, *by: calls.append(len(events)) or make(events, *by))
     return calls
 
 
@@ -65,16 +67,17 @@ def same_columns(path, dataset):
 
 def test_other_code_makes_other_candidates(folder, monkeypatch):
     source, by = inspect(ZMUMU), reconstruction.build("elements")
-    one = cache.place(source, (0, 5), by)
+    one = cache.place(source, (0, 5), by, NEEDED)
     monkeypatch.setattr(cache, "package_digest", lambda: "other")
-    assert cache.place(source, (0, 5), by) != one
+    assert cache.place(source, (0, 5), by, NEEDED) != one
     other = dataclasses.replace(source, identity=bytes(16))
-    assert len({one, cache.place(source, (0, 5), by), cache.place(other, (0, 5), by)}) == 3
+    places = {cache.place(source, (0, 5), by, wanted) for wanted in (NEEDED, (*NEEDED, LATENTS))}
+    assert len({one, cache.place(other, (0, 5), by, NEEDED)} | places) == 4
 
 
 def test_nothing_is_kept_without_a_folder(made):
     by = reconstruction.build("elements")
-    assert cache.place(inspect(ZMUMU), (0, 5), by) is None
+    assert cache.place(inspect(ZMUMU), (0, 5), by, NEEDED) is None
     dataset.read([ZMUMU], 5, made_by=by)
     dataset.read([ZMUMU], 5, made_by=by)
     assert made == [5, 5]

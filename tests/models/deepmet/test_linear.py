@@ -30,7 +30,7 @@ def events(weight, neutral=True):
     assert tuple(VOCABULARY) == CATEGORIES
     inputs = Inputs.of(features, categories, offsets)
     target = -sum_by_event(weight[classes(inputs)][:, None] * features[:, 6:], offsets)
-    none = np.full((EVENTS, 2), -1), np.zeros((EVENTS, 2, 2), np.float32)
+    none = np.full((EVENTS, 2), -1), np.zeros((EVENTS, 2, 2), np.float32), np.zeros((n, 0), np.float16)
     return Dataset(inputs.features, inputs.rows, offsets, target.astype(np.float32), *none)
 
 

@@ -30,7 +30,8 @@ def batch(inputs):
     counts = np.diff(inputs.offsets)
     event = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
     categories = torch.from_numpy(inputs.rows.astype(np.int64))
-    return Batch(torch.from_numpy(inputs.features), categories, event, torch.zeros(len(counts), 2))
+    latents = torch.zeros(len(event), 0, dtype=torch.half)
+    return Batch(torch.from_numpy(inputs.features), categories, event, torch.zeros(len(counts), 2), latents)
 
 
 def network(layout="cmssw-v1", seed=3, **inputs):
