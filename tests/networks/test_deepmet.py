@@ -101,7 +101,7 @@ def test_arrays_that_do_not_belong_together_are_refused(model):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
-    ("padding", "widths", "context"), [(0, WIDTHS, 0), (1000, WIDTHS, 0), (0, (96, 48, 24), 0), (0, WIDTHS, 6)]
+    ("padding", "widths", "context"), [(0, WIDTHS, 0), (1000, WIDTHS, 0), (0, (96, 48, 24), 0), (0, (20, 9, 5), 6)]
 )
 def test_all_backends_give_the_same_pt_miss(monkeypatch, backend, padding, widths, context):
     if backend == "torch":

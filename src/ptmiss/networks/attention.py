@@ -82,10 +82,9 @@ class Attention:
         from ptmiss.networks import kernels
 
         model = self.deepmet
-        with thread_pools().limit(limits=1, user_api="blas"):
-            heard = vars(inputs)[HEARD] if HEARD in vars(inputs) else self.heard(inputs)
-            context = model.context(inputs)
-            return kernels.weights(inputs.features, inputs.rows, model.compiled_layers, context, None, heard)
+        heard = vars(inputs)[HEARD] if HEARD in vars(inputs) else self.heard(inputs)
+        layers, context = model.compiled_layers, model.context(inputs)
+        return kernels.weights(inputs.features, inputs.rows, layers, context, None, heard)
 
     def heard(self, inputs: Inputs) -> NDArray[np.float32]:
         """(n, 32) what each candidate's second layer is given by its neighbours."""
@@ -112,8 +111,8 @@ class Attention:
     @cached_property
     def _layers(self) -> tuple[Any, ...]:
         """The attention as ptmiss.networks.messages takes it."""
-        query, memory, pair = (
-            tuple(self.tensors[f"{PREFIX}{name}.{part}"] for part in ("kernel", "bias"))
-            for name in ("query", "memory", "pair")
-        )
-        return query, memory, (*pair, self.tensors[f"{PREFIX}head"]), self.tensors[f"{PREFIX}output"]
+        from ptmiss.networks.lanes import padded
+
+        own = {name.removeprefix(PREFIX): t for name, t in self.tensors.items() if name.startswith(PREFIX)}
+        query, memory = ((padded(own[f"{name}.kernel"], 0), own[f"{name}.bias"]) for name in ("query", "memory"))
+        return query, memory, (own["pair.kernel"], own["pair.bias"], own["head"]), padded(own["output"], 1)

@@ -1,6 +1,6 @@
 """DeepMET on flat candidates, from a weights file alone: without training code and without padding.
 
-Three backends give the same pTmiss to 2e-3 GeV: ``compiled`` (numba and BLAS), ``numpy``, and ``torch``. The default is
+Three backends give the same pTmiss to 2e-3 GeV: ``compiled`` (numba), ``numpy``, and ``torch``. The default is
 ``torch`` if there is a CUDA device, else ``compiled``. The environment variable PTMISS_BACKEND chooses another.
 """
 
@@ -174,9 +174,8 @@ class DeepMET:
             return self.add(inputs, self.outputs(inputs))
         from ptmiss.networks import kernels
 
-        with thread_pools().limit(limits=1, user_api="blas"):
-            layers, context, seen = self.compiled_layers, self.context(inputs), self.seen(inputs)
-            return kernels.weighted_sums(inputs.features, inputs.rows, inputs.offsets, layers, context, seen)
+        layers, *beside = self.compiled_layers, self.context(inputs), self._compiled_seen(inputs)
+        return kernels.weighted_sums(inputs.features, inputs.rows, inputs.offsets, layers, *beside)
 
     def total(self, sums: NDArray[np.float64], counts: NDArray[np.integer]) -> NDArray[np.float32]:
         """(events, 2) pTmiss, GeV, of the sums over candidates, (events, 4), and their number, (events,)."""
@@ -204,10 +203,10 @@ class DeepMET:
         One thread multiplies the matrices. With several, the order of the sums and so the last bits would depend on
         the machine.
         """
-        if backend() == "torch":
-            return self._by_torch(inputs)
+        if backend() != "numpy":
+            return self._by_torch(inputs) if backend() == "torch" else self._by_kernels(inputs)
         with thread_pools().limit(limits=1, user_api="blas"):
-            return self._by_numpy(inputs) if backend() == "numpy" else self._by_kernels(inputs)
+            return self._by_numpy(inputs)
 
     @cached_property
     def empty_slot(self) -> NDArray[np.float64]:
@@ -238,18 +237,29 @@ class DeepMET:
     def _by_kernels(self, inputs: Inputs) -> NDArray[np.float32]:
         from ptmiss.networks import kernels
 
-        layers, context, seen = self.compiled_layers, self.context(inputs), self.seen(inputs)
-        return kernels.weights(inputs.features, inputs.rows, layers, context, seen, None)
+        layers, *beside = self.compiled_layers, self.context(inputs), self._compiled_seen(inputs)
+        return kernels.weights(inputs.features, inputs.rows, layers, *beside, None)
 
     @cached_property
     def compiled_layers(self) -> tuple[Any, ...]:
         """Table and kernels of all layers, as ptmiss.networks.kernels takes them."""
+        from ptmiss.networks.lanes import padded
+
         *hidden, (kernel, bias) = self.layers[1:]
-        return self.category_table, self.first_kernel, *hidden, (np.ascontiguousarray(kernel.T), bias)
+        first = padded(self.category_table, 1), padded(self.first_kernel, 1)
+        return *first, *((padded(w, 0, 1), padded(b, 0)) for w, b in hidden), (padded(kernel.T, 1), bias)
 
     def context(self, inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-        """Sums over neighbours, (n, 6), and their kernel, if the network has them."""
-        return (inputs.neighbours, self.tensors[CONTEXT]) if self.sees_neighbours else None
+        """Sums over neighbours, (n, 6), and their kernel for ptmiss.networks.kernels, if the network has them."""
+        from ptmiss.networks.lanes import padded
+
+        return (inputs.neighbours, padded(self.tensors[CONTEXT], 1)) if self.sees_neighbours else None
+
+    def _compiled_seen(self, inputs: Inputs) -> NDArray[np.float32] | None:
+        from ptmiss.networks.lanes import padded
+
+        seen = self.seen(inputs)
+        return None if seen is None else padded(seen, 1)
 
     def seen(self, inputs: Inputs) -> NDArray[np.float32] | None:
         """(n, 64) what the latents add to the first layer, if the network has them; ValueError if the inputs do not."""
@@ -258,7 +268,8 @@ class DeepMET:
         if inputs.latents is None or inputs.latents.shape[1] != self.latents:
             there = 0 if inputs.latents is None else inputs.latents.shape[1]
             raise ValueError(f"model {self.name!r} needs {self.latents} latents of each candidate, not {there}")
-        return inputs.latents.astype(np.float32) @ self.tensors[SEEN]
+        with thread_pools().limit(limits=1, user_api="blas"):
+            return inputs.latents.astype(np.float32) @ self.tensors[SEEN]
 
     def _by_torch(self, inputs: Inputs) -> NDArray[np.float32]:
         import torch
