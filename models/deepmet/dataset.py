@@ -76,11 +76,22 @@ class Dataset:
         return Dataset(self.features[keep], self.categories[keep], offsets, *of_events, self.latents[keep])
 
     @staticmethod
-    def concatenate(parts: Sequence[Dataset]) -> Dataset:
-        """The events of all parts, one after the other."""
-        columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Dataset)}
-        counts = np.concatenate([np.diff(part.offsets) for part in parts])
-        return Dataset(**{**columns, "offsets": from_counts(counts)})
+    def concatenate(parts: Iterable[Dataset]) -> Dataset:
+        """The events of all parts, one after the other. Parts that come one by one are never held beside the whole."""
+        remaining = iter(parts)
+        columns = {name: np.array(column) for name, column in vars(next(remaining)).items()}
+        for part in remaining:
+            following = vars(part) | {"offsets": part.offsets[1:] + columns["offsets"][-1]}
+            for name, column in columns.items():
+                append(column, following[name])
+        return Dataset(**columns)
+
+
+def append(column: NDArray, values: NDArray) -> None:
+    """Make a column longer by some values, in its place."""
+    n = len(column)
+    column.resize((n + len(values), *column.shape[1:]), refcheck=False)
+    column[n:] = values
 
 
 def read(
@@ -90,7 +101,18 @@ def read(
     made_by: Reconstruction | None = None,
     columns: Sequence[str] = NEEDED,
 ) -> Dataset:
-    """The events of simulated files, from each at most the first ``limit``.
+    """The events of simulated files in one dataset, see :func:`parts`."""
+    return Dataset.concatenate(parts(patterns, limit, progress, made_by, columns))
+
+
+def parts(
+    patterns: Iterable[str],
+    limit: int | None = None,
+    progress: Progress | None = None,
+    made_by: Reconstruction | None = None,
+    columns: Sequence[str] = NEEDED,
+) -> Iterator[Dataset]:
+    """The events of simulated files, from each at most the first ``limit``, some at a time; files are checked at once.
 
     made_by: makes the candidates of the files' elements; without one they are those of the files. columns: those of
     candidates that a network needs.
@@ -98,13 +120,19 @@ def read(
     """
     sources = [require_truth(inspect(path), made_by) for path in expand(patterns)]
     if made_by:
-        parts = list(reconstruct(sources, limit, made_by, columns, progress))
-    else:
-        parts = [of_events(events) for events in read_chunks(sources, CHUNK, limit, progress)]
-    if not any(len(part) for part in parts):
-        without = "have no elements" if made_by and any(source.entries for source in sources) else "are empty"
+        return not_empty(reconstruct(sources, limit, made_by, columns, progress), sources)
+    return not_empty(map(of_events, read_chunks(sources, CHUNK, limit, progress)), sources)
+
+
+def not_empty(parts: Iterable[Dataset], sources: Sequence[EventFile]) -> Iterator[Dataset]:
+    """The same parts; OptionError at the end if there are no events in them."""
+    events = 0
+    for part in parts:
+        events += len(part)
+        yield part
+    if not events:
+        without = "have no elements" if any(source.entries for source in sources) else "are empty"
         raise OptionError(f"no events to train on: the files {without}")
-    return Dataset.concatenate(parts)
 
 
 def reconstruct(

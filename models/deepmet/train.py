@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -202,4 +203,5 @@ def read(
     sources: Sources, made_by: Reconstruction | None, columns: Sequence[str], progress: Progress | None
 ) -> Dataset:
     """The events of files; sources: number of events from each; made_by, columns: see dataset.read."""
-    return Dataset.concatenate([dataset.read([path], n, progress, made_by, columns) for path, n in sources.items()])
+    files = [dataset.parts([path], n, progress, made_by, columns) for path, n in sources.items()]
+    return Dataset.concatenate(chain.from_iterable(files))

@@ -66,8 +66,8 @@ def processes(_context: click.Context, _parameter: click.Parameter, values: tupl
   ptmiss train deepmet zmumu.root ttbar.root --epochs 12 --output out/deepmet
   ptmiss train deepmet elements.root --candidates mlpf --network neighbours \\
       --start-from deepmet_local --output out/particles
-  ptmiss train deepmet zmumu.root ttbar.root --network attention \\
-      --start-from deepmet_local --output out/attention
+  ptmiss train deepmet elements.root --candidates mlpf --network latents \\
+      --start-from deepmet_particles --output out/latents
   ptmiss train deepmet zmumu.root --epochs 3 --tune 30 --output out/search
 
 Without files it trains on the few embedded events, as a trial.
@@ -82,7 +82,7 @@ Without files it trains on the few embedded events, as a trial.
     type=Words("pf|mlpf|elements|targets|…"),
     help="Candidates to train on: the files', or those made of the files' elements; also the weights of an MLPF.",
 )
-@click.option("--network", type=Words("cmssw-v1|jme-24-001|neighbours|attention|…|linear"))
+@click.option("--network", type=Words("cmssw-v1|jme-24-001|neighbours|latents|attention|…|linear"))
 @click.option("--batch", type=int, help="Events in a batch.")
 @click.option("--schedule", type=Words("cosine|cyclic|constant"))
 @click.option("--warm", type=int, help="Steps towards PUPPI weights before the first epoch.")

@@ -192,6 +192,8 @@ def test_parts_and_their_union(embedded):
     first, rest = embedded.select(mask), embedded.select(~mask)
     same(first, embedded.first(20))
     same(Dataset.concatenate([first, rest]), embedded)
+    same(Dataset.concatenate(embedded.select(np.arange(EVENTS) // 7 == i) for i in range(9)), embedded)
+    same(first, embedded.first(20))
     assert (len(first), len(rest)) == (20, 40)
     same(embedded.first(10**6), embedded)
 
