@@ -14,6 +14,6 @@ def test_the_demo_ends_with_a_page(tmp_path, empty_pictures):
     assert (tmp_path / "calibration" / "closure.csv").is_file()
     text = shown.page.read_text()
     titles = ("Z → μμ, MLPF", "W → μν", "Calibration", "Transverse mass", "Closure")
-    for name in (*titles, "mlpf_puppi", "deepmet_particles_mlpf", "deepmet"):
+    for name in (*titles, "mlpf_puppi", "deepmet_latent_mlpf", "deepmet"):
         assert name in text
     assert len(steps) == 4

@@ -27,6 +27,12 @@ EXPECTED = {
 }
 """px and py of pTmiss, GeV, of two Z → μμ, a boosted one, and a top pair, with all candidates weighted."""
 
+OF_LATENTS = {
+    "deepmet_latent": [[-7.897, -36.355], [4.221, -5.636], [34.292, -32.927], [-4.681, -8.492]],
+    "deepmet_latent_response": [[-10.858, -43.833], [0.457, -6.312], [39.712, -37.635], [-4.932, -9.246]],
+}
+"""The same of the first embedded Z → μμ, with candidates and latents of ``mlpf``, which rounds on each machine."""
+
 QUOTED = {"deepmet": (0.160, 0.185), "linear": (0.135, 0.155)}
 """How much sharper than PUPPI the embedded Z → μμ are, par and perp; the errors are 0.008."""
 
@@ -42,6 +48,23 @@ def stored():
 @pytest.mark.parametrize("name", EXPECTED)
 def test_ptmiss_of_stored_events(stored, name):
     np.testing.assert_allclose(load_model(name).evaluate(stored), EXPECTED[name], atol=5e-3)
+
+
+@pytest.fixture(scope="module")
+def of_mlpf():
+    pytest.importorskip("torch")
+    from ptmiss.estimators import reconstruction
+    from ptmiss.models.deepmet import dataset
+    from ptmiss.models.deepmet.network import LAYOUTS
+
+    path, columns = str(sample.events("zmumu")), LAYOUTS["latents"].columns
+    made = dataset.read([path], 4, made_by=reconstruction.build("mlpf"), columns=columns)
+    return Inputs(made.features, made.categories, made.offsets, made.latents)
+
+
+@pytest.mark.parametrize("name", OF_LATENTS)
+def test_ptmiss_of_candidates_with_latents(of_mlpf, name):
+    np.testing.assert_allclose(load_model(name).evaluate(of_mlpf), OF_LATENTS[name], atol=0.05)
 
 
 def test_gains_over_puppi_are_those_that_are_quoted():

@@ -13,7 +13,7 @@ from ptmiss.runs import fileset
 from ptmiss.runs.skim import skim
 
 ESTIMATORS = ("pf", "puppi", "deepmet", "deepmet_local")
-OF_ELEMENTS = ("pf", "puppi", "deepmet", "mlpf", "mlpf_puppi", "deepmet_particles_mlpf")
+OF_ELEMENTS = ("pf", "puppi", "deepmet", "mlpf", "mlpf_puppi", "deepmet_latent_mlpf")
 CALIBRATED = "deepmet"
 BACKGROUND = f"{sample.recoil('ttbar')}=0.1775"  # luminosity of the pseudo-data over that of the top pairs
 LABEL = "CMS-like simulation (13 TeV)"

@@ -41,6 +41,7 @@ ESTIMATORS = ("pf", "puppi", "track", "deepmet", "deepmet_response", "deepmet_lo
 OF_ELEMENTS = (
     *("pf", "puppi", "deepmet", "deepmet_local"),
     *("mlpf", "mlpf_puppi", "deepmet_mlpf", "deepmet_particles_mlpf", "deepmet_particles_response_mlpf"),
+    *("deepmet_latent_mlpf", "deepmet_latent_response_mlpf"),
 )
 EVENTS, WITH_ELEMENTS, FEW_EVENTS, FEWEST_EVENTS = 60, 15, 40, 20
 PHOTON_PT = 25.0  # GeV, so that a photon has the range of a Z
