@@ -43,3 +43,22 @@ def test_response_and_distribution(vectors):
     assert spectrum.loc[("generated", 60)]["share"] == pytest.approx(((size >= 60) & (size < 70)).mean())
     assert spectrum.loc[("generated", 60)]["beyond"] == pytest.approx((size >= 60).mean())
     assert spectrum.loc[("pf", 0)]["beyond"] == 1
+
+
+def test_what_holds_back_gains_nothing_at_equal_response():
+    """Four fifths of every vector of PF are nearer to a small truth, and at equal response as wide as PF's."""
+    rng = np.random.default_rng(1)
+    n, drawn = 3000, bootstrap.draws(3000, 20)
+    truth, pile_up = rng.normal(0, 3, (n, 2)), rng.normal(0, 15, (n, 2))
+    ideal, noise = truth + pile_up, rng.normal(0, 12, (n, 2))
+    found = {"targets": ideal, "pf": ideal + noise, "mlpf": 0.8 * (ideal + noise), "oracle": ideal + noise / 2}
+    row = met.table(found, truth, np.zeros(n), drawn).query("axis == 'inclusive'").set_index("estimator")
+    assert row.loc["mlpf", "half_width_oracle_gain"] > 0.7
+    assert row.loc["mlpf", "half_width_corrected_oracle_gain"] == pytest.approx(0, abs=1e-9)
+    assert row.loc["mlpf", "half_width_corrected_oracle_gain_error"] == pytest.approx(0, abs=1e-9)
+    assert row.loc["oracle", "half_width_corrected_oracle_gain"] == 1
+    assert row.loc["mlpf", "response"] == pytest.approx(0.8 * row.loc["pf", "response"])
+    assert row.loc["pf", "response"] == pytest.approx(1, abs=0.03)
+    expected = np.hypot(15, 12)
+    assert row.loc["pf", "half_width_corrected"] == pytest.approx(expected, rel=0.03)
+    assert "response" not in met.table({"pf": ideal}, truth, np.zeros(n), drawn)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ptmiss import bootstrap
 from ptmiss.bootstrap import Draws
+from ptmiss.estimators.reconstruction import TARGETS
 from ptmiss.recoil import magnitude
 from ptmiss.typing import Array, Vector
 
@@ -19,7 +20,8 @@ GENERATED_EDGES = (10, 20, 40, 60, 80, 100, 200)
 TAILS = (30, 50, 80, 120)  # GeV
 MIN_EVENTS = 50  # events: a bin with fewer has no row
 ORACLE = "oracle"
-GAIN = "half_width_oracle_gain"
+GAINS = {"half_width": "half_width_oracle_gain", "half_width_corrected": "half_width_corrected_oracle_gain"}
+"""Widths, and the column with the share of what the oracle gains in each."""
 
 
 def reference(name: str) -> str:
@@ -33,6 +35,7 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
     bias_x, bias_y: GeV; rms, half_width: GeV, of both components together; slope: <pTmiss truth> / <truth²>; tail_30:
     share of events with a difference beyond 30 GeV; half_width_vs_reference, rms_vs_reference: ratios, paired (see
     :func:`reference`); half_width_oracle_gain: share of what the oracle's is below PF's, for those compared with PF.
+    response, half_width_corrected and its share of the oracle's gain: see :func:`corrected`; of tables with targets.
     """
     cells = [("inclusive", 0.0, np.inf, np.ones(len(npv), bool))]
     cells += [("npv", low, high, (npv >= low) & (npv < high)) for low, high in pairwise(NPV_EDGES)]
@@ -41,6 +44,8 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
         if axis == "npv" and np.count_nonzero(cell) < MIN_EVENTS:
             continue
         found = {name: measures(vector[cell], generated[cell], drawn[:, cell]) for name, vector in met.items()}
+        for name, vector in met.items() if TARGETS in met else ():
+            found[name] |= corrected(vector[cell], met[TARGETS][cell], generated[cell], drawn[:, cell])
         for name, values in found.items():
             row = {"estimator": name, "axis": axis, "low": low, "high": high, "events": int(cell.sum())}
             for what, replicas in values.items():
@@ -50,15 +55,32 @@ def table(met: Mapping[str, Vector], generated: Vector, npv: NDArray, drawn: Dra
                 ratio = np.divide(values[what], below, out=np.full(len(drawn), np.nan), where=below > 0)
                 row |= bootstrap.with_error(f"{what}_vs_reference", ratio)
             if {ORACLE, reference(name)} <= found.keys() and reference(name) == "pf":
-                row |= bootstrap.with_error(GAIN, oracle_gain(found, name))
+                for what in values.keys() & GAINS:
+                    row |= bootstrap.with_error(GAINS[what], oracle_gain(found, name, what))
             rows.append(row)
     return bootstrap.frame(rows, "axis")
 
 
-def oracle_gain(found: Mapping[str, Mapping[str, Array]], name: str) -> Array:
-    """(draws,) share of what the oracle gains over PF in half width that an estimator has."""
-    pf, oracle, own = (found[one]["half_width"] for one in ("pf", ORACLE, name))
+def oracle_gain(found: Mapping[str, Mapping[str, Array]], name: str, width: str) -> Array:
+    """(draws,) share of what the oracle gains over PF in a width that an estimator has."""
+    pf, oracle, own = (found[one][width] for one in ("pf", ORACLE, name))
     return np.divide(pf - own, pf - oracle, out=np.full(len(pf), np.nan), where=pf != oracle)
+
+
+def corrected(met: Vector, ideal: Vector, generated: Vector, drawn: Draws) -> dict[str, Array]:
+    """Replicas (draws,) of the response, and of the half width about the generated vector at response one, GeV.
+
+    The response is the slope of pTmiss on that of ideal targets, taken anew in each replica. Without the correction an
+    estimator gains by holding back: the generated vector is small, and what is drawn towards zero is nearer to it.
+    """
+    along, square = ((a * ideal).sum(axis=1) for a in (met, ideal))
+    bottom = drawn @ square
+    response = np.divide(drawn @ along, bottom, out=np.full(len(drawn), np.nan), where=bottom > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = met / response[:, np.newaxis, np.newaxis] - generated
+    event = np.repeat(np.arange(len(met)), 2)
+    width = bootstrap.half_width(difference.reshape(len(drawn), -1), drawn, event)
+    return {"response": response, "half_width_corrected": width}
 
 
 def measures(met: Vector, generated: Vector, drawn: Draws) -> dict[str, Array]:

@@ -129,8 +129,10 @@ def show(found: Tables) -> None:
     """Print the jets' IQR/median in bins of generated pT (GeV), widths of pTmiss, electrons and photons."""
     for kind in dict.fromkeys(found.jets["jets"]):
         _show_jets(found.jets, kind)
-    head = ["pTmiss", "RMS, GeV", "half width, GeV", "vs pf/puppi", "of the oracle's gain", "slope", "> 50 GeV"]
-    digits = {"rms": 2, "half_width": 2, "rms_vs_reference": 3, met.GAIN: 2, "slope": 2, "tail_50": 3}
+    head = ["pTmiss", "RMS, GeV", "half width, GeV", "vs pf/puppi", "of the oracle's gain", "the same at response 1"]
+    head += ["response", "slope", "> 50 GeV"]
+    digits = {"rms": 2, "half_width": 2, "rms_vs_reference": 3, **dict.fromkeys(met.GAINS.values(), 2)}
+    digits |= {"response": 2, "slope": 2, "tail_50": 3}
     rows = found.met[found.met["axis"] == "inclusive"].to_dict("records")
     lines = [[label_of(row["estimator"]), *(tables.with_error(row, *of) for of in digits.items())] for row in rows]
     tables.show(head, lines)
