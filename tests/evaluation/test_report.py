@@ -83,7 +83,8 @@ def test_the_directory(tmp_path, monkeypatch):
 def test_mlpf_is_drawn_beside(tmp_path, monkeypatch):
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"weights")
-    monkeypatch.setattr(reconstruction, "network", lambda path: reconstruction.of_elements)
+    network = lambda elements, latents: reconstruction.of_elements(elements)
+    monkeypatch.setattr(reconstruction, "network", lambda path: network)
     monkeypatch.setattr(report.figures, "draw_all", lambda *args: [])
     tables = report.evaluate([SOURCE], tmp_path / "out", path, max_events=15, replicas=3, formats=[])
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
