@@ -4,6 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ptmiss import plots
+from ptmiss.plots import style
 
 
 def table(estimators=("pf", "puppi", "stored.MET")):
@@ -215,3 +216,10 @@ def test_what_is_common_to_all_bins_is_a_band():
     assert plots.COMMON in ax.get_legend().get_title().get_text()
     without = plots.panels(rows.assign(rms_par_common=0.0), [("rms_par", "qt")]).axes[0]
     assert not without.patches
+
+
+def test_letters_of_a_legend_are_smaller_where_names_are_long():
+    """Two columns: with short names as ever, with twice the letters that fit of half the size."""
+    short = style.letter_size(["PF", "PUPPI", "DeepMET"])
+    assert short == style.letter_size(["PF"]) == style.letter_size(["a" * style.LETTERS])
+    assert style.letter_size(["a" * style.LETTERS, "b", "b" * style.LETTERS]) == pytest.approx(short / 2)

@@ -73,9 +73,9 @@ NAMES = {
     "mlpf_puppi": "MLPF + PUPPI",
     "deepmet_mlpf": "DeepMET on MLPF",
     "deepmet_particles_mlpf": "DeepMET trained on MLPF",
-    "deepmet_particles_response_mlpf": "DeepMET trained on MLPF, response",
+    "deepmet_particles_response_mlpf": "Trained on MLPF, response",
     "deepmet_latent_mlpf": "DeepMET with MLPF's latents",
-    "deepmet_latent_response_mlpf": "DeepMET with MLPF's latents, response",
+    "deepmet_latent_response_mlpf": "MLPF's latents, response",
     "elements": "Elements",
     "elements_puppi": "Elements + PUPPI",
     "oracle": "Perfect association",
@@ -107,6 +107,7 @@ MARGINS = {"left": 0.14, "right": 0.96, "bottom": 0.11, "top": 0.94, "hspace": 0
 """Margins of figures with one column. Fixed ones halve the time to draw a page."""
 RATIO_RANGE = (0.55, 1.45)  # of data over simulation
 LINE, BORDER = 0.062, 0.05  # of a panel's height: a line of its legend, and what is around them
+LETTERS = 40  # that fit into the two columns of a panel's legend
 GENERATED = "generated"
 MIN_EVENTS = 10  # effective events: a point with fewer is in the table but not in the figure
 UNITS = {"fb": 1.0, "pb": 1e-3, "nb": 1e-6, "µb": 1e-9}
@@ -155,10 +156,18 @@ def luminosity_text(luminosity: float) -> str:
 
 def explain(ax: Axes, title: str) -> None:
     """The legend, or why there is none."""
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(title=title, fontsize="x-small", title_fontsize="x-small", loc="upper left", ncols=2)
+    if names := ax.get_legend_handles_labels()[1]:
+        ax.legend(title=title, fontsize=letter_size(names), title_fontsize="x-small", loc="upper left", ncols=2)
     else:
         ax.text(0.5, 0.5, f"no bin has {MIN_EVENTS} events", transform=ax.transAxes, ha="center")
+
+
+def letter_size(names: Sequence[str]) -> float:
+    """Points of the letters of a legend of two columns: as of ``x-small``, and smaller if these names are too long."""
+    half = (len(names) + 1) // 2
+    letters = sum(max(map(len, column), default=0) for column in (names[:half], names[half:]))
+    normal = mpl.rcParams["font.size"] * mpl.font_manager.font_scalings["x-small"]
+    return float(normal * min(1, LETTERS / letters))
 
 
 def whole(ax: Axes) -> Figure:
