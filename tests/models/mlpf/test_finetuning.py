@@ -55,7 +55,7 @@ def test_added_features_change_nothing_at_first(start, few, monkeypatch):
     new = finetuning.carry_over(before, network)
     assert [mixed.features[i] for i in np.flatnonzero(new)] == ["px", "pz"]
     one, other = MLPF(before, "old")(few.elements), MLPF(network, "new")(few.elements)
-    for a, b in zip(one, other, strict=True):
+    for a, b in zip(one[:-1], other[:-1], strict=True):  # without latents
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
     loss = recipe.loss(network.train(), few.batch(network.schema), Recipe(**options()))
     loss.backward()

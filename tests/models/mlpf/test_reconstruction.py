@@ -50,13 +50,14 @@ def rewritten(path, **changes):
 
 
 def test_rows_are_those_of_the_elements(mlpf):
-    found = mlpf(random_elements([50, 0, 30]))
-    assert [len(column) for column in found] == [80] * 6
+    found = mlpf(random_elements([50, 0, 30]), latents=True)
+    assert [len(column) for column in found] == [80] * 7
+    assert found.latents.shape[1] == mlpf.latents
     np.testing.assert_allclose(found.probability.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(found.kind, found.probability.argmax(axis=1))
     assert (found.energy >= 0.9999 * found.pt * np.cosh(found.eta)).all()
     types = {name: column.dtype for name, column in found._asdict().items()}
-    assert types.pop("kind") == np.int8
+    assert (types.pop("kind"), types.pop("latents")) == (np.int8, np.float16)
     assert set(types.values()) == {np.dtype(np.float32)}
 
 
