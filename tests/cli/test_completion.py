@@ -26,7 +26,7 @@ def test_verbs_options_and_values():
     assert completed("run", "zm") == ["zmumu"]
     assert completed("simulate", "wmu") == ["wmunu", "wmunu_fiducial"]
     assert completed("resolution", "x", "--correction", "") == ["bin", "plateau", "none"]
-    networks = ["cmssw-v1", "jme-24-001", "neighbours", "attention", "linear"]
+    networks = ["cmssw-v1", "jme-24-001", "neighbours", "latents", "attention", "linear"]
     assert completed("train", "deepmet", "--network", "") == networks
 
 
